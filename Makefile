@@ -1,0 +1,91 @@
+# One verb a line; `make` alone lists them. A target takes overrides: make mlp ARGS="train.epochs=3 seed=1"
+
+PYTHON ?= python3
+ARGS   ?=
+BIN    := .venv/bin
+READY  := .venv/.ready
+CACHE  := $(or $(D2LRUN_CACHE),$(HOME)/.cache/d2lrun)
+DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run softmax mlp lenet summary doctor install data test lint format bench lock clean
+
+help: ## list the targets (the default)
+	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- train ---------------------------------------------------------------------------------------------------
+
+run: $(READY) $(DATA) ## set up what is missing, then train the default: an MLP on Fashion-MNIST, as in the book
+	@$(BIN)/d2lrun $(ARGS)
+
+softmax: $(READY) $(DATA) ## book 3.6, 3.7: softmax regression
+	@$(BIN)/d2lrun model=softmax $(ARGS)
+
+mlp: $(READY) $(DATA) ## book 4.2, 4.3: multilayer perceptron
+	@$(BIN)/d2lrun model=mlp $(ARGS)
+
+lenet: $(READY) $(DATA) ## book 6.6: LeNet, the first convolutional network
+	@$(BIN)/d2lrun model=lenet $(ARGS)
+
+# --- look ----------------------------------------------------------------------------------------------------
+
+summary: $(READY) ## layers, shapes, parameters: make summary ARGS=model=lenet
+	@$(BIN)/d2lrun summary $(ARGS)
+
+doctor: $(READY) ## versions, devices, data found: what a bug report needs
+	@$(BIN)/d2lrun doctor
+
+bench: $(READY) $(DATA) ## time an epoch beside the book's own loop and pure compute, and the start-up
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+# --- set up and check ----------------------------------------------------------------------------------------
+
+install: $(READY) ## make .venv with the locked dependencies and d2lrun itself
+
+data: $(READY) ## fetch and verify Fashion-MNIST: local folders, public mirrors, Debian's package
+	@$(FETCH)
+
+test: $(READY) $(DATA) ## the test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff: style and common mistakes
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(READY) ## ruff: put the code in shape
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: $(READY) ## renew requirements.lock from pyproject.toml
+	@$(BIN)/python -m pip install -q uv
+	@printf 'torch==2.13.0\ntorchvision==0.28.0\n' > .venv/pins.txt
+	@{ sed -n 1p requirements.lock; $(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -q --override .venv/pins.txt; } > .venv/lock.txt
+	@cp .venv/lock.txt requirements.lock
+
+clean: ## remove .venv and caches; outputs/ and the data stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "error: d2lrun needs Python 3.10 or newer" >&2; echo "hint: make run PYTHON=python3.12" >&2; exit 2; }
+	@echo "installing into .venv (once; torch is large)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
+
+$(DATA): | $(READY)
+	@$(FETCH)
+
+FETCH = $(BIN)/d2lrun data 2> .venv/data.log || { $(FROM_DEBIAN); } || { cat .venv/data.log >&2; exit 2; }
+
+# Debian and Ubuntu carry the same files as a package. Neither root nor up-to-date package lists are needed.
+FROM_DEBIAN = \
+  command -v apt-get > /dev/null && \
+  echo "no mirror answered; trying the Debian package dataset-fashion-mnist" && \
+  box=$$(mktemp -d) && trap 'rm -rf "$$box"' EXIT && cd "$$box" && mkdir -p state/lists/partial cache/archives/partial && \
+  private="-o Dir::State=$$box/state -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache=$$box/cache" && \
+  { apt-get -qq download dataset-fashion-mnist 2> /dev/null || \
+    { apt-get -qq $$private update && apt-get -qq $$private download dataset-fashion-mnist; }; } && \
+  dpkg -x dataset-fashion-mnist_*.deb unpacked && \
+  D2LRUN_DATA="$$box/unpacked/usr/share/datasets" $(CURDIR)/$(BIN)/d2lrun data

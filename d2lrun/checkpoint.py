@@ -1,0 +1,120 @@
+"""State <-> disk: two checkpoints, each committed by the small JSON that is written after it.
+
+``step-00000470.pt`` holds tensors and plain data (read back with weights_only: nothing in it is ever
+imported or called); ``step-00000470.json`` names its size and sha256. Bytes without their JSON were never
+finished; bytes that do not match it are damaged. Either way the older checkpoint is still there.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from d2lrun import files
+from d2lrun.errors import Failed, Refused
+
+KEEP = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be believed; the message says why."""
+
+
+def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any]) -> None:
+    """Write the checkpoint of ``step`` and remove all but the newest two.
+
+    ``facts`` go into its JSON (epoch, config hash, versions). Raises Failed when the disk is full or gone.
+    """
+    data = io.BytesIO()
+    torch.save(state, data)
+    content = data.getvalue()
+    facts = {"step": step, "size": len(content), "sha256": files.sha256(content), **facts}
+    target = directory / f"step-{step:08d}.pt"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        files.write_atomic(target, content)
+        files.write_json(target.with_suffix(".json"), facts)
+        for old in commits(directory)[KEEP:]:
+            remove(old)
+    except OSError as error:
+        what = "disk full while saving" if error.errno in FULL else "cannot save"
+        raise Failed(
+            f"{what} step {step} to {directory}: {error.strerror or error}",
+            f"the checkpoint before it is untouched: make room, then d2lrun resume {directory.parent}",
+        ) from error
+
+
+def load_newest(directory: Path, accept: Callable[[dict[str, Any]], None], say: Callable[[str], None]) -> int | None:
+    """Hand the newest believable state to ``accept`` and return its step; None if nothing was ever saved.
+
+    ``accept`` may raise too (wrong names or shapes). What is not believed is said and kept aside as ``.bad``.
+    Raises Refused when there are checkpoints and none is sound: a run never starts over unasked.
+    """
+    found = commits(directory)
+    for commit in found:
+        try:
+            state = read(commit)
+            accept(state)
+            return int(commit.stem.removeprefix("step-"))
+        except (Damaged, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            say(f"checkpoint {commit.stem} is damaged: {first_line(error)}; looking for an older one")
+            set_aside(commit)
+    if found or list(directory.glob("step-*.bad")):
+        raise Refused(
+            f"no sound checkpoint is left in {directory}",
+            "restore one from a backup, or start anew in another directory",
+        )
+    return None
+
+
+def read(commit: Path) -> dict[str, Any]:
+    """The state behind a checkpoint's JSON; raises Damaged."""
+    try:
+        facts = json.loads(commit.read_text(encoding="utf-8"))
+        size, digest = facts["size"], facts["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{commit.name} cannot be read ({first_line(error)})") from error
+    path = commit.with_suffix(".pt")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Damaged(f"{path.name} is missing") from error
+    if len(content) != size:
+        raise Damaged(f"{path.name} has {len(content)} bytes, wanted {size}")
+    if files.sha256(content) != digest:
+        raise Damaged(f"the sha256 of {path.name} differs")
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling foreign bytes can raise anything
+        raise Damaged(f"{path.name} is not a checkpoint of tensors and plain data") from error
+    if not isinstance(state, dict):
+        raise Damaged(f"{path.name} does not hold a state")
+    return state
+
+
+def commits(directory: Path) -> list[Path]:
+    """The JSON files, newest first."""
+    return sorted(directory.glob("step-*.json"), reverse=True)
+
+
+def set_aside(commit: Path) -> None:
+    for path in (commit, commit.with_suffix(".pt")):
+        if path.exists():
+            path.replace(path.with_name(path.name + ".bad"))
+
+
+def remove(commit: Path) -> None:
+    """The JSON first: bytes without it are not believed."""
+    commit.unlink(missing_ok=True)
+    commit.with_suffix(".pt").unlink(missing_ok=True)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,99 @@
+"""The command line: verbs, Hydra's entry, and errors turned into exit codes. The only file that exits.
+
+Imports stand where they are used: help, completion and every refusal of a config do without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from d2lrun import __version__
+from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
+from d2lrun.signals import raise_stopped
+
+# A verb is the function of that name in verbs.py: its arguments and what it does.
+VERBS = {
+    "train": ("[OVERRIDE...]", "train (the verb can be left out); run.dir=DIR continues what is in DIR"),
+    "resume": ("RUN", "continue a run that was stopped, from its newest checkpoint, to the same bits"),
+    "evaluate": ("RUN", "measure a run's weights on the test set"),
+    "predict": (
+        "RUN [IMAGE...] [top=3] [invert=auto|yes|no]",
+        "the classes of image files, or of the test set",
+    ),
+    "summary": (
+        "[OVERRIDE...]",
+        "layers, output shapes, parameters, multiply-adds, initial weights of a model",
+    ),
+    "data": ("[OVERRIDE...]", "fetch and verify a dataset, count its classes, draw samples"),
+    "doctor": ("", "versions, devices, data found, terminal: what a bug report needs"),
+}
+
+
+def main() -> NoReturn:
+    """The entry point ``d2lrun``; exits with 0 done, 1 failed, 2 refused, 3 some jobs failed, 130/143 stopped."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(words) < len(sys.argv) - 1
+    try:
+        raise_stopped()
+        code = dispatch(words)
+        sys.stdout.flush()
+    except (Stopped, D2lrunError, OSError) as error:
+        if debug and not isinstance(error, Stopped):
+            raise
+        code = report(error)
+    except Exception as error:
+        if debug:
+            raise
+        code = report(Failed(f"{type(error).__name__}: {error}", "this is a fault of d2lrun: --debug shows where"))
+    sys.exit(code)
+
+
+def report(error: Stopped | D2lrunError | OSError) -> int:
+    """Say on stderr what went wrong and what to do; returns the exit code."""
+    if isinstance(error, BrokenPipeError):  # `d2lrun … | head`: nobody listens any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, Stopped):
+        sys.stderr.write(f"\n{error}\n")
+        return error.code
+    if isinstance(error, OSError):
+        error = Failed(str(error), "look at the disk and the permissions; what was saved before is untouched")
+    sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+    return error.code
+
+
+def dispatch(words: list[str]) -> int:
+    """Run the verb, ``train`` where none is given; returns the exit code."""
+    named = bool(words) and words[0] in VERBS
+    verb, rest = (words[0], words[1:]) if named else ("train", words)
+    if rest and not named and rest[0][0].isalpha() and "=" not in rest[0]:
+        from d2lrun.schema import suggestion
+
+        close = suggestion(rest[0], list(VERBS))
+        raise Refused(f"{rest[0]}: no such verb{close}", f"the verbs: {', '.join(VERBS)}; or KEY=VALUE to train")
+    if "--version" in rest:
+        print(f"d2lrun {__version__}")
+    elif "--help" in rest or "-h" in rest:
+        print_help(verb if named else None, rest)
+    else:
+        return getattr(import_module("d2lrun.verbs"), verb)(rest)
+    return 0
+
+
+def print_help(verb: str | None, words: list[str]) -> None:
+    from d2lrun.config import conf_dir
+    from d2lrun.help import overview
+
+    if verb:
+        usage, line = VERBS[verb]
+        print(f"usage: d2lrun {verb} {usage}\n\n{line}")
+        return
+    config_dir = next((words[at] for at in range(1, len(words)) if words[at - 1] in ("--config-dir", "-cd")), None)
+    print(overview(conf_dir(), VERBS, config_dir), end="")
+
+
+if __name__ == "__main__":
+    main()

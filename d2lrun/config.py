@@ -1,0 +1,200 @@
+"""The schema of a run: every key with its type, unit and range.
+
+Values live in ``conf/``; here stands only what a value may be. Nothing in this file imports torch, so that
+a wrong key is refused in milliseconds. ``schema.py`` checks plain data against these classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+
+@dataclass(frozen=True)
+class Between:
+    """The interval [low, high]; an end listed in ``without`` does not belong to it. NaN never does."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    without: tuple[float, ...] = (-math.inf, math.inf)
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high and value not in self.without
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.low in self.without else 'at least'} {self.low}"
+        high = f"{'below' if self.high in self.without else 'at most'} {self.high}"
+        ends = [text for text, end in ((low, self.low), (high, self.high)) if math.isfinite(end)]
+        return " and ".join(ends) or "that is finite"
+
+
+Number = Annotated[float, Between()]
+Positive = Annotated[float, Between(0, without=(0, math.inf))]
+NonNegative = Annotated[float, Between(0)]
+Fraction = Annotated[float, Between(0, 1, without=(0, 1))]
+Probability = Annotated[float, Between(0, 1, without=(1,))]  # of dropping a unit: 1 would drop them all
+Count = Annotated[int, Between(1)]
+Seed = Annotated[int, Between(0, 2**32 - 1)]
+Activation = Literal["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"]
+
+
+@dataclass
+class Entry:
+    """One line of a table: the function or class behind a name, and its arguments with their types."""
+
+    attribute: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+# A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
+MODELS = {
+    "softmax": Entry("Softmax"),
+    "mlp": Entry("MLP", {"hidden": list[Count], "activation": Activation, "dropout": list[Probability]}),
+    "lenet": Entry("LeNet", {"activation": Activation, "pool": Literal["avg", "max"]}),
+}
+
+# A dataset: conf/dataset/<name>.yaml, d2lrun/datasets/<name, dashes as _>.py, and one line here.
+DATASETS = {
+    "fashion-mnist": Entry("load", {"dir": str | None, "verify": bool, "mirrors": list[str]}),
+}
+
+
+@dataclass
+class Init:
+    """How weights begin (``models/init.py``); biases keep torch's default, as in the book."""
+
+    name: Literal["normal", "xavier", "kaiming", "constant", "torch"]
+    std: Positive  # of normal
+    value: Number  # of constant
+
+
+@dataclass
+class SGD:
+    name: Literal["sgd"]
+    lr: Positive
+    momentum: Probability
+    nesterov: bool
+    weight_decay: NonNegative
+
+
+@dataclass
+class Adam:
+    name: Literal["adam", "adamw"]
+    lr: Positive
+    beta1: Probability
+    beta2: Probability
+    eps: Positive
+    weight_decay: NonNegative
+
+
+@dataclass
+class Constant:
+    name: Literal["constant"]
+    warmup: NonNegative  # epochs over which the learning rate climbs from 0
+
+
+@dataclass
+class Step:
+    name: Literal["step"]
+    warmup: NonNegative
+    every: Positive  # epochs between two drops
+    factor: Annotated[float, Between(0, 1, without=(0,))]  # of each drop
+
+
+@dataclass
+class Cosine:
+    name: Literal["cosine"]
+    warmup: NonNegative
+    final: Annotated[float, Between(0, 1)]  # share of the learning rate that is left at the end
+
+
+@dataclass
+class Device:
+    name: Literal["auto", "cpu", "cuda", "mps"]
+    threads: Count | None  # of torch on the CPU; null: torch's own choice
+
+
+@dataclass
+class NoValidation:
+    name: Literal["none"]
+
+
+@dataclass
+class Holdout:
+    name: Literal["holdout"]
+    fraction: Fraction  # of the training examples that validate
+    stratify: bool  # every class keeps its share
+
+
+@dataclass
+class Train:
+    epochs: Count
+    batch_size: Count
+    clip: Positive | None  # largest global L2 norm of the gradient
+    patience: Count | None  # epochs without a lower val_loss before the run stops
+    limit_batches: Count | None  # at most so many batches, in training as in evaluation: a quick look
+    checkpoint_every: Count | None  # steps; besides one at each epoch's end and one a minute
+
+
+@dataclass
+class Run:
+    root: str  # where runs without a directory of their own go
+    dir: str | None  # this very directory: the same command continues what it finds there
+    name: str | None  # a label, appended to the date and time
+
+
+@dataclass
+class Recipe:
+    """What the book trains this model with, where it depends on another choice."""
+
+    lr: dict[str, Positive]  # by optimizer
+
+
+@dataclass
+class Book:
+    """The published result: each metric's band over many executed builds of the book."""
+
+    section: str
+    band: dict[str, list[Number]]
+
+
+VARIANTS = {
+    "optimizer": {"sgd": SGD, "adam": Adam, "adamw": Adam},
+    "schedule": {"constant": Constant, "step": Step, "cosine": Cosine},
+    "device": dict.fromkeys(("auto", "cpu", "cuda", "mps"), Device),
+    "validation": {"none": NoValidation, "holdout": Holdout},
+    "dataset": {
+        name: make_dataclass("Dataset", [("name", Literal[name]), *entry.arguments.items()])
+        for name, entry in DATASETS.items()
+    },
+    "model": {
+        name: make_dataclass("Model", [("name", Literal[name]), *entry.arguments.items(), ("init", Init)])
+        for name, entry in MODELS.items()
+    },
+}
+
+
+@dataclass
+class Config:
+    """One run, whole. The groups hold the dataclass in ``VARIANTS`` that their ``name`` selects."""
+
+    seed: Seed
+    model: Any
+    dataset: Any
+    optimizer: SGD | Adam
+    schedule: Constant | Step | Cosine
+    device: Device
+    validation: NoValidation | Holdout
+    train: Train
+    run: Run
+    recipe: Recipe
+    book: Book | None
+
+
+def conf_dir() -> Path:
+    """conf/, where the values live: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"

@@ -1,0 +1,157 @@
+"""Where a dataset's files are: the user's folders, the cache, the system's folder, or else the mirrors.
+
+A file counts only if the sha256 of its unpacked content is the published one, every time it is read. What
+was unpacked or fetched is kept unpacked in the cache, so that later starts only read and hash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from d2lrun.download import Found, Progress, Unavailable, Unusable, download, unpack, verify
+from d2lrun.errors import Refused
+from d2lrun.files import lock, remove_leftovers, write_atomic
+
+Say = Callable[[str], object]  # takes one plain line for people
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a dataset is made of, and where other programs put it."""
+
+    dataset: str
+    sums: Mapping[str, str]  # file name -> sha256 of the unpacked file
+    limit: int  # bytes: no file is larger
+    layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
+    system: str | None = None  # where the distribution's package puts the files
+    package: str | None = None  # the package's name
+
+
+def locate(
+    files: Files,
+    dir: str | None,
+    mirrors: Sequence[str],
+    say: Say = lambda line: None,
+    progress: Progress | None = None,
+) -> dict[str, Found]:
+    """Each file, proved, from the first place that has it; raises Refused that names every place."""
+    places, problems = places_of(files, dir), []
+    found = {name: search(name, files, places, problems, say) for name in files.sums}
+    unkept = [name for name, file in found.items() if not file or file.origin.endswith(".gz")]
+    if not unkept:
+        return found
+    with writable_cache(cache_of(files.dataset), say) as cache:
+        for name in unkept:
+            kept = cache and kept_meanwhile(cache / name, files)
+            try:
+                found[name] = kept or found[name] or fetch(name, files, mirrors, say, progress)
+            except Unavailable as failure:
+                missing = [name for name, file in found.items() if not file]
+                rows = [*problems, *absences(missing, places), *failure.problems]
+                raise refusal(files, missing, rows) from None
+            if cache and not kept:
+                keep(cache / name, found[name], say)
+    return found
+
+
+def places_of(files: Files, dir: str | None) -> dict[Path, list[Path]]:
+    """The places to look in, best first, each with the folders there that may hold the files."""
+    given = [dir, *os.environ.get("D2LRUN_DATA", "").split(os.pathsep)]
+    users = [Path(os.path.expanduser(folder)) for folder in given if folder]
+    places = {root: [root, *(root / layout for layout in (files.dataset, *files.layouts))] for root in users}
+    others = [cache_of(files.dataset), *([Path(files.system)] if files.system else [])]
+    return places | {root: [root] for root in others}
+
+
+def cache_of(dataset: str) -> Path:
+    return Path(os.path.expanduser(os.environ.get("D2LRUN_CACHE") or "~/.cache/d2lrun"), dataset)
+
+
+def candidates(name: str, folders: Sequence[Path]) -> list[Path]:
+    """The files of that name in ``folders``: first all plain ones, for unpacking takes longest."""
+    paths = [folder / file for file in (name, f"{name}.gz") for folder in folders]
+    return [path for path in dict.fromkeys(paths) if os.path.isfile(path)]
+
+
+def search(
+    name: str, files: Files, places: Mapping[Path, Sequence[Path]], problems: list[str], say: Say
+) -> Found | None:
+    """The first good file on this machine's disks; the bad ones before it are added to ``problems``."""
+    folders = [folder for folders in places.values() for folder in folders]
+    for path in candidates(name, folders):
+        try:
+            return read(path, files.limit, files.sums[name])
+        except Unusable as problem:
+            problems.append(f"{path}: {problem}")
+            say(f"{path}: {problem}; looking elsewhere")
+    return None
+
+
+def read(path: Path, limit: int, digest: str | None) -> Found:
+    """The unpacked content of a file, proved if there is a ``digest``; raises Unusable."""
+    try:
+        content = unpack(io.FileIO(path), limit)
+    except OSError as error:
+        raise Unusable(error.strerror or str(error)) from None
+    if digest:
+        verify(content, digest)
+    return Found(content, str(path))
+
+
+@contextlib.contextmanager
+def writable_cache(folder: Path, say: Say) -> Iterator[Path | None]:
+    """``folder`` for this process alone; None, and a word about it, where nothing can be written."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock(folder / ".lock", lambda holder: say(f"waiting for {folder}: {holder} has it")))
+        except (OSError, NotImplementedError) as error:  # the latter: a disk without locks
+            say(f"{folder} cannot be written, so nothing is kept: {error}")
+            folder = None
+        else:
+            remove_leftovers(folder)
+        yield folder
+
+
+def kept_meanwhile(path: Path, files: Files) -> Found | None:
+    """The file in the cache, if another process put it there while this one waited."""
+    with contextlib.suppress(Unusable):
+        return read(path, files.limit, files.sums[path.name])
+    return None
+
+
+def fetch(name: str, files: Files, mirrors: Sequence[str], say: Say, progress: Progress | None) -> Found:
+    """The file from the first mirror that serves it; raises Unavailable."""
+    say(f"fetching {name}.gz")
+    urls = [f"{mirror.rstrip('/')}/{name}.gz" for mirror in mirrors]
+    return download(urls, files.sums[name], files.limit, progress)
+
+
+def keep(path: Path, file: Found, say: Say) -> None:
+    """Put the file in the cache; where that fails, the run goes on without."""
+    try:
+        write_atomic(path, file.content)
+    except OSError as error:
+        say(f"{path} is not kept: {error.strerror or error}")
+
+
+def absences(missing: Sequence[str], places: Mapping[Path, Sequence[Path]]) -> Iterator[str]:
+    """A line for each place that has some file of ``missing`` in no form."""
+    for root, folders in places.items():
+        names = [name for name in missing if not candidates(name, folders)]
+        if names:
+            absent = "none of them" if len(names) == len(missing) > 1 else f"no {', '.join(names)}"
+            yield f"{root}: {absent if os.path.isdir(root) else 'no such folder'}"
+
+
+def refusal(files: Files, missing: Sequence[str], rows: Sequence[str]) -> Refused:
+    ways = ["connect to the network and give `make data`"]
+    if files.package:
+        ways.append(f"install the package {files.package} (Debian, Ubuntu)")
+    ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")
+    message = f"{files.dataset}: no good {', '.join(missing)}; tried" + "".join(f"\n  {row}" for row in rows)
+    return Refused(message, "; or ".join(ways))

@@ -1,0 +1,54 @@
+"""A model measured: metrics over a set of examples, and the probability of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import torch
+from torch import Tensor, nn
+
+from d2lrun.datasets.images import scale
+from d2lrun.tasks import Classification
+
+
+def evaluate(
+    part: str,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    task: Classification,
+    batch_size: int,
+    limit_batches: int | None = None,
+) -> Generator[None, None, dict[str, float]]:
+    """{"<part>_loss": …} in eval mode on images [N, C, H, W] uint8; pauses after every batch."""
+    model.eval()
+    sums, examples = torch.zeros(len(task.metrics), device=images.device), 0
+    batches = list(zip(images.split(batch_size), labels.split(batch_size)))
+    for some, targets in batches[:limit_batches]:
+        with torch.inference_mode():  # not around the pause: it would reach into the caller
+            logits = model(scale(some))  # [B, K]
+            sums = sums + task.count(logits, targets, task.loss(logits, targets))
+        examples += len(targets)
+        yield None
+    return averages(part, task, sums, examples)
+
+
+def averages(part: str, task: Classification, sums: Tensor, examples: int) -> dict[str, float]:
+    """{"train_loss": …, "train_accuracy": …}: the one place where counts leave the device."""
+    return {f"{part}_{name}": total / examples for name, total in zip(task.metrics, sums.tolist())}
+
+
+def exhaust(pausing: Generator[None, None, dict[str, float]]) -> dict[str, float]:
+    """Run a pausing measurement to its end."""
+    while True:
+        try:
+            next(pausing)
+        except StopIteration as end:
+            return end.value
+
+
+@torch.inference_mode()
+def probabilities(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    """The probability of each class [N, K] for images [N, C, H, W] uint8."""
+    model.eval()
+    return torch.cat([model(scale(some)).softmax(dim=1) for some in images.split(batch_size)])

@@ -1,0 +1,137 @@
+"""Bytes that survive: files that are whole or not there, checksums, locks between processes.
+
+Nothing here ever shows a half-written file under its final name, whatever kills the writer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import platform
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from d2lrun.errors import Refused
+
+CHUNK = 1 << 20  # bytes read at a time
+
+
+def write_atomic(path: str | Path, data: bytes | bytearray | str | Callable[[BinaryIO], object]) -> None:
+    """Put ``data`` (text as UTF-8, or a function that writes it) at ``path``: whole, or not at all.
+
+    On any error the temporary file goes, the old content stays, and the error is raised.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # here: a rename crosses no disk
+    try:
+        with open(temporary, "xb") as file:
+            if callable(data):
+                data(file)
+            else:
+                file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in ``directory`` survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):  # the file itself is whole by now; some network disks cannot do this
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Delete what a killed ``write_atomic`` left. Only for the one who holds the directory's lock."""
+    for temporary in directory.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as JSON that every parser reads; NaN and infinities become null."""
+    write_atomic(path, to_json(value, indent=2) + b"\n")
+
+
+def to_json(value: Any, indent: int | None = None) -> bytes:
+    """``value`` as strict JSON in UTF-8; NaN and infinities become null."""
+    text = json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes its own JSON escape
+
+
+def finite(value: Any) -> Any:
+    """``value`` with None for every float that JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def sha256(source: bytes | bytearray | Path) -> str:
+    """The sha256 of bytes or of a file's content, in hexadecimal."""
+    if not isinstance(source, Path):
+        return hashlib.sha256(source).hexdigest()
+    digest = hashlib.sha256()
+    with open(source, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def lock(path: Path, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Hold ``path`` against all other processes; the kernel frees it when the holder dies.
+
+    If another process holds it: ``waiting(holder)`` is called once and then waited, however long it takes;
+    without ``waiting``, Refused at once. Raises OSError where nothing can be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()  # fails at once where filelock would try for ever
+    guard = FileLock(path)
+    try:
+        guard.acquire(timeout=0)
+    except Timeout:
+        if waiting is None:
+            hint = "wait until it has finished, or choose another directory"
+            raise Refused(f"{path.parent} is in use by {holder(path)}", hint) from None
+        waiting(holder(path))
+        guard.acquire()
+    try:
+        with contextlib.suppress(OSError):
+            write_atomic(signature(path), f"process {os.getpid()} on {platform.node() or 'this computer'}")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            signature(path).unlink()
+        guard.release()
+
+
+def signature(path: Path) -> Path:
+    """Where the holder signs: beside the lock, for Windows lets nobody read a locked file."""
+    return path.with_name(f"{path.name}.holder")
+
+
+def holder(path: Path) -> str:
+    """Who holds the lock at ``path``, for people."""
+    try:
+        return signature(path).read_text("utf-8")
+    except (OSError, ValueError):  # it has the lock, but has not signed yet
+        return "another process"

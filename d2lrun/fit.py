@@ -1,0 +1,174 @@
+"""THE loop: a generator that trains. It pauses after every batch, and whoever pulls it decides.
+
+A pause yields None; the end of an epoch yields its record (the line of metrics.jsonl). At each pause the
+``State`` is whole: the caller may save it, draw it, or stop for good, and go on from it later with the same
+bits. The dataset lives on the device as uint8 and a batch is an index into it; what is counted stays on the
+device until the epoch's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from math import isfinite
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from d2lrun import devices
+from d2lrun.config import Config
+from d2lrun.datasets.images import ImageDataset, scale
+from d2lrun.errors import Diverged
+from d2lrun.evaluate import averages, evaluate
+from d2lrun.optim import learning_rate
+from d2lrun.tasks import Classification
+from d2lrun.validation import Split
+
+Pauses: TypeAlias = Iterator["dict[str, Any] | None"]
+
+
+@dataclass
+class State:
+    """All that changes while a run trains; what a checkpoint holds."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    sums: Tensor  # of this epoch so far: what the task counts
+    epoch: int = 0  # finished epochs
+    batch: int = 0  # batches done in this epoch
+    step: int = 0  # batches done in all
+    seconds: float = 0.0  # spent in this epoch
+    norms: float = 0.0  # summed gradient norms of this epoch
+    records: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best
+
+    COUNTERS = ("epoch", "batch", "step", "seconds", "norms", "records", "best")
+
+    @property
+    def device(self) -> torch.device:
+        return self.sums.device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain data, the random generators included."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sums": self.sums,
+            "rng": devices.rng_state(self.device),
+            **{name: getattr(self, name) for name in self.COUNTERS},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``; raises RuntimeError or KeyError where it is not of this run."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sums.copy_(state["sums"])
+        devices.set_rng_state(state["rng"])
+        for name in self.COUNTERS:
+            setattr(self, name, state[name])
+
+
+def fit(state: State, data: ImageDataset, split: Split, task: Classification, config: Config) -> Pauses:
+    """Train ``state`` until ``config.train.epochs``, or until patience runs out.
+
+    All that is given lies on one device. Raises Diverged before a step with a loss or gradient that is
+    not finite.
+    """
+    train = config.train
+    while state.epoch < train.epochs and not exhausted(state, train.patience):
+        batches = epoch_order(split.train, config.seed, state.epoch).split(train.batch_size)
+        batches = batches[: train.limit_batches]
+        state.model.train()
+        for batch in batches[state.batch :]:
+            started = perf_counter()
+            lr = learning_rate(
+                config.schedule, config.optimizer.lr, state.epoch + state.batch / len(batches), train.epochs
+            )
+            images, labels = (part.index_select(0, batch) for part in (data.train_images, data.train_labels))
+            train_batch(state, images, labels, task, lr, train.clip)
+            state.seconds += perf_counter() - started
+            yield None
+        record = yield from close_epoch(state, data, split, task, config, sum(map(len, batches)))
+        yield record
+
+
+def train_batch(
+    state: State, images: Tensor, labels: Tensor, task: Classification, lr: float, clip: float | None
+) -> None:
+    """One step of the optimizer on images [B, C, H, W] uint8 and labels [B]."""
+    state.optimizer.zero_grad()
+    logits = state.model(scale(images))  # [B, K]
+    loss = task.loss(logits, labels)
+    loss.backward()
+    parameters = [parameter for parameter in state.model.parameters() if parameter.grad is not None]
+    norm = get_total_norm([parameter.grad for parameter in parameters])
+    value, length = torch.stack((loss.detach(), norm)).tolist()
+    if not isfinite(value + length):
+        raise Diverged(
+            f"diverged: loss {value:g}, gradient norm {length:g} at epoch {state.epoch + 1}, "
+            f"step {state.step + 1}, lr {lr:g}; the step was not taken",
+            "try a smaller optimizer.lr, or train.clip=1",
+        )
+    if clip is not None:
+        clip_grads_with_norm_(parameters, clip, norm)
+        state.norms += length
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
+    state.optimizer.step()
+    state.sums += task.count(logits.detach(), labels, loss.detach())
+    state.batch += 1
+    state.step += 1
+
+
+def close_epoch(
+    state: State, data: ImageDataset, split: Split, task: Classification, config: Config, examples: int
+) -> Generator[None, None, dict[str, Any]]:
+    """Evaluate, then move the state to the next epoch; returns the epoch's record."""
+    started = perf_counter()
+    measured = yield from watch(state.model, data, split, task, config)
+    seconds = state.seconds + perf_counter() - started
+    record = {
+        "epoch": state.epoch + 1,
+        "step": state.step,
+        "seconds": seconds,
+        "lr": state.optimizer.param_groups[0]["lr"],
+        **averages("train", task, state.sums, examples),
+        **measured,
+        "examples_per_second": examples / seconds,
+    }
+    if config.train.clip is not None:
+        record["grad_norm"] = state.norms / state.batch
+    if config.train.patience and (state.best is None or record["val_loss"] < state.best["val_loss"]):
+        weights = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+        state.best = {"epoch": record["epoch"], "val_loss": record["val_loss"], "model": weights}
+    state.records.append(record)
+    state.epoch, state.batch, state.seconds, state.norms = state.epoch + 1, 0, 0.0, 0.0
+    state.sums.zero_()
+    return record
+
+
+def watch(
+    model: nn.Module, data: ImageDataset, split: Split, task: Classification, config: Config
+) -> Generator[None, None, dict[str, float]]:
+    """Measured after every epoch: the validation part, or without one the test set, as in the book."""
+    size, limit = config.train.batch_size, config.train.limit_batches
+    if split.val is None:
+        return (yield from evaluate("test", model, data.test_images, data.test_labels, task, size, limit))
+    images, labels = data.train_images[split.val], data.train_labels[split.val]
+    return (yield from evaluate("val", model, images, labels, task, size, limit))
+
+
+def epoch_order(index: Tensor, seed: int, epoch: int) -> Tensor:
+    """The training indices [n] in the order of this epoch: a pure function of (seed, epoch)."""
+    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(mixed))
+    return index[torch.randperm(len(index), generator=generator).to(index.device)]
+
+
+def exhausted(state: State, patience: int | None) -> bool:
+    """Whether ``patience`` epochs have passed without a lower val_loss."""
+    return bool(patience and state.best and state.epoch - state.best["epoch"] >= patience)

@@ -1,0 +1,91 @@
+"""What ``--help`` prints: verbs, config groups with their options, examples; all read from conf/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+USAGE = """\
+d2lrun trains the networks of "Dive into Deep Learning" from one command line.
+
+usage: d2lrun [OVERRIDE...]           train; every OVERRIDE is GROUP=OPTION or KEY=VALUE
+       d2lrun VERB [ARGUMENT...]
+
+verbs
+{verbs}
+
+groups and their options (* by default)
+{groups}
+
+keys of a run (d2lrun --cfg job prints them all with their values)
+{keys}
+
+examples
+  d2lrun                                        an MLP on Fashion-MNIST, as in the book
+  d2lrun model=lenet train.epochs=2             the command line wins over the recipe
+  d2lrun model.hidden=[256,128] model.dropout=[0.2,0.5]
+  d2lrun optimizer=adam schedule=cosine validation=holdout train.patience=3
+  d2lrun -m model=softmax,mlp seed=0,1,2        six runs, one after the other
+  d2lrun resume outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00
+
+options
+  -m, --multirun        run every combination of comma-separated values
+  -c, --cfg job         print the composed config and stop
+  -i, --info            what Hydra knows: defaults, search path, plugins
+  -cd, --config-dir DIR add your own folder of YAML files, laid out like conf/
+  --debug               show the traceback of an error
+  --version, -h, --help; --hydra-help for Hydra's own
+  completion of keys and options:  eval "$(d2lrun -sc install=bash)"   (or zsh, fish)
+"""
+
+KEYS = ("seed", "train", "run")
+
+
+def overview(conf: Path, verbs: dict[str, tuple[str, str]], config_dir: str | None = None) -> str:
+    """The text of ``d2lrun --help``; ``verbs`` maps each to its arguments and what it does."""
+    return USAGE.format(
+        verbs="\n".join(f"  {verb:<10}{does}" for verb, (_, does) in verbs.items()),
+        groups="\n".join(groups(conf, [conf, Path(config_dir)] if config_dir else [conf])),
+        keys="\n".join(keys(conf / "config.yaml")),
+    )
+
+
+def groups(conf: Path, folders: list[Path]) -> list[str]:
+    """A paragraph for each config group: its options with the first line of their files."""
+    defaults = default_options(conf / "config.yaml")
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*/*.yaml")):
+        found.setdefault(path.parent.name, {})[path.stem] = path
+    lines = []
+    for group in sorted(found, key=lambda group: [*defaults, group].index(group)):
+        lines.append(f"  {group}")
+        for option, path in found[group].items():
+            star = "*" if defaults.get(group) == option else " "
+            lines.append(f"  {star} {option:<15}{headline(path)}")
+    return lines
+
+
+def default_options(config: Path) -> dict[str, str]:
+    """{group: option} of the defaults list, model first."""
+    lines = [line.partition("#")[0].strip() for line in config.read_text(encoding="utf-8").splitlines()]
+    pairs = [line.removeprefix("- ").split(": ") for line in lines if line.startswith("- ") and ": " in line]
+    found = {group: option for group, option in pairs if not group.startswith("override")}
+    return {"model": found.pop("model"), **found}
+
+
+def keys(config: Path) -> list[str]:
+    """The lines of config.yaml about the run itself, comments included."""
+    lines, wanted = [], False
+    for line in config.read_text(encoding="utf-8").splitlines():
+        if line and not line[0].isspace():
+            wanted = line.partition(":")[0] in KEYS
+        if wanted and line:
+            lines.append(f"  {line}")
+    return lines
+
+
+def headline(path: Path) -> str:
+    """The first comment of a YAML file that is not a directive to Hydra."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and not line.startswith("# @"):
+            return line.lstrip("# ")
+    return ""

@@ -1,0 +1,126 @@
+"""A finished run at work: its weights measured again, or asked about images."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from d2lrun import checkpoint, datasets, devices, files, models
+from d2lrun.config import Config
+from d2lrun.datasets.images import ImageDataset
+from d2lrun.errors import Refused
+from d2lrun.evaluate import evaluate, exhaust, probabilities
+from d2lrun.rundir import RunDirectory
+from d2lrun.tasks import Classification
+
+
+def evaluate_run(directory: RunDirectory) -> dict[str, float]:
+    """Loss and accuracy of a run's weights on the test set."""
+    config, data, model = load(directory)
+    batch = config.train.batch_size
+    return exhaust(evaluate("test", model, data.test_images, data.test_labels, Classification(), batch))
+
+
+def predict_test(directory: RunDirectory) -> tuple[ImageDataset, Tensor, Path]:
+    """The test set, the confusion counts [true, predicted], and the predictions.csv that was written."""
+    config, data, model = load(directory)
+    guesses = probabilities(model, data.test_images, config.train.batch_size).cpu()  # [N, K]
+    certainty, predicted = guesses.max(dim=1)
+    labels = data.test_labels.cpu()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("index", "label", "predicted", "probability"))
+    for index, row in enumerate(zip(labels.tolist(), predicted.tolist(), certainty.tolist(), strict=True)):
+        writer.writerow((index, data.classes[row[0]], data.classes[row[1]], f"{row[2]:.6f}"))
+    path = directory.path / "predictions.csv"
+    files.write_atomic(path, text.getvalue())
+    size = data.num_classes
+    confusion = (labels * size + predicted).bincount(minlength=size * size).view(size, size)
+    return data, confusion, path
+
+
+def predict_files(
+    directory: RunDirectory, paths: Sequence[Path], top: int, invert: str
+) -> list[tuple[Path, list[tuple[str, float]]]]:
+    """For each image file its ``top`` classes with their probabilities, the most probable first.
+
+    ``invert`` is yes, no, or auto: a light background is turned dark, as the dataset's is.
+    """
+    pixels = [read_image(path) for path in paths]  # before torch has to load anything: a bad file is refused
+    config, data, model = load(directory)
+    inputs = torch.stack([fit_image(image, data.image_shape, invert) for image in pixels])
+    guesses = probabilities(model, inputs.to(next(model.parameters()).device), config.train.batch_size)
+    certainty, ranked = guesses.topk(min(top, data.num_classes), dim=1)
+    rows = zip(paths, ranked.tolist(), certainty.tolist(), strict=True)
+    return [(path, [(data.classes[k], p) for k, p in zip(best, sure)]) for path, best, sure in rows]
+
+
+def load(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
+    """A run's config, its dataset and its trained model, on the run's device."""
+    config = directory.load_config()
+    weights = read_weights(directory)
+    device = devices.resolve(config.device.name)
+    data = datasets.load(config.dataset).to(device)
+    model = models.build(config.model, data.image_shape, data.num_classes)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise Refused(f"the weights in {directory.path} do not fit its config: {error}", "train it anew") from error
+    return config, data, model.to(device)
+
+
+def read_weights(directory: RunDirectory) -> dict[str, Tensor]:
+    """The final weights, or those of the newest checkpoint of a run that has not finished."""
+    if directory.weights_file.exists():
+        try:
+            return safetensors.torch.load_file(directory.weights_file)
+        except (safetensors.SafetensorError, OSError) as error:
+            raise Refused(f"{directory.weights_file} is damaged: {error}", "train the run anew") from error
+    found: list[dict[str, Any]] = []
+    checkpoint.load_newest(directory.checkpoints, found.append, say=lambda line: None)
+    if not found:
+        raise Refused(f"{directory.path} has no trained weights yet", f"d2lrun resume {directory.path}")
+    return found[0]["model"]
+
+
+def read_image(path: Path) -> Any:
+    """A grey PIL image, upright; transparency counts as white. Raises Refused for what is no image."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert("RGBA")
+    except FileNotFoundError:
+        raise Refused(f"{path}: no such file", "give the image files behind the run's directory") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Refused(f"{path} is not an image that can be read: {error}", "PNG, JPEG, … are read") from error
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("L")
+
+
+def fit_image(image: Any, shape: tuple[int, int, int], invert: str) -> Tensor:
+    """A grey PIL image of any size as uint8 [C, H, W]: its proportions kept, the rest filled with background."""
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    border = torch.tensor([image.getpixel(at) for at in corners(image.size)], dtype=torch.float32)
+    if invert == "yes" or (invert == "auto" and border.median() > 127):
+        image = ImageOps.invert(image)
+    image = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=0)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, height, width)
+    return pixels.expand(channels, height, width)  # [C, H, W]
+
+
+def corners(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """The four corners and the middles of the four sides."""
+    right, bottom = size[0] - 1, size[1] - 1
+    xs, ys = (0, right // 2, right), (0, bottom // 2, bottom)
+    return [(x, y) for x in xs for y in ys if (x, y) != (right // 2, bottom // 2) or min(size) < 3]

@@ -1,0 +1,34 @@
+"""Multilayer perceptron (book 4.2, 4.3), with dropout between its layers where asked for (book 4.6)."""
+
+from __future__ import annotations
+
+from math import prod
+
+from torch import nn
+
+from d2lrun.models.activations import ACTIVATIONS
+
+
+class MLP(nn.Sequential):
+    """Images [B, C, H, W] -> logits [B, classes].
+
+    ``dropout`` holds one probability for all hidden layers or one for each; at 0 no layer is made.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: tuple[int, int, int],
+        classes: int,
+        hidden: list[int],
+        activation: str,
+        dropout: list[float],
+    ):
+        layers: list[nn.Module] = [nn.Flatten()]  # [B, C·H·W]
+        width = prod(inputs)
+        drops = dropout * len(hidden) if len(dropout) == 1 else dropout
+        for units, drop in zip(hidden, drops, strict=True):
+            layers += [nn.Linear(width, units), ACTIVATIONS[activation]()]  # [B, units]
+            layers += [nn.Dropout(drop)] if drop else []
+            width = units
+        super().__init__(*layers, nn.Linear(width, classes))

@@ -1,0 +1,17 @@
+"""Softmax regression (book 3.6, 3.7): one fully connected layer; the softmax itself is in the loss."""
+
+from __future__ import annotations
+
+from math import prod
+
+from torch import nn
+
+
+class Softmax(nn.Sequential):
+    """Images [B, C, H, W] -> logits [B, classes]."""
+
+    def __init__(self, *, inputs: tuple[int, int, int], classes: int):
+        super().__init__(
+            nn.Flatten(),  # [B, C·H·W]
+            nn.Linear(prod(inputs), classes),
+        )

@@ -1,0 +1,31 @@
+"""Optimizers, and the learning rate as a pure function of time, so that nothing of it needs saving."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def build(config: Any, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer that the config group ``optimizer`` describes."""
+    shared = {"lr": config.lr, "weight_decay": config.weight_decay}
+    if config.name == "sgd":
+        return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=config.nesterov, **shared)
+    adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
+    return adam(parameters, betas=(config.beta1, config.beta2), eps=config.eps, **shared)
+
+
+def learning_rate(config: Any, lr: float, epoch: float, epochs: int) -> float:
+    """The learning rate at time ``epoch`` (0 at the start, fractions within an epoch) of ``epochs``.
+
+    ``config`` is the config group ``schedule``. The warm-up climbs linearly from 0 and multiplies the rest.
+    """
+    if config.name == "step":
+        lr *= config.factor ** math.floor(epoch / config.every)
+    elif config.name == "cosine":
+        lr *= config.final + (1 - config.final) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+    return lr * min(1.0, epoch / config.warmup) if config.warmup else lr

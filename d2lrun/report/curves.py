@@ -1,0 +1,89 @@
+"""Loss and accuracy over the epochs, beside the band that the book's own runs reached."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.report.figure import INK, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Colours that colour-blind eyes tell apart (Okabe and Ito), and a dash pattern and marker for print.
+STYLES = {
+    "train": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
+    "val": {"color": "#009E73", "linestyle": "--", "marker": "s"},
+    "test": {"color": "#D55E00", "linestyle": "-.", "marker": "^"},
+}
+FEW = 30  # epochs up to which each is marked
+
+
+def draw_curves(
+    records: list[dict[str, Any]], path: str | Path, title: str, band: dict[str, list[float]] | None = None
+) -> None:
+    """Write a PNG with one panel for loss, one for accuracy, one for whatever else the records hold.
+
+    ``records`` are the lines of metrics.jsonl; ``band`` is {"train_loss": [low, high], ...} and belongs to
+    the last epoch. Without a record there is nothing to draw and no file.
+    """
+    if not records:
+        return
+    names = metric_names(records)
+    figure = new_figure(750 * len(names), 600)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        draw_panel(axes, name, records, band or {})
+    figure.set_layout_engine("tight")
+    save(figure, path)
+
+
+def metric_names(records: list[dict[str, Any]]) -> list[str]:
+    """["loss", "accuracy"]: what was measured, in the order of the records."""
+    parts = [key.partition("_") for record in records for key in record]
+    return list(dict.fromkeys(name for split, _, name in parts if split in STYLES))
+
+
+def draw_panel(axes: Axes, name: str, records: list[dict[str, Any]], band: dict[str, list[float]]) -> None:
+    """One metric: a line per split, labelled with its final value."""
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [record["epoch"] for record in records]
+    first, last = epochs[0], epochs[-1]
+    margin = max(0.3, 0.03 * (last - first))
+    for split, style in STYLES.items():
+        key = f"{split}_{name}"
+        if any(key in record for record in records):
+            values = [number(record.get(key)) for record in records]
+            marker = style["marker"] if len(records) <= FEW else ""
+            label = f"{split} {final(epochs, values)}"
+            axes.plot(epochs, values, **{**style, "marker": marker}, markersize=4, linewidth=1.6, label=label)
+        if key in band:
+            draw_band(axes, (last - margin, last + margin), band[key], style["color"], split)
+    axes.set(xlabel="epoch", ylabel=name, xlim=(first - 2 * margin, last + 2 * margin))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(loc="lower right" if name == "accuracy" else "upper right", fontsize=8, framealpha=0.8)
+
+
+def draw_band(axes: Axes, span: tuple[float, float], ends: list[float], color: str, split: str) -> None:
+    """A shaded box at the last epoch, wherever the book's executed builds ended."""
+    label = f"book, {split} [{ends[0]:.3f}, {ends[1]:.3f}]"
+    axes.fill_between(span, *ends, facecolor=color, edgecolor=color, alpha=0.3, linewidth=1, label=label, zorder=1.5)
+
+
+def final(epochs: list[int], values: list[float]) -> str:
+    """The last value, or since when there is none."""
+    if math.isfinite(values[-1]):
+        return f"{values[-1]:.3f}"
+    finite = [epoch for epoch, value in zip(epochs, values, strict=True) if math.isfinite(value)]
+    return f"nan from epoch {finite[-1] + 1 if finite else epochs[0]}"
+
+
+def number(value: float | None) -> float:
+    """NaN for what JSON or matplotlib has no place for: null and the infinities."""
+    return value if value is not None and math.isfinite(value) else math.nan

@@ -1,0 +1,61 @@
+"""A matplotlib figure as a PNG file, without pyplot and without a window."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from d2lrun.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 150
+INK = "#222222"
+CHINESE = {
+    "Noto Sans CJK SC",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "SimHei",
+}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty white figure of ``width`` × ``height`` pixels."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it announces that it builds a font cache
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write the figure to ``path``, whole or not at all. No text in it is read as a formula."""
+    from matplotlib.text import Text
+
+    texts = figure.findobj(Text)
+    families = fonts("".join(text.get_text() for text in texts))
+    for text in texts:
+        text.set_parse_math(False)
+        text.set_fontfamily(families)
+    png = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # drawn as a box: no news to the user
+        figure.savefig(png, format="png")
+    write_atomic(path, png.getvalue())
+
+
+def fonts(text: str) -> list[str]:
+    """Matplotlib's own font, helped by the system's Chinese ones where ``text`` goes beyond Latin."""
+    if all(character < "\u3000" for character in text):
+        return ["DejaVu Sans"]
+    from matplotlib.font_manager import fontManager
+
+    return ["DejaVu Sans", *sorted(CHINESE & {font.name for font in fontManager.ttflist})]

@@ -1,0 +1,163 @@
+"""A run while it runs: one live bar on a terminal, one line per epoch everywhere.
+
+The training loop calls ``step`` after every batch, thousands of times a second. Until a redraw is due that
+costs one look at the clock; only then are the metrics read, since reading waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.report.text import say
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+REDRAW = 1 / 8  # seconds between two redraws
+NARROWEST = 6  # columns of the bar itself
+SPLITS = ("train", "val", "test")
+
+
+class Progress:
+    """A context manager around the training loop.
+
+    ``steps`` batches with ``examples`` examples make an epoch; a run that is resumed inside an epoch begins
+    after its batch ``start_step``. ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        epochs: int,
+        steps: int,
+        examples: int,
+        start_step: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self.console, self.clock = console, clock
+        self.epochs, self.steps, self.examples = epochs, steps, examples
+        self.first = start_step  # steps of this epoch that were done before its clock began
+        self.began = clock()
+        self.whole: float | None = None  # seconds of the last whole epoch, evaluation included
+        self.live: Any = None
+        self.due = math.inf  # on a pipe, for ever
+
+    def __enter__(self) -> Progress:
+        self.began = self.clock()
+        if self.console.is_interactive:
+            from rich.live import Live
+
+            self.live = Live(console=self.console, auto_refresh=False, transient=True)
+            self.live.start()
+            self.due = self.began
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def step(self, epoch: int, step: int, read: Callable[[], dict[str, float]]) -> None:
+        """``step`` batches of ``epoch`` (from 1) are done; ``read`` gives the epoch's running metrics."""
+        if self.clock() < self.due:
+            return
+        self.live.update(self.bar(epoch, step, read()), refresh=True)
+        self.due = self.clock() + REDRAW
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """An epoch is over, its evaluation too: print its line."""
+        now = self.clock()
+        self.whole = now - self.began if self.first == 0 else None
+        self.began, self.first = now, 0
+        width = self.console.width if self.console.is_terminal else math.inf
+        self.say(epoch_line(record, self.epochs, width))
+
+    def say(self, message: str) -> None:
+        """Print a line above the bar."""
+        say(self.console, message)
+
+    def bar(self, epoch: int, step: int, metrics: dict[str, float]) -> RenderableType:
+        """The parts that fit the width, the bar between them; what comes last is dropped first."""
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        parts = self.parts(epoch, step, metrics, " examples/s")
+        if columns(parts) > self.console.width - NARROWEST - 2:
+            parts = self.parts(epoch, step, metrics, "/s")
+        while len(parts) > 1 and columns(parts) > self.console.width - NARROWEST - 2:
+            parts.pop()
+        width = max(1, min(40, self.console.width - columns(parts) - 2))
+        done = ProgressBar(self.epochs * self.steps, (epoch - 1) * self.steps + step, width=width)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for _ in (*parts, done):
+            grid.add_column(no_wrap=True)
+        grid.add_row(*parts[:2], done, *parts[2:])
+        return grid
+
+    def parts(self, epoch: int, step: int, metrics: dict[str, float], unit: str) -> list[str]:
+        """The words of the bar, the most wanted first."""
+        elapsed = max(self.clock() - self.began, 1e-9)
+        speed = (step - self.first) / elapsed * self.examples / self.steps
+        left = timedelta(seconds=round(self.left(epoch, step, elapsed)))
+        return [
+            epoch_of(epoch, self.epochs),
+            f"{step:>{len(str(self.steps))}}/{self.steps}",
+            *(f"{name} {value:5.3f}" for name, value in metrics.items()),
+            f"{speed:>7,.0f}{unit}",
+            f"{str(left).removeprefix('0:')} left",
+        ]
+
+    def left(self, epoch: int, step: int, elapsed: float) -> float:
+        """Seconds to the end of the run; before a whole epoch is known, evaluation is not foreseen."""
+        if self.whole is not None:
+            return max(self.whole - elapsed, 0) + self.whole * (self.epochs - epoch)
+        ahead = (self.epochs - epoch) * self.steps + self.steps - step
+        return elapsed / max(step - self.first, 1) * ahead
+
+
+def epoch_line(record: dict[str, Any], epochs: int, width: float = math.inf) -> str:
+    """What an epoch came to, in the longest wording that ``width`` columns hold."""
+    splits = [(split, metrics) for split in SPLITS if (metrics := metrics_of(record, split))]
+    long = [f"{split} {metrics}" for split, metrics in splits]
+    short = [words.replace("accuracy", "acc") for words in long]
+    speed = [f"{value:>9,.0f} {unit}/s" for unit, value in speeds(record)]
+    seconds = [f"{record['seconds']:>5.1f} s"] if "seconds" in record else []
+    head = epoch_of(record["epoch"], epochs)
+    wordings = [
+        [*long, *speed, *seconds],
+        [*short, *speed, *seconds],
+        [*short, *seconds],
+        short,
+        gist(record),
+    ]
+    lines = ["  ".join([head, *words]) for words in wordings]
+    return next((line for line in lines if len(line) <= width), lines[-1].removeprefix("epoch "))
+
+
+def gist(record: dict[str, Any]) -> list[str]:
+    """The training loss and the last accuracy that was measured: what 40 columns hold."""
+    accuracy = [f"{split} acc {record[key]:.3f}" for split in SPLITS if (key := f"{split}_accuracy") in record]
+    return [f"loss {record['train_loss']:.3f}", *accuracy[-1:]]
+
+
+def metrics_of(record: dict[str, Any], split: str) -> str:
+    """'loss 0.523 accuracy 0.823' of train, val or test; empty where nothing was measured."""
+    prefix = f"{split}_"
+    return " ".join(f"{key.removeprefix(prefix)} {record[key]:5.3f}" for key in record if key.startswith(prefix))
+
+
+def speeds(record: dict[str, Any]) -> list[tuple[str, float]]:
+    """[("examples", 212345.0)]."""
+    suffix = "_per_second"
+    return [(key.removesuffix(suffix), value) for key, value in record.items() if key.endswith(suffix)]
+
+
+def epoch_of(epoch: int, epochs: int) -> str:
+    return f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
+
+
+def columns(parts: list[str]) -> int:
+    return sum(map(len, parts)) + 2 * (len(parts) - 1)

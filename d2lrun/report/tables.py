@@ -1,0 +1,187 @@
+"""What a run, a dataset or a prediction comes to, as small tables: 80 columns look good, 40 can be read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.report.text import duration, printable, say, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+    from torch import Tensor
+
+    from d2lrun.datasets.images import ImageDataset
+
+SPLITS = ("train", "val", "test")
+BAR = 12  # columns of a probability of 1
+
+
+def show_result(console: Console, result: dict[str, Any], directory: Path) -> None:
+    """The end of a run: ``result`` is its result.json, ``directory`` where its files are."""
+    heading(console, f"{result['model']} on {result['dataset']}, seed {result['seed']}: {result['status']}")
+    # what is not finite has become null in the file
+    metrics = {name: math.nan if value is None else value for name, value in result["metrics"].items()}
+    if table := metric_table(metrics):
+        console.print(table)
+        console.print()
+    rows = [("parameters", f"{result['parameters']:,}")] if result.get("parameters") is not None else []
+    if "examples_per_second" in metrics:
+        speed = f"{metrics['examples_per_second']:,.0f} examples/s (whole epochs: training + evaluation)"
+        rows.append(("speed", speed))
+    rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
+    rows += book_rows(result.get("book"), metrics)
+    if names := ", ".join(sorted(path.name for path in directory.glob("[!.]*.*") if path.is_file())):
+        rows.append(("files", names))
+    console.print(pairs(console, rows))
+    say(console, f" directory   {directory}")
+
+
+def metric_table(metrics: dict[str, float]) -> Table | None:
+    """A row for train, val and test, a column for loss, accuracy and whatever else was measured."""
+    parts = [key.partition("_") for key in metrics]
+    names = list(dict.fromkeys(name for split, _, name in parts if split in SPLITS))
+    if not names:
+        return None
+    table = grid("", *names)
+    for split in SPLITS:
+        values = [f"{metrics[key]:.3f}" if (key := f"{split}_{name}") in metrics else "" for name in names]
+        if any(values):
+            table.add_row(split, *values)
+    return table
+
+
+def book_rows(book: dict[str, Any] | None, metrics: dict[str, float]) -> list[tuple[str, str]]:
+    """Each metric beside the band of the book's own executed builds."""
+    if book is None:
+        return []
+    label = f"book §{book['section']}"
+    if book.get("changed"):
+        return [(label, f"not comparable: changed {', '.join(book['changed'])}")]
+    verdicts = [verdict(name, metrics.get(name), *ends) for name, ends in book["band"].items()]
+    return [("" if row else label, text) for row, text in enumerate(verdicts)]
+
+
+def verdict(name: str, value: float | None, low: float, high: float) -> str:
+    """'train loss 0.383 in [0.377, 0.386] ✓'."""
+    words, band = name.replace("_", " "), f"[{low:.3f}, {high:.3f}]"
+    if value is None:
+        return f"{words} was not measured, the band is {band}"
+    inside = low <= value <= high
+    digits = 3
+    while (low <= round(value, digits) <= high) != inside and digits < 6:  # 0.3864 is not inside [0.377, 0.386]
+        digits += 1
+    return f"{words} {value:.{digits}f} " + (f"in {band} ✓" if inside else f"outside {band} ✗")
+
+
+def show_counts(console: Console, dataset: ImageDataset) -> None:
+    """How many images each class has: uint8 images [N, C, H, W], labels [N]."""
+    channels, height, width = dataset.train_images.shape[1:]
+    count = len(dataset.classes)
+    train = dataset.train_labels.bincount(minlength=count).tolist()
+    test = dataset.test_labels.bincount(minlength=count).tolist()
+    heading(console, f"{dataset.name}: {counted(count, 'class', 'classes')}")
+    table = grid("class", "train", "test")
+    for name, *counts in zip(dataset.classes, train, test, strict=True):
+        table.add_row(words(console, name), *(f"{number:,}" for number in counts))
+    table.add_section()
+    table.add_row("all", f"{sum(train):,}", f"{sum(test):,}")
+    console.print(table)
+    console.print()
+    total = dataset.train_images.nbytes + dataset.test_images.nbytes
+    images = f"{height}×{width}, {counted(channels, 'channel')} of 8 bits"
+    console.print(pairs(console, [("images", images), ("memory", size(total))]))
+    say(console, f" from        {dataset.source}")
+
+
+def show_predictions(console: Console, rows: Iterable[tuple[str | Path, list[tuple[str, float]]]]) -> None:
+    """Per file the classes taken for most probable: (file, [(class, probability), ...])."""
+    from rich.table import Table
+
+    for file, classes in rows:
+        say(console, f"{file}")
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(overflow="fold", min_width=16)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column()
+        for name, probability in classes:
+            filled = 0 if math.isnan(probability) else round(BAR * probability)
+            table.add_row(words(console, f"  {name}"), f"{probability:.1%}", words(console, "█" * filled))
+        console.print(table)
+
+
+def show_classes(console: Console, classes: Sequence[str], confusion: Tensor) -> None:
+    """Recall, precision and the most frequent mistake per class; counts ``confusion`` [true, predicted]."""
+    counts = confusion.tolist()
+    table = grid("class", "recall", "precision")
+    table.add_column("mistaken for", overflow="fold")
+    for k, name in enumerate(classes):
+        predicted = sum(row[k] for row in counts)
+        table.add_row(
+            words(console, name),
+            share(counts[k][k], sum(counts[k])),
+            share(counts[k][k], predicted),
+            words(console, mistake(counts[k], k, classes)),
+        )
+    console.print(table)
+    right, total = sum(counts[k][k] for k in range(len(classes))), sum(map(sum, counts))
+    say(console, f" accuracy {share(right, total)}: {right:,} of {total:,}")
+
+
+def mistake(row: list[int], true: int, classes: Sequence[str]) -> str:
+    """'Shirt (98)': the wrong class that took most of a class's examples."""
+    others = [(count, -k) for k, count in enumerate(row) if k != true]
+    count, k = max(others, default=(0, 0))
+    return f"{classes[-k]} ({count:,})" if count else "–"
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part / whole:.3f}" if whole else "–"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def heading(console: Console, text: str) -> None:
+    from rich.text import Text
+
+    console.print(Text(printable(console, text), style="bold"), soft_wrap=True)
+
+
+def grid(first: str, *others: str) -> Table:
+    """An empty table: a left column of names, right-aligned columns of numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, collapse_padding=True)
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", overflow="fold", min_width=len(name))
+    return table
+
+
+def pairs(console: Console, rows: list[tuple[str, str]]) -> Table:
+    """Labels on the left, sentences that wrap on the right."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, min_width=11)
+    table.add_column(overflow="fold")
+    for label, text in rows:
+        table.add_row(words(console, f" {label}"), words(console, text))
+    return table
+
+
+def words(console: Console, text: str) -> Text:
+    """Text that rich does not read as markup; ✓ is green, ✗ is red."""
+    from rich.text import Text
+
+    styled = Text(printable(console, text))
+    styled.highlight_words(["✓"], "bold green")
+    styled.highlight_words(["✗"], "bold red")
+    return styled

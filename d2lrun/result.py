@@ -1,0 +1,63 @@
+"""What result.json says: the final metrics, their provenance, and how they stand beside the book's."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+import d2lrun
+from d2lrun.config import Config
+from d2lrun.fit import State
+from d2lrun.rundir import config_hash
+
+
+def describe(config: Config, state: State, status: str, changed: list[str] | None) -> dict[str, Any]:
+    """The content of result.json; the metrics are those of the last epoch, or of the best by validation.
+
+    ``changed`` are the keys that depart from the book's recipe (None: unknown).
+    """
+    epoch = state.best["epoch"] if state.best else len(state.records)
+    metrics = final_metrics(state.records, epoch)
+    return {
+        "status": status,
+        "model": config.model.name,
+        "dataset": config.dataset.name,
+        "seed": config.seed,
+        "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
+        "epochs": len(state.records),
+        "selected_epoch": epoch,
+        "steps": state.step,
+        "seconds": sum(record["seconds"] for record in state.records),
+        "metrics": metrics,
+        "book": beside_book(config, metrics, changed),
+        "device": str(state.device),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "config_hash": config_hash(config),
+    }
+
+
+def final_metrics(records: list[dict[str, Any]], epoch: int) -> dict[str, float]:
+    """Losses and accuracies of ``epoch`` (from 1); the speed is that of all epochs together."""
+    if not records:
+        return {}
+    parts = ("train_", "val_", "test_")
+    metrics = {key: value for key, value in records[epoch - 1].items() if key.startswith(parts)}
+    examples = sum(record["examples_per_second"] * record["seconds"] for record in records)
+    return metrics | {"examples_per_second": examples / sum(record["seconds"] for record in records)}
+
+
+def beside_book(config: Config, metrics: dict[str, float], changed: list[str] | None) -> dict[str, Any] | None:
+    """The published band, and whether the metrics lie inside; null where the recipe is not the book's."""
+    if config.book is None:
+        return None
+    inside = None
+    if changed == [] and set(config.book.band) <= set(metrics):
+        inside = all(low <= metrics[name] <= high for name, (low, high) in config.book.band.items())
+    return {"section": config.book.section, "band": config.book.band, "inside": inside, "changed": changed}
+
+
+def versions() -> dict[str, str]:
+    return {"d2lrun": d2lrun.__version__, "torch": torch.__version__, "python": platform.python_version()}

@@ -1,0 +1,204 @@
+"""One run: build what the config names, continue where it stopped, fit, write the result."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+
+from d2lrun import checkpoint, datasets, devices, files, models, optim, validation
+from d2lrun.config import Config
+from d2lrun.datasets.images import ImageDataset
+from d2lrun.errors import D2lrunError, Diverged, Failed, Stopped
+from d2lrun.evaluate import evaluate, exhaust, probabilities
+from d2lrun.fit import State, fit
+from d2lrun.report.curves import draw_curves
+from d2lrun.report.pictures import draw_predictions
+from d2lrun.report.progress import Progress, epoch_line
+from d2lrun.report.text import say
+from d2lrun.result import beside_book, describe, versions
+from d2lrun.rundir import RunDirectory, config_hash
+from d2lrun.signals import StopRequest
+from d2lrun.tasks import Classification
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SAVE_SECONDS = 60  # no more work than this is lost to a kill
+PICTURED = 1000  # test images among which predictions.png looks for mistakes
+
+
+@dataclass
+class Experiment:
+    """What a config names, built and on its device."""
+
+    config: Config
+    data: ImageDataset
+    split: validation.Split
+    task: Classification
+    state: State
+
+
+class Log:
+    """What is said: to the terminal and, with the time, to run.log."""
+
+    def __init__(self, path: Path, console: Console):
+        self.path, self.console = path, console
+
+    def say(self, text: str) -> None:
+        say(self.console, text)
+        self.write(text)
+
+    def write(self, text: str) -> None:
+        with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
+
+
+def run(config: Config, directory: RunDirectory, console: Console, changed: list[str] | None) -> dict[str, Any]:
+    """Train ``config`` in its directory, from the newest checkpoint if there is one; returns result.json.
+
+    ``changed`` are the keys that depart from the book's recipe (None: unknown). Raises Refused, Failed,
+    Diverged or Stopped; what was saved until then can be continued.
+    """
+    log = Log(directory.log, console)
+    experiment = None
+    try:
+        experiment = build(config, log)
+        train(experiment, directory, log)
+        return finish(experiment, directory, changed)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+            record_failure(error, experiment, directory, log, changed)
+        if is_out_of_memory(error):
+            raise Failed(
+                f"out of memory: {str(error).strip().splitlines()[-1] if str(error) else 'nothing is left'}",
+                f"try train.batch_size={max(1, config.train.batch_size // 2)}, or a smaller model",
+            ) from error
+        raise
+
+
+def build(config: Config, log: Log) -> Experiment:
+    """Device, data, model and optimizer; seeds torch's generators."""
+    device = devices.resolve(config.device.name)
+    devices.set_threads(config.device.threads)
+    data = datasets.load(config.dataset, log.say)
+    split = validation.split(config.validation, data.train_labels, config.seed)
+    torch.manual_seed(config.seed)
+    model = models.build(config.model, data.image_shape, data.num_classes).to(device)
+    optimizer = optim.build(config.optimizer, model.parameters())
+    task = Classification()
+    precision = torch.float32 if device.type == "mps" else torch.float64
+    state = State(model, optimizer, torch.zeros(len(task.metrics), dtype=precision, device=device))
+    return Experiment(config, data.to(device), split.to(device), task, state)
+
+
+def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
+    """Pull the loop: draw, record, save; on a signal save once more and raise Stopped."""
+    config, state = experiment.config, experiment.state
+    if checkpoint.load_newest(directory.checkpoints, state.load_state_dict, log.say) is not None:
+        log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
+    directory.write_metrics(state.records)
+    examples = len(experiment.split.train)
+    if config.train.limit_batches:
+        examples = min(examples, config.train.limit_batches * config.train.batch_size)
+    steps = math.ceil(examples / config.train.batch_size)
+    loop = fit(state, experiment.data, experiment.split, experiment.task, config)
+    saved = time.monotonic()
+    with (
+        StopRequest() as stop,
+        Progress(log.console, config.train.epochs, steps, examples, state.batch) as bar,
+    ):
+        for record in loop:
+            if record is None:
+                bar.step(state.epoch + 1, state.batch, lambda: running(experiment))
+            else:
+                directory.append_metrics(record)
+                bar.epoch(record)
+                log.write(epoch_line(record, config.train.epochs))
+            if record or stop.received or due(config, state.step) or time.monotonic() - saved > SAVE_SECONDS:
+                save(experiment, directory)
+                saved = time.monotonic()
+            if stop.received:
+                again = f"d2lrun resume {directory.path}"
+                raise Stopped(stop.received, f"stopped at step {state.step}, saved; continue with: {again}")
+
+
+def running(experiment: Experiment) -> dict[str, float]:
+    """The metrics of this epoch so far, for the bar."""
+    done = min(experiment.state.batch * experiment.config.train.batch_size, len(experiment.split.train))
+    return dict(zip(experiment.task.metrics, (experiment.state.sums / done).tolist()))
+
+
+def due(config: Config, step: int) -> bool:
+    """Whether a checkpoint was asked for at this step."""
+    return config.train.checkpoint_every is not None and step % config.train.checkpoint_every == 0
+
+
+def save(experiment: Experiment, directory: RunDirectory) -> None:
+    state = experiment.state
+    facts = {
+        "epoch": state.epoch,
+        "config_hash": config_hash(experiment.config),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+    }
+    checkpoint.save(directory.checkpoints, state.state_dict(), state.step, facts)
+
+
+def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] | None) -> dict[str, Any]:
+    """The final weights, the pictures, and last of all result.json."""
+    config, data, state = experiment.config, experiment.data, experiment.state
+    if state.best is not None:
+        state.model.load_state_dict(state.best["model"])
+    result = describe(config, state, "finished", changed)
+    size = config.train.batch_size
+    if experiment.split.val is not None:  # the test set was not looked at before this
+        args = (
+            state.model,
+            data.test_images,
+            data.test_labels,
+            experiment.task,
+            size,
+            config.train.limit_batches,
+        )
+        result["metrics"] |= exhaust(evaluate("test", *args))
+        result["book"] = beside_book(config, result["metrics"], changed)
+    weights = {name: tensor.contiguous().cpu() for name, tensor in state.model.state_dict().items()}
+    files.write_atomic(directory.weights_file, safetensors.torch.save(weights))
+    title = f"{config.model.name} on {config.dataset.name}, seed {config.seed}"
+    band = config.book.band if config.book and not changed else None
+    draw_curves(state.records, directory.curves, title, band)
+    images, labels = data.test_images[:PICTURED], data.test_labels[:PICTURED]
+    guesses = probabilities(state.model, images, size)
+    draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
+    files.write_json(directory.result_file, result)
+    return result
+
+
+def record_failure(
+    error: BaseException,
+    experiment: Experiment | None,
+    directory: RunDirectory,
+    log: Log,
+    changed: list[str] | None,
+) -> None:
+    """Say in run.log and result.json how the run ended before its end."""
+    status = {Diverged: "diverged", Stopped: "stopped"}.get(type(error), "failed")
+    expected = isinstance(error, (D2lrunError, Stopped))
+    log.write(f"{status}: {error}" if expected else traceback.format_exc())
+    if experiment is not None:
+        result = describe(experiment.config, experiment.state, status, changed) | {"error": str(error) or repr(error)}
+        files.write_json(directory.result_file, result)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch's CPU allocator raises a plain RuntimeError."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

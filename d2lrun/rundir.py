@@ -1,0 +1,143 @@
+"""A run's directory: its files, who may write it, and what is in it already."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from d2lrun import files, schema
+from d2lrun.config import Config
+from d2lrun.errors import Refused
+
+
+class RunDirectory:
+    """The paths of a run's files; reading them treats them as data, never as code."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config_file = path / "config.yaml"
+        self.metrics_file = path / "metrics.jsonl"
+        self.result_file = path / "result.json"
+        self.weights_file = path / "model.safetensors"
+        self.checkpoints = path / "checkpoints"
+        self.curves = path / "curves.png"
+        self.predictions = path / "predictions.png"
+        self.log = path / "run.log"
+
+    def result(self) -> dict[str, Any] | None:
+        """result.json, or None if the run has not written a readable one."""
+        try:
+            result = json.loads(self.result_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return result if isinstance(result, dict) else None
+
+    def finished(self) -> bool:
+        return (self.result() or {}).get("status") == "finished"
+
+    def load_config(self) -> Config:
+        """The config of the run; raises Refused if there is none or it is not sound."""
+        try:
+            data = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise Refused(
+                f"{self.path} is not a run's directory: it has no config.yaml",
+                "give the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/…",
+            ) from None
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise Refused(f"cannot read {self.config_file}: {error}", "restore it from a backup") from error
+        try:
+            return schema.parse(data)
+        except Refused as error:
+            raise Refused(f"{self.config_file}: {error}", "restore it, or start a new run") from error
+
+    def write_config(self, config: Config) -> None:
+        text = yaml.safe_dump(schema.to_dict(config), sort_keys=False, allow_unicode=True)
+        files.write_atomic(self.config_file, text)
+
+    def write_metrics(self, records: list[dict[str, Any]]) -> None:
+        """All of metrics.jsonl anew: on resume it may hold epochs that the checkpoint does not know."""
+        files.write_atomic(self.metrics_file, b"".join(files.to_json(record) + b"\n" for record in records))
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        with open(self.metrics_file, "ab") as file:
+            file.write(files.to_json(record) + b"\n")
+
+
+@contextlib.contextmanager
+def claim(config: Config) -> Iterator[RunDirectory]:
+    """The directory of this config's run, held against other processes.
+
+    Without ``run.dir`` a new one is made. Raises Refused if the directory is in use, cannot be written,
+    belongs to another config, or holds something else.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            directory = RunDirectory(Path(config.run.dir).expanduser() if config.run.dir else unique(config))
+            directory.path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(files.lock(directory.path / ".lock"))
+            enter(directory, config)
+        except OSError as error:
+            raise Refused(
+                f"cannot write to {config.run.dir or config.run.root}: {error.strerror or error}",
+                "choose another place with run.dir=FOLDER or run.root=FOLDER",
+            ) from error
+        yield directory
+
+
+def enter(directory: RunDirectory, config: Config) -> None:
+    """Make the directory this config's, or find that it is already."""
+    for folder in (directory.path, directory.checkpoints):
+        files.remove_leftovers(folder)
+    if directory.config_file.exists():
+        refuse_other(directory, config)
+    elif strangers := [path.name for path in directory.path.iterdir() if not path.name.startswith(".")]:
+        raise Refused(
+            f"{directory.path} is not empty and not a run's directory: it holds {', '.join(strangers[:3])}",
+            "choose an empty or a new folder for run.dir",
+        )
+    else:
+        directory.write_config(config)
+
+
+def refuse_other(directory: RunDirectory, config: Config) -> None:
+    """Raise Refused if the run that is in the directory has another config."""
+    saved = directory.load_config()
+    theirs, ours = (schema.flatten(schema.to_dict(each)) for each in (saved, config))
+    rows = [
+        f"\n  {schema.shown(key, theirs.get(key))} there, {schema.shown(key, ours.get(key))} now"
+        for key in schema.differing(saved, config)
+    ]
+    if rows:
+        raise Refused(
+            f"{directory.path} holds a run with another configuration{''.join(rows)}",
+            f"continue it with d2lrun resume {directory.path}, or choose another run.dir",
+        )
+
+
+def unique(config: Config) -> Path:
+    """A new directory outputs/runs/<dataset>/<model>/<date_time>, also when ten start in one second."""
+    parent = Path(config.run.root).expanduser() / "runs" / config.dataset.name / config.model.name
+    parent.mkdir(parents=True, exist_ok=True)
+    stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{config.run.name}" if config.run.name else "")
+    for number in itertools.count(1):
+        path = parent / (stem if number == 1 else f"{stem}_{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError("the numbers do not end")
+
+
+def config_hash(config: Config) -> str:
+    """The same for two configs of the same experiment, wherever they run."""
+    plain = schema.flatten(schema.to_dict(config))
+    kept = {key: value for key, value in plain.items() if not key.startswith(schema.CIRCUMSTANCES)}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,271 @@
+"""Plain data in, a checked ``Config`` out, with every complaint at once.
+
+The walk follows the dataclasses of ``config.py``: unknown and missing keys, wrong types, values out of
+range. Data is only compared and copied; nothing named in it is looked up, imported or called.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from d2lrun.config import VARIANTS, Config
+from d2lrun.errors import Refused
+
+# What may be otherwise in a run that is continued, and still be the same experiment.
+CIRCUMSTANCES = ("run.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every")
+PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """``given`` is what the user wrote (key or key=value); ``wanted`` is what would have been right."""
+
+    given: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.given}: {self.wanted}"
+
+
+class Mismatch(Exception):
+    """A value that is not of the type; the message says what was wanted."""
+
+
+def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Config:
+    """Check ``data`` and return it as a Config; raises Refused with all complaints, those given included."""
+    complaints = list(complaints or [])
+    config = build(Config, data, "", complaints)
+    if not complaints:
+        complaints = contradictions(config)
+    refuse(complaints)
+    return config
+
+
+def refuse(complaints: list[Complaint]) -> None:
+    """Raise Refused that lists the complaints, if there are any."""
+    if not complaints:
+        return
+    hint = "d2lrun --help lists the groups and options, d2lrun --cfg job prints every key"
+    if len(complaints) == 1:
+        raise Refused(str(complaints[0]), hint)
+    rows = "".join(f"\n  {complaint}" for complaint in dict.fromkeys(complaints))
+    raise Refused(f"{len(set(complaints))} problems in the configuration{rows}", hint)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The config as plain data; ``parse`` takes it back."""
+    return asdict(config)
+
+
+def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"train": {"epochs": 3}} -> {"train.epochs": 3}."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        path = f"{prefix}{key}"
+        flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
+    return flat
+
+
+def differing(one: Config, other: Config, ignore: tuple[str, ...] = CIRCUMSTANCES) -> list[str]:
+    """The keys whose values differ, in the order of the config."""
+    left, right = (flatten(to_dict(config)) for config in (one, other))
+    return [
+        key for key in dict.fromkeys([*left, *right]) if not key.startswith(ignore) and left.get(key) != right.get(key)
+    ]
+
+
+def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
+    """An instance of the dataclass ``cls`` from a dict, with what does not fit in ``complaints``."""
+    if not isinstance(data, dict):
+        complaints.append(Complaint(shown(path, data), f"wanted a group of keys: {', '.join(keys_of(cls))}"))
+        return None
+    known = keys_of(cls)
+    for key in data:
+        if key not in known:
+            complaints.append(Complaint(f"{join(path, key)}", f"no such key{guess(path, str(key), known)}"))
+    values = {}
+    for key, kind in known.items():
+        where = join(path, key)
+        if key not in data:
+            complaints.append(Complaint(where, "missing"))
+            continue
+        values[key] = field_value(kind, data[key], where, complaints, whole=cls is Config)
+    return cls(**{key: values.get(key) for key in known})
+
+
+def field_value(kind: Any, value: Any, where: str, complaints: list[Complaint], whole: bool) -> Any:
+    """One key's value: a group of variants, a nested dataclass, or plain data."""
+    if whole and where in VARIANTS:
+        return variant(where, value, complaints)
+    nested = next((arm for arm in arms(kind) if is_dataclass(arm)), None)
+    if nested and not (value is None and type(None) in arms(kind)):
+        return build(nested, value, where, complaints)
+    try:
+        return convert(kind, value)
+    except Mismatch as mismatch:
+        complaints.append(Complaint(shown(where, value), f"wanted {mismatch}"))
+        return None
+
+
+def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
+    """The dataclass of a config group that the group's ``name`` selects."""
+    options = VARIANTS[group]
+    name = value.get("name") if isinstance(value, dict) else value
+    if not isinstance(name, str) or name not in options:
+        complaints.append(unknown_option(group, name, list(options)))
+        return None
+    return build(options[name], value, group, complaints)
+
+
+def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
+    close = suggestion(str(name), options)
+    return Complaint(shown(group, name), f"no such option{close} (have: {', '.join(options)})")
+
+
+def convert(kind: Any, value: Any) -> Any:
+    """``value`` as ``kind``; raises Mismatch. Whole numbers pass as floats, nothing else is bent."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        inner, interval = get_args(kind)
+        try:
+            number = convert(inner, value)
+        except Mismatch:
+            raise Mismatch(f"{PLAIN[inner]} {interval}") from None
+        if number not in interval:
+            raise Mismatch(f"{PLAIN[inner]} {interval}")
+        return number
+    if origin is Literal:
+        if value not in get_args(kind) or isinstance(value, bool):
+            raise Mismatch("one of " + ", ".join(map(str, get_args(kind))))
+        return value
+    if origin in (Union, types.UnionType):
+        return convert_optional(kind, value)
+    if origin is list:
+        if not isinstance(value, list):
+            raise Mismatch(f"a list of values, each {describe(get_args(kind)[0])}")
+        return [convert(get_args(kind)[0], item) for item in value]
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise Mismatch("a mapping")
+        return {str(key): convert(get_args(kind)[1], item) for key, item in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        raise Mismatch(PLAIN[kind])
+    return value
+
+
+def convert_optional(kind: Any, value: Any) -> Any:
+    """``T | None``."""
+    if value is None:
+        return None
+    inner = next(arm for arm in get_args(kind) if arm is not type(None))
+    try:
+        return convert(inner, value)
+    except Mismatch as mismatch:
+        raise Mismatch(f"{mismatch}, or null") from None
+
+
+def describe(kind: Any) -> str:
+    """What ``kind`` wants, in words."""
+    try:
+        convert(kind, object())
+    except Mismatch as mismatch:
+        return str(mismatch)
+    raise AssertionError(f"{kind} takes anything")
+
+
+def contradictions(config: Config) -> list[Complaint]:
+    """What no single key shows: values that do not go together."""
+    found = []
+    if config.train.patience and config.validation.name == "none":
+        found.append(
+            Complaint(
+                f"train.patience={config.train.patience}",
+                "the test set never stops a run: add validation=holdout",
+            )
+        )
+    if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:
+        found.append(Complaint("optimizer.nesterov=true", "wanted optimizer.momentum above 0 with it"))
+    if config.schedule.warmup > config.train.epochs:
+        found.append(
+            Complaint(
+                f"schedule.warmup={config.schedule.warmup:g}",
+                f"longer than train.epochs={config.train.epochs}",
+            )
+        )
+    hidden, dropout = getattr(config.model, "hidden", None), getattr(config.model, "dropout", None)
+    if hidden is not None and dropout is not None and len(dropout) not in (1, len(hidden)):
+        found.append(
+            Complaint(f"model.dropout={dropout}", f"wanted one value, or one for each of model.hidden={hidden}")
+        )
+    if config.run.name is not None and not is_safe_name(config.run.name):
+        found.append(
+            Complaint(
+                f"run.name={config.run.name[:40]!r}",
+                "names a folder: wanted at most 80 letters, digits and . - _ behind a first letter or digit",
+            )
+        )
+    return found
+
+
+def is_safe_name(name: str) -> bool:
+    plain = name.replace("-", "").replace("_", "").replace(".", "")
+    return 0 < len(name) <= 80 and plain.isalnum() and name[0].isalnum()
+
+
+def keys_of(cls: type) -> dict[str, Any]:
+    """The fields of a dataclass with their types, ranges included."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+def all_keys() -> list[str]:
+    """Every full key that a user may want to set, for suggestions."""
+    found: list[str] = []
+
+    def walk(cls: type, path: str) -> None:
+        for key, kind in keys_of(cls).items():
+            where = join(path, key)
+            classes = VARIANTS.get(where, {}).values() if cls is Config else ()
+            classes = [*classes] or [arm for arm in arms(kind) if is_dataclass(arm)]
+            for nested in classes:
+                walk(nested, where)
+            found.append(where)
+
+    walk(Config, "")
+    return [key for key in dict.fromkeys(found) if not key.startswith(("recipe", "book"))]
+
+
+def guess(path: str, key: str, known: Any) -> str:
+    """The nearest key: beside it first, then the same name in another group, then anywhere."""
+    beside = difflib.get_close_matches(key, known, n=1)
+    if beside:
+        return f"; did you mean {join(path, beside[0])}?"
+    everywhere = all_keys()
+    same = [where for where in everywhere if where.rpartition(".")[2] == key]
+    close = same or difflib.get_close_matches(join(path, key), everywhere, n=1)
+    return f"; did you mean {' or '.join(close)}?" if close else f" (have: {', '.join(known)})"
+
+
+def suggestion(word: str, options: list[str]) -> str:
+    close = difflib.get_close_matches(word, options, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def arms(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def shown(path: str, value: Any) -> str:
+    """key=value as one would type it, cut to a readable length."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+    return f"{path}={text if len(text) <= 60 else text[:57] + '...'}"

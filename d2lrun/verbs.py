@@ -1,0 +1,202 @@
+"""What each verb of the command line does. A verb takes its words and returns the exit code.
+
+What a verb needs is imported inside it: a refused config never waits for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.errors import D2lrunError, Refused
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from d2lrun.config import Config
+
+SOME_JOBS_FAILED = 3
+A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00"
+
+
+def train(words: list[str]) -> int:
+    from d2lrun import compose
+
+    options = compose.parse_command(words)
+    if options.multirun:
+        return sweep(words)
+    if options.shell_completion or options.hydra_help:
+        compose.hand_to_hydra(words, job=train_composed)
+        return 0
+    if options.cfg == "job" and not options.package and not options.resolve:
+        print(compose.show(options.overrides, options.config_dir), end="")
+        return 0
+    config = compose.compose(options.overrides, options.config_dir)
+    if options.cfg or options.info:
+        compose.hand_to_hydra(words, job=train_composed)
+    else:
+        train_config(config)
+    return 0
+
+
+def sweep(words: list[str]) -> int:
+    """Run every combination; one that fails is named and does not stop the others."""
+    from d2lrun import compose
+    from d2lrun.cli import report
+
+    failed = []
+
+    def job(data: Any) -> None:
+        try:
+            train_config(compose.from_hydra(data))
+        except D2lrunError as error:
+            report(error)
+            failed.append(error)
+
+    compose.hand_to_hydra(words, job)
+    return SOME_JOBS_FAILED if failed else 0
+
+
+def train_composed(data: Any) -> None:
+    from d2lrun import compose
+
+    train_config(compose.from_hydra(data))
+
+
+def train_config(config: Config) -> None:
+    """One run in its directory, told on the terminal; a finished one is only shown again."""
+    from d2lrun import compose, rundir
+    from d2lrun.report.tables import show_result
+    from d2lrun.report.text import say
+
+    console = terminal()
+    changed = compose.departures(config)
+    with rundir.claim(config) as directory:
+        if directory.finished():
+            say(console, f"already finished: {directory.path}")
+            result = directory.result()
+        else:
+            from d2lrun.run import run
+
+            result = run(config, directory, console, changed)
+        show_result(console, result, directory.path)
+
+
+def resume(words: list[str]) -> int:
+    directory, _ = a_run(words, {})
+    config = directory.load_config()
+    config.run.dir = str(directory.path)
+    train_config(config)
+    return 0
+
+
+def evaluate(words: list[str]) -> int:
+    directory, _ = a_run(words, {})
+    from d2lrun.infer import evaluate_run
+    from d2lrun.report.text import say
+
+    metrics = evaluate_run(directory)
+    say(terminal(), "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items()))
+    return 0
+
+
+def predict(words: list[str]) -> int:
+    directory, options = a_run(words, {"top": "3", "invert": "auto"}, more=True)
+    if not options["top"].isdigit() or options["top"] == "0":
+        raise Refused(f"top={options['top']}: wanted a whole number at least 1", "top=3 shows the three likeliest")
+    if options["invert"] not in ("auto", "yes", "no"):
+        raise Refused(f"invert={options['invert']}: wanted auto, yes or no", "auto turns a light background dark")
+    from d2lrun import infer
+    from d2lrun.report import tables
+    from d2lrun.report.text import say
+
+    console = terminal()
+    if files := options["files"]:
+        rows = infer.predict_files(directory, list(map(Path, files)), int(options["top"]), options["invert"])
+        tables.show_predictions(console, rows)
+    else:
+        data, confusion, path = infer.predict_test(directory)
+        tables.show_classes(console, data.classes, confusion)
+        say(console, f" every prediction: {path}")
+    return 0
+
+
+def summary(words: list[str]) -> int:
+    config = composed(words)
+    import torch
+
+    from d2lrun import datasets, models
+    from d2lrun.summary import show_summary, summarise
+
+    torch.manual_seed(config.seed)
+    inputs, classes = datasets.form(config.dataset)
+    model = models.build(config.model, inputs, classes)
+    show_summary(terminal(), summarise(model, inputs), config.model.name)
+    return 0
+
+
+def data(words: list[str]) -> int:
+    config = composed(words)
+    from d2lrun import datasets
+    from d2lrun.report.pictures import draw_samples
+    from d2lrun.report.tables import show_counts
+    from d2lrun.report.text import say
+    from d2lrun.report.transfer import Transfer
+
+    console = terminal()
+    with Transfer(console) as transfer:
+        found = datasets.load(config.dataset, transfer.say, transfer.progress)
+    show_counts(console, found)
+    picture = Path(config.run.root).expanduser() / "data" / f"{found.name}.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    draw_samples(picture, found.train_images, found.train_labels, found.classes)
+    say(console, f" samples     {picture}")
+    return 0
+
+
+def doctor(words: list[str]) -> int:
+    if words:
+        raise Refused(f"doctor {words[0]}: doctor takes no arguments", "d2lrun doctor")
+    from d2lrun.doctor import examine
+
+    return examine(terminal())
+
+
+def composed(words: list[str]) -> Config:
+    """The config that the overrides behind a verb describe."""
+    from d2lrun import compose
+
+    options = compose.parse_command(words)
+    return compose.compose(options.overrides, options.config_dir)
+
+
+def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
+    """The run's directory named first, its options KEY=VALUE, and (``more``) the files behind it."""
+    from d2lrun.rundir import RunDirectory
+    from d2lrun.schema import suggestion
+
+    options: dict[str, Any] = dict(defaults)
+    named = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key in defaults and equals:
+            options[key] = value
+        elif equals and key.isidentifier() and not Path(word).exists():
+            raise Refused(f"{word}: no such option{suggestion(key, list(defaults))}", f"wanted: {A_RUN}")
+        else:
+            named.append(word)
+    if not named or (len(named) > 1 and not more):
+        raise Refused(f"wanted one run's directory, got {len(named)}", f"give {A_RUN}")
+    directory = RunDirectory(Path(named[0]))
+    if not directory.path.is_dir():
+        raise Refused(f"{named[0]}: no such directory", f"give {A_RUN}")
+    options["files"] = named[1:]
+    return directory, options
+
+
+def terminal() -> Console:
+    """Where results are told. rich finds out about colours, NO_COLOR and the width."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False)

@@ -1,0 +1,180 @@
+import re
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from d2lrun.datasets.images import ImageDataset
+from d2lrun.report.tables import mistake, show_classes, show_counts, show_predictions, show_result, verdict
+
+RESULT = {
+    "status": "finished",
+    "model": "mlp",
+    "dataset": "fashion-mnist",
+    "seed": 0,
+    "parameters": 203_530,
+    "epochs": 10,
+    "seconds": 200.0,
+    "metrics": {
+        "train_loss": 0.383,
+        "train_accuracy": 0.865,
+        "test_loss": 0.42,
+        "test_accuracy": 0.841,
+        "examples_per_second": 212_345.0,
+    },
+    "book": {
+        "section": "4.3",
+        "band": {"train_loss": [0.377, 0.386], "test_accuracy": [0.769, 0.856]},
+        "inside": True,
+        "changed": [],
+    },
+}
+CLASSES = ("T-shirt/top", "[/red]", "汉服")
+DATASET = ImageDataset(
+    name="three",
+    classes=CLASSES,
+    train_images=torch.zeros(7, 1, 28, 28, dtype=torch.uint8),
+    train_labels=torch.tensor([0, 0, 0, 0, 1, 1, 1]),
+    test_images=torch.zeros(3, 1, 28, 28, dtype=torch.uint8),
+    test_labels=torch.tensor([2, 1, 2]),
+    source="/a/place/" + "deep/" * 20,
+)
+ROWS = [("a[/red].png", [("Shirt", 0.75), ("汉服", 0.25)]), (Path("b.jpg"), [("Bag", 1.0), ("Coat", float("nan"))])]
+CONFUSION = torch.tensor([[8, 1, 1], [0, 5, 5], [0, 0, 0]])
+SHOW = {
+    "result": lambda console: show_result(console, RESULT, Path("runs") / ("long" * 30)),
+    "counts": lambda console: show_counts(console, DATASET),
+    "predictions": lambda console: show_predictions(console, ROWS),
+    "classes": lambda console: show_classes(console, CLASSES, CONFUSION),
+}
+
+
+def shown(show, width=80):
+    console = Console(file=StringIO(), width=width)
+    show(console)
+    return console.file.getvalue()
+
+
+def result(**changes):
+    return shown(lambda console: show_result(console, {**RESULT, **changes}, Path("run")))
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("name", SHOW)
+def test_only_paths_are_wider_than_the_console(name, width):
+    lines = shown(SHOW[name], width).splitlines()
+    assert all(len(line) <= width for line in lines if "longlong" not in line and "deep/deep" not in line)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk"])
+@pytest.mark.parametrize("name", SHOW)
+def test_a_terminal_without_utf8_gets_its_own_characters(name, encoding):
+    stream = TextIOWrapper(BytesIO(), encoding=encoding)
+    SHOW[name](Console(file=stream, width=80))
+    stream.flush()
+    assert stream.buffer.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize("name", SHOW)
+def test_a_pipe_gets_no_control_codes(name):
+    assert "\x1b" not in shown(SHOW[name])
+
+
+def test_result_has_every_number_and_what_the_speed_means():
+    text = words(result())
+    assert "mlp on fashion-mnist, seed 0: finished" in text
+    assert "train 0.383 0.865 test 0.420 0.841" in text
+    assert "212,345 examples/s (whole epochs: training + evaluation)" in text
+    assert "parameters 203,530" in text and "time 10 epochs in 3 min 20 s" in text
+
+
+def test_result_has_the_path_in_one_piece():
+    assert "runs/" + "long" * 30 in shown(SHOW["result"], 40).replace("\\", "/")
+
+
+def test_result_names_the_files_that_are_there(tmp_path):
+    for name in ("metrics.jsonl", "curves.png"):
+        (tmp_path / name).touch()
+    assert "curves.png, metrics.jsonl" in shown(lambda console: show_result(console, RESULT, tmp_path))
+
+
+def test_result_beside_the_book():
+    text = words(result())
+    assert "book §4.3 train loss 0.383 in [0.377, 0.386] ✓ test accuracy 0.841 in [0.769, 0.856] ✓" in text
+
+
+def test_result_outside_the_book_says_so():
+    metrics = {**RESULT["metrics"], "test_accuracy": 0.9}
+    assert "test accuracy 0.900 outside [0.769, 0.856] ✗" in result(metrics=metrics)
+
+
+def test_a_changed_recipe_is_not_compared():
+    text = result(book={**RESULT["book"], "inside": None, "changed": ["train.epochs", "optimizer.lr"]})
+    assert "not comparable: changed train.epochs, optimizer.lr" in text
+    assert "[0.377" not in text
+
+
+def test_without_a_band_the_book_is_not_named():
+    assert "book" not in result(book=None)
+
+
+def test_a_run_without_an_epoch_has_a_result_too():
+    text = result(status="diverged", metrics={}, epochs=0)
+    assert "diverged" in text and "0 epochs" in text and "was not measured" in text
+
+
+def test_validation_has_its_own_row():
+    text = words(result(metrics={**RESULT["metrics"], "val_loss": 0.5, "val_accuracy": None}))
+    assert "val 0.500 nan test" in text
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.386, "0.386 in"),
+        (0.3864, "0.3864 outside"),  # 0.386 would look inside
+        (0.3768, "0.3768 outside"),
+        (0.3771, "0.377 in"),
+        (float("nan"), "nan outside"),
+    ],
+)
+def test_a_verdict_agrees_with_the_digits_it_shows(value, text):
+    assert f" {text} [0.377, 0.386]" in verdict("train_loss", value, 0.377, 0.386)
+
+
+def test_counts_have_every_class_and_the_totals():
+    text = words(shown(SHOW["counts"]))
+    assert "T-shirt/top 4 0 [/red] 3 1 汉服 0 2 all 7 3" in text
+    assert "28×28, 1 channel of 8 bits" in text
+    assert "7.8 kB (7,840 bytes)" in text
+    assert DATASET.source in text
+
+
+def test_predictions_have_file_class_and_probability():
+    text = words(shown(SHOW["predictions"]))
+    assert "a[/red].png Shirt 75.0% █████████ 汉服 25.0% ███ b.jpg Bag 100.0% ████████████ Coat nan%" in text
+
+
+def test_recall_precision_and_mistake():
+    text = words(shown(SHOW["classes"]))
+    assert "T-shirt/top 0.800 1.000 [/red] (1)" in text
+    assert "[/red] 0.500 0.833 汉服 (5)" in text
+    assert "汉服 – 0.000 –" in text  # no example
+    assert "accuracy 0.650: 13 of 20" in text
+
+
+def test_a_class_without_a_mistake():
+    assert mistake([0, 4, 0], 1, ["a", "b", "c"]) == "–"
+
+
+def test_colour_is_never_alone():
+    console = Console(file=StringIO(), width=80, force_terminal=True, color_system="truecolor")
+    SHOW["result"](console)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
+    assert words(plain) == words(shown(SHOW["result"]))
