@@ -1,8 +1,8 @@
 """State <-> disk: two checkpoints, each committed by the small JSON that is written after it.
 
 ``step-00000470.pt`` holds tensors and plain data (read back with weights_only: nothing in it is ever
-imported or called); ``step-00000470.json`` names its size and sha256. Bytes without their JSON were never
-finished; bytes that do not match it are damaged. Either way the older checkpoint is still there.
+imported or called); ``step-00000470.json`` names its size and sha256. Bytes without their JSON do not count;
+bytes that do not match it are damaged. Either way the older checkpoint is still there.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ class Damaged(Exception):
 
 
 def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any]) -> None:
-    """Write the checkpoint of ``step`` and remove all but the newest two.
+    """Write the checkpoint of ``step``, unless there is one, and remove all but the newest two.
 
-    ``facts`` go into its JSON (epoch, config hash, versions). Raises Failed when the disk is full or gone.
+    ``facts`` go into its JSON: config_hash, epoch, versions. Raises Failed when the disk is full or gone.
     """
+    target = directory / f"step-{step:08d}.pt"
+    if target.with_suffix(".json").exists():  # a kill between new bytes and their JSON would cost both
+        return
     data = io.BytesIO()
     torch.save(state, data)
     content = data.getvalue()
     facts = {"step": step, "size": len(content), "sha256": files.sha256(content), **facts}
-    target = directory / f"step-{step:08d}.pt"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         files.write_atomic(target, content)
         files.write_json(target.with_suffix(".json"), facts)
-        for old in commits(directory)[KEEP:]:
-            remove(old)
+        prune(directory)
     except OSError as error:
         what = "disk full while saving" if error.errno in FULL else "cannot save"
         raise Failed(
@@ -51,22 +52,27 @@ def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any
         ) from error
 
 
-def load_newest(directory: Path, accept: Callable[[dict[str, Any]], None], say: Callable[[str], None]) -> int | None:
+def load_newest(
+    directory: Path, config_hash: str, accept: Callable[[dict[str, Any]], None], say: Callable[[str], None]
+) -> int | None:
     """Hand the newest believable state to ``accept`` and return its step; None if nothing was ever saved.
 
-    ``accept`` may raise too (wrong names or shapes). What is not believed is said and kept aside as ``.bad``.
-    Raises Refused when there are checkpoints and none is sound: a run never starts over unasked.
+    It must have been saved with this ``config_hash``; ``accept`` may raise too (wrong names or shapes). What is
+    not believed is said and kept aside as ``.bad``. Raises Refused when there are checkpoints and none is
+    sound: a run never starts over unasked.
     """
-    found = commits(directory)
+    found, loose = commits(directory), [path for path in directory.glob("step-*.pt") if not committed(path)]
+    for path in loose:
+        say(f"checkpoint {path.stem} has no JSON: passed over")
     for commit in found:
         try:
-            state = read(commit)
+            state = read(commit, config_hash)
             accept(state)
             return int(commit.stem.removeprefix("step-"))
         except (Damaged, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             say(f"checkpoint {commit.stem} is damaged: {first_line(error)}; looking for an older one")
             set_aside(commit)
-    if found or list(directory.glob("step-*.bad")):
+    if found or len(loose) > 1 or any(directory.glob("step-*.bad")):  # a killed first save leaves only one loose
         raise Refused(
             f"no sound checkpoint is left in {directory}",
             "restore one from a backup, or start anew in another directory",
@@ -74,13 +80,15 @@ def load_newest(directory: Path, accept: Callable[[dict[str, Any]], None], say: 
     return None
 
 
-def read(commit: Path) -> dict[str, Any]:
+def read(commit: Path, config_hash: str) -> dict[str, Any]:
     """The state behind a checkpoint's JSON; raises Damaged."""
     try:
         facts = json.loads(commit.read_text(encoding="utf-8"))
-        size, digest = facts["size"], facts["sha256"]
+        size, digest, origin = facts["size"], facts["sha256"], facts["config_hash"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{commit.name} cannot be read ({first_line(error)})") from error
+    if origin != config_hash:
+        raise Damaged("it was saved by a run of another configuration")
     path = commit.with_suffix(".pt")
     try:
         content = path.read_bytes()
@@ -104,16 +112,23 @@ def commits(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*.json"), reverse=True)
 
 
+def committed(path: Path) -> bool:
+    return path.with_suffix(".json").exists()
+
+
 def set_aside(commit: Path) -> None:
     for path in (commit, commit.with_suffix(".pt")):
         if path.exists():
             path.replace(path.with_name(path.name + ".bad"))
 
 
-def remove(commit: Path) -> None:
-    """The JSON first: bytes without it are not believed."""
-    commit.unlink(missing_ok=True)
-    commit.with_suffix(".pt").unlink(missing_ok=True)
+def prune(directory: Path) -> None:
+    """Remove all but the newest two, each JSON before its bytes, and bytes without a JSON."""
+    for old in commits(directory)[KEEP:]:
+        old.unlink()
+    for path in directory.glob("step-*.pt"):
+        if not committed(path):
+            path.unlink()
 
 
 def first_line(error: Exception) -> str:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from typing import NoReturn
 
-from d2lrun import __version__
+from d2lrun import __version__, verbs
 from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
 from d2lrun.signals import raise_stopped
 
@@ -36,6 +35,8 @@ def main() -> NoReturn:
     """The entry point ``d2lrun``; exits with 0 done, 1 failed, 2 refused, 3 some jobs failed, 130/143 stopped."""
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1
+    for stream in (sys.stdout, sys.stderr):  # an old code page must not turn a × into a traceback
+        stream.reconfigure(errors="backslashreplace")
     try:
         raise_stopped()
         code = dispatch(words)
@@ -61,7 +62,7 @@ def report(error: Stopped | D2lrunError | OSError) -> int:
         return error.code
     if isinstance(error, OSError):
         error = Failed(str(error), "look at the disk and the permissions; what was saved before is untouched")
-    sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+    verbs.tell(error)
     return error.code
 
 
@@ -69,7 +70,7 @@ def dispatch(words: list[str]) -> int:
     """Run the verb, ``train`` where none is given; returns the exit code."""
     named = bool(words) and words[0] in VERBS
     verb, rest = (words[0], words[1:]) if named else ("train", words)
-    if rest and not named and rest[0][0].isalpha() and "=" not in rest[0]:
+    if rest and not named and rest[0][:1].isalpha() and "=" not in rest[0]:
         from d2lrun.schema import suggestion
 
         close = suggestion(rest[0], list(VERBS))
@@ -79,7 +80,7 @@ def dispatch(words: list[str]) -> int:
     elif "--help" in rest or "-h" in rest:
         print_help(verb if named else None, rest)
     else:
-        return getattr(import_module("d2lrun.verbs"), verb)(rest)
+        return getattr(verbs, verb)(rest)
     return 0
 
 

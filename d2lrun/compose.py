@@ -7,6 +7,7 @@ composes leniently (every value is forced in) and leaves the judgement to ``sche
 from __future__ import annotations
 
 import os
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ def aside() -> Iterator[None]:
     try:
         yield
     finally:
-        state.hydra = held
+        GlobalHydra.instance().hydra = held  # Hydra put a copy of itself in the place of ``state``
 
 
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
@@ -118,10 +119,22 @@ def group_options(config_dir: str | None) -> dict[str, list[str]]:
 
 
 def existing_folder(config_dir: str) -> Path:
-    path = Path(config_dir).resolve()
-    if not path.is_dir():
+    """The user's own folder of YAML files, which must be data: raises Refused where one would steer Hydra.
+
+    Hydra calls what is named by ``_target_`` in its own part of the config (callbacks, launchers, loggers).
+    """
+    folder = Path(config_dir).resolve()
+    if not folder.is_dir():
         raise Refused(f"--config-dir {config_dir}: no such folder", "give a folder laid out like conf/")
-    return path
+    for path in sorted(folder.rglob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        inside = path.relative_to(folder).parts[0] == "hydra"
+        if inside or "_target_" in text or re.search(r"^\s*[\"']?hydra\b.*:", text, re.MULTILINE):
+            raise Refused(
+                f"{path}: it steers Hydra itself or names code (_target_); files are data here",
+                "give Hydra's own options on the command line, such as hydra/launcher=joblib",
+            )
+    return folder
 
 
 def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoReturn:
@@ -145,9 +158,14 @@ def parse_command(words: list[str]) -> Namespace:
     """Hydra's own options and the overrides; raises Refused for an option that does not exist."""
     parser = get_args_parser()
     parser.error = lambda message: refuse_option(message, words)
-    options, unknown = parser.parse_known_args(words)
+    options, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         refuse_option(f"{unknown[0]}: no such option", unknown)
+    modes = [
+        f"--{name}" for name in ("multirun", "cfg", "info", "hydra-help") if getattr(options, name.replace("-", "_"))
+    ]
+    if len(modes) > 1:
+        raise Refused(f"{' and '.join(modes)} do not go together", "give one of them")
     for name in ("config_name", "config_path", "experimental_rerun"):
         if getattr(options, name):
             raise Refused(
@@ -159,13 +177,18 @@ def parse_command(words: list[str]) -> Namespace:
 
 def refuse_option(message: str, words: list[str]) -> NoReturn:
     known = [option for action in get_args_parser()._actions for option in action.option_strings]
-    close = next((suggestion for word in words if (suggestion := schema.suggestion(word, known))), "")
+    strange = [word for word in words if word not in known]
+    close = next((close for word in strange if (close := schema.suggestion(word, known))), "")
     raise Refused(f"{message}{close}", "d2lrun --help lists the options")
 
 
 def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None:
     """Let Hydra act on the command line: show its config, complete it, or call ``job`` for each combination."""
-    sys.argv[1:] = words
+    options = parse_command(words)
+    if options.config_dir:
+        existing_folder(options.config_dir)
+    overrides = options.overrides
+    sys.argv[1:] = [*(word for word in words if word not in overrides), *overrides]  # it takes no other order
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come as exceptions, to be told in our way
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()

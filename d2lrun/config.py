@@ -6,19 +6,20 @@ a wrong key is refused in milliseconds. ``schema.py`` checks plain data against 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+
+FLOAT32_MAX = 3.4e38  # what is larger is infinite to a network
 
 
 @dataclass(frozen=True)
 class Between:
     """The interval [low, high]; an end listed in ``without`` does not belong to it. NaN never does."""
 
-    low: float = -math.inf
-    high: float = math.inf
-    without: tuple[float, ...] = (-math.inf, math.inf)
+    low: float = -FLOAT32_MAX
+    high: float = FLOAT32_MAX
+    without: tuple[float, ...] = ()
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high and value not in self.without
@@ -26,12 +27,12 @@ class Between:
     def __str__(self) -> str:
         low = f"{'above' if self.low in self.without else 'at least'} {self.low}"
         high = f"{'below' if self.high in self.without else 'at most'} {self.high}"
-        ends = [text for text, end in ((low, self.low), (high, self.high)) if math.isfinite(end)]
+        ends = [text for text, end in ((low, self.low), (high, self.high)) if abs(end) < FLOAT32_MAX]
         return " and ".join(ends) or "that is finite"
 
 
 Number = Annotated[float, Between()]
-Positive = Annotated[float, Between(0, without=(0, math.inf))]
+Positive = Annotated[float, Between(0, without=(0,))]
 NonNegative = Annotated[float, Between(0)]
 Fraction = Annotated[float, Between(0, 1, without=(0, 1))]
 Probability = Annotated[float, Between(0, 1, without=(1,))]  # of dropping a unit: 1 would drop them all

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.linalg import vector_norm
+from torch.nn.utils import clip_grads_with_norm_
 
 from d2lrun import devices
 from d2lrun.config import Config
@@ -105,7 +106,7 @@ def train_batch(
     loss = task.loss(logits, labels)
     loss.backward()
     parameters = [parameter for parameter in state.model.parameters() if parameter.grad is not None]
-    norm = get_total_norm([parameter.grad for parameter in parameters])
+    norm = vector_norm(torch.stack([vector_norm(parameter.grad) for parameter in parameters]))
     value, length = torch.stack((loss.detach(), norm)).tolist()
     if not isfinite(value + length):
         raise Diverged(
@@ -142,13 +143,20 @@ def close_epoch(
     }
     if config.train.clip is not None:
         record["grad_norm"] = state.norms / state.batch
-    if config.train.patience and (state.best is None or record["val_loss"] < state.best["val_loss"]):
-        weights = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
-        state.best = {"epoch": record["epoch"], "val_loss": record["val_loss"], "model": weights}
+    if config.train.patience:
+        keep_best(state, record["epoch"], record["val_loss"])
     state.records.append(record)
     state.epoch, state.batch, state.seconds, state.norms = state.epoch + 1, 0, 0.0, 0.0
     state.sums.zero_()
     return record
+
+
+def keep_best(state: State, epoch: int, val_loss: float) -> None:
+    """Keep a copy of the weights with the lowest val_loss; one that is not finite counts as the highest."""
+    val_loss = val_loss if isfinite(val_loss) else inf
+    if state.best is None or val_loss < state.best["val_loss"]:
+        weights = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+        state.best = {"epoch": epoch, "val_loss": val_loss, "model": weights}
 
 
 def watch(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -18,7 +20,7 @@ from d2lrun.config import Config
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import Refused
 from d2lrun.evaluate import evaluate, exhaust, probabilities
-from d2lrun.rundir import RunDirectory
+from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.tasks import Classification
 
 
@@ -66,7 +68,7 @@ def predict_files(
 def load(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
     """A run's config, its dataset and its trained model, on the run's device."""
     config = directory.load_config()
-    weights = read_weights(directory)
+    weights = read_weights(directory, config)
     device = devices.resolve(config.device.name)
     data = datasets.load(config.dataset).to(device)
     model = models.build(config.model, data.image_shape, data.num_classes)
@@ -77,7 +79,7 @@ def load(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
     return config, data, model.to(device)
 
 
-def read_weights(directory: RunDirectory) -> dict[str, Tensor]:
+def read_weights(directory: RunDirectory, config: Config) -> dict[str, Tensor]:
     """The final weights, or those of the newest checkpoint of a run that has not finished."""
     if directory.weights_file.exists():
         try:
@@ -85,7 +87,7 @@ def read_weights(directory: RunDirectory) -> dict[str, Tensor]:
         except (safetensors.SafetensorError, OSError) as error:
             raise Refused(f"{directory.weights_file} is damaged: {error}", "train the run anew") from error
     found: list[dict[str, Any]] = []
-    checkpoint.load_newest(directory.checkpoints, found.append, say=lambda line: None)
+    checkpoint.load_newest(directory.checkpoints, config_hash(config), found.append, say=lambda line: None)
     if not found:
         raise Refused(f"{directory.path} has no trained weights yet", f"d2lrun resume {directory.path}")
     return found[0]["model"]
@@ -96,14 +98,25 @@ def read_image(path: Path) -> Any:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGBA")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                image = eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
     except FileNotFoundError:
         raise Refused(f"{path}: no such file", "give the image files behind the run's directory") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused(f"{path} is not an image that can be read: {error}", "PNG, JPEG, … are read") from error
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image).convert("L")
+
+
+def eight_bits(image: Any) -> Any:
+    """A PIL image with 16 bits a pixel scaled to 8: PIL's own conversion would cut all above 255."""
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) // 257).astype(np.uint8))
 
 
 def fit_image(image: Any, shape: tuple[int, int, int], invert: str) -> Tensor:

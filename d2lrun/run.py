@@ -21,10 +21,11 @@ from d2lrun.errors import D2lrunError, Diverged, Failed, Stopped
 from d2lrun.evaluate import evaluate, exhaust, probabilities
 from d2lrun.fit import State, fit
 from d2lrun.report.curves import draw_curves
+from d2lrun.report.page import write_page
 from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import say
-from d2lrun.result import beside_book, describe, versions
+from d2lrun.result import describe, versions
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.signals import StopRequest
 from d2lrun.tasks import Classification
@@ -75,6 +76,8 @@ def run(config: Config, directory: RunDirectory, console: Console, changed: list
         train(experiment, directory, log)
         return finish(experiment, directory, changed)
     except BaseException as error:
+        if isinstance(error, Stopped):
+            error.args = (f"{error}; continue with: d2lrun resume {directory.path}",)
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
             record_failure(error, experiment, directory, log, changed)
         if is_out_of_memory(error):
@@ -103,8 +106,10 @@ def build(config: Config, log: Log) -> Experiment:
 def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
     """Pull the loop: draw, record, save; on a signal save once more and raise Stopped."""
     config, state = experiment.config, experiment.state
-    if checkpoint.load_newest(directory.checkpoints, state.load_state_dict, log.say) is not None:
+    origin = config_hash(config)
+    if checkpoint.load_newest(directory.checkpoints, origin, state.load_state_dict, log.say) is not None:
         log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
+    checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
     examples = len(experiment.split.train)
     if config.train.limit_batches:
@@ -127,8 +132,7 @@ def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
                 save(experiment, directory)
                 saved = time.monotonic()
             if stop.received:
-                again = f"d2lrun resume {directory.path}"
-                raise Stopped(stop.received, f"stopped at step {state.step}, saved; continue with: {again}")
+                raise Stopped(stop.received, f"stopped at step {state.step}, saved")
 
 
 def running(experiment: Experiment) -> dict[str, float]:
@@ -143,7 +147,10 @@ def due(config: Config, step: int) -> bool:
 
 
 def save(experiment: Experiment, directory: RunDirectory) -> None:
+    """Write a checkpoint; raises Diverged where a step was too long for a float32, so that all saved are finite."""
     state = experiment.state
+    if not all(tensor.isfinite().all() for tensor in state.model.state_dict().values()):
+        raise Diverged(f"diverged: weights no longer finite at step {state.step}", "try a smaller optimizer.lr")
     facts = {
         "epoch": state.epoch,
         "config_hash": config_hash(experiment.config),
@@ -159,28 +166,27 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
     result = describe(config, state, "finished", changed)
-    size = config.train.batch_size
     if experiment.split.val is not None:  # the test set was not looked at before this
-        args = (
-            state.model,
-            data.test_images,
-            data.test_labels,
-            experiment.task,
-            size,
-            config.train.limit_batches,
-        )
-        result["metrics"] |= exhaust(evaluate("test", *args))
-        result["book"] = beside_book(config, result["metrics"], changed)
+        size, limit = config.train.batch_size, config.train.limit_batches
+        tested = evaluate("test", state.model, data.test_images, data.test_labels, experiment.task, size, limit)
+        result["metrics"] |= exhaust(tested)
     weights = {name: tensor.contiguous().cpu() for name, tensor in state.model.state_dict().items()}
     files.write_atomic(directory.weights_file, safetensors.torch.save(weights))
-    title = f"{config.model.name} on {config.dataset.name}, seed {config.seed}"
-    band = config.book.band if config.book and not changed else None
-    draw_curves(state.records, directory.curves, title, band)
-    images, labels = data.test_images[:PICTURED], data.test_labels[:PICTURED]
-    guesses = probabilities(state.model, images, size)
-    draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
+    draw(experiment, directory, result)
     files.write_json(directory.result_file, result)
     return result
+
+
+def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]) -> None:
+    """curves.png, predictions.png, and the page that shows them."""
+    config, data, state = experiment.config, experiment.data, experiment.state
+    comparable = result["book"] is not None and result["book"]["changed"] == []
+    title = f"{config.model.name} on {config.dataset.name}, seed {config.seed}"
+    draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
+    images, labels = data.test_images[:PICTURED], data.test_labels[:PICTURED]
+    guesses = probabilities(state.model, images, config.train.batch_size)
+    draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
+    write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
 
 
 def record_failure(
@@ -200,5 +206,6 @@ def record_failure(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    """torch has a class for CUDA only; what no memory could ever hold fails in still other ways."""
+    words = ("DefaultCPUAllocator", "out of memory", "size calculation overflowed", "Overflow when unpacking")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,15 @@ import yaml
 from d2lrun import files, schema
 from d2lrun.config import Config
 from d2lrun.errors import Refused
+
+
+class PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: ten lines of them unfold to more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="an alias", problem_mark=self.peek_event().start_mark)
+        return super().compose_node(parent, index)
 
 
 class RunDirectory:
@@ -30,6 +40,7 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.curves = path / "curves.png"
         self.predictions = path / "predictions.png"
+        self.page = path / "report.html"
         self.log = path / "run.log"
 
     def result(self) -> dict[str, Any] | None:
@@ -46,13 +57,13 @@ class RunDirectory:
     def load_config(self) -> Config:
         """The config of the run; raises Refused if there is none or it is not sound."""
         try:
-            data = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+            data = PlainLoader(self.config_file.read_text(encoding="utf-8")).get_single_data()
         except FileNotFoundError:
             raise Refused(
                 f"{self.path} is not a run's directory: it has no config.yaml",
                 "give the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/…",
             ) from None
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise Refused(f"cannot read {self.config_file}: {error}", "restore it from a backup") from error
         try:
             return schema.parse(data)
@@ -90,16 +101,22 @@ def claim(config: Config) -> Iterator[RunDirectory]:
                 f"cannot write to {config.run.dir or config.run.root}: {error.strerror or error}",
                 "choose another place with run.dir=FOLDER or run.root=FOLDER",
             ) from error
-        yield directory
+        try:
+            yield directory
+        except Refused:
+            if not config.run.dir and not directory.checkpoints.exists():  # nothing began: leave nothing behind
+                shutil.rmtree(directory.path, ignore_errors=True)
+            raise
 
 
 def enter(directory: RunDirectory, config: Config) -> None:
-    """Make the directory this config's, or find that it is already."""
+    """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    if directory.config_file.exists():
+    ours = (directory.config_file.name, directory.log.name)
+    if directory.metrics_file.exists() or directory.checkpoints.exists():
         refuse_other(directory, config)
-    elif strangers := [path.name for path in directory.path.iterdir() if not path.name.startswith(".")]:
+    elif strangers := [path.name for path in directory.path.glob("[!.]*") if path.name not in ours]:
         raise Refused(
             f"{directory.path} is not empty and not a run's directory: it holds {', '.join(strangers[:3])}",
             "choose an empty or a new folder for run.dir",

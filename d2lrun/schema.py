@@ -152,7 +152,7 @@ def convert(kind: Any, value: Any) -> Any:
         if not isinstance(value, dict):
             raise Mismatch("a mapping")
         return {str(key): convert(get_args(kind)[1], item) for key, item in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int and abs(value) < 2**1023:  # beyond that float() overflows
         value = float(value)
     if type(value) is not kind:
         raise Mismatch(PLAIN[kind])

@@ -18,5 +18,5 @@ class Classification:
 
     def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
         """[summed loss, number correct] of a batch, on its device: add them up, divide at the end."""
-        correct = (logits.argmax(dim=1) == labels).sum()
+        correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
         return torch.stack((loss * len(labels), correct))

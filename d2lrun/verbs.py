@@ -43,7 +43,6 @@ def train(words: list[str]) -> int:
 def sweep(words: list[str]) -> int:
     """Run every combination; one that fails is named and does not stop the others."""
     from d2lrun import compose
-    from d2lrun.cli import report
 
     failed = []
 
@@ -51,7 +50,7 @@ def sweep(words: list[str]) -> int:
         try:
             train_config(compose.from_hydra(data))
         except D2lrunError as error:
-            report(error)
+            tell(error)
             failed.append(error)
 
     compose.hand_to_hydra(words, job)
@@ -93,6 +92,7 @@ def resume(words: list[str]) -> int:
 
 def evaluate(words: list[str]) -> int:
     directory, _ = a_run(words, {})
+    directory.load_config()  # a damaged one is refused before torch is imported
     from d2lrun.infer import evaluate_run
     from d2lrun.report.text import say
 
@@ -103,10 +103,11 @@ def evaluate(words: list[str]) -> int:
 
 def predict(words: list[str]) -> int:
     directory, options = a_run(words, {"top": "3", "invert": "auto"}, more=True)
-    if not options["top"].isdigit() or options["top"] == "0":
+    if not options["top"].isdecimal() or options["top"] == "0":
         raise Refused(f"top={options['top']}: wanted a whole number at least 1", "top=3 shows the three likeliest")
     if options["invert"] not in ("auto", "yes", "no"):
         raise Refused(f"invert={options['invert']}: wanted auto, yes or no", "auto turns a light background dark")
+    directory.load_config()
     from d2lrun import infer
     from d2lrun.report import tables
     from d2lrun.report.text import say
@@ -199,4 +200,13 @@ def terminal() -> Console:
     """Where results are told. rich finds out about colours, NO_COLOR and the width."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False)
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # rich would exit by itself; cli.py decides
+
+    return Terminal(file=sys.stdout, highlight=False)
+
+
+def tell(error: D2lrunError) -> None:
+    """Say on stderr what went wrong and what to do."""
+    sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))

@@ -1,13 +1,62 @@
-"""A mirror on this machine, which counts what it is asked for."""
+"""What many tests share: a small dataset that can be learnt, and a mirror on this machine that counts its requests."""
 
 from __future__ import annotations
 
+import os
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for each other's cores take minutes
+
+import torch
+
+from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from d2lrun.datasets.images import ImageDataset
+
+USERS = {name: os.environ.get(name) for name in ("D2LRUN_CACHE", "D2LRUN_DATA", "HOME")}
+
+
+@pytest.fixture
+def users_environment(monkeypatch):
+    """Where the user keeps the real data, whatever another test has put in its place."""
+    for name, value in USERS.items():
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+
+
+def striped(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images uint8 [N, 1, 28, 28] with a bright bar at the height of their class, under noise; labels [N]."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(10, (count,), generator=generator)
+    images = torch.randint(60, (count, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[0, 4 + 2 * label : 6 + 2 * label, 4:24] += 180
+    return images, labels
+
+
+@pytest.fixture(scope="session")
+def stripes() -> ImageDataset:
+    """330 + 101 images that every network learns in a few steps; neither number is a multiple of a batch."""
+    return ImageDataset("fashion-mnist", CLASSES, *striped(330, seed=1), *striped(101, seed=2), "striped")
+
+
+@pytest.fixture(scope="session")
+def stripes_folder(stripes, tmp_path_factory):
+    """``stripes`` as the four IDX files, for dataset.verify=false."""
+    folder = tmp_path_factory.mktemp("stripes")
+    contents = {
+        **{TRAIN_IMAGES: stripes.train_images, TRAIN_LABELS: stripes.train_labels},
+        **{TEST_IMAGES: stripes.test_images, TEST_LABELS: stripes.test_labels},
+    }
+    for name, tensor in contents.items():
+        shape = (len(tensor), 28, 28) if tensor.ndim == 4 else (len(tensor),)
+        header = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
+        (folder / name).write_bytes(header + tensor.to(torch.uint8).numpy().tobytes())
+    return folder
 
 
 class Mirror(ThreadingHTTPServer):

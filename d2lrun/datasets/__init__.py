@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from d2lrun.datasets.images import ImageDataset
     from d2lrun.datasets.locate import Progress, Say
 
+_last: tuple[Any, ImageDataset] | None = None  # a config and its dataset: the jobs of a sweep load it once
+
 
 def load(config: Any, say: Say = lambda line: None, progress: Progress | None = None) -> ImageDataset:
     """The dataset that the config group ``dataset`` describes, on the CPU; raises Refused.
 
     ``say`` takes a line for people, ``progress`` the bytes of a download so far and in all (or None).
     """
-    arguments = asdict(config)
-    name = arguments.pop("name")
-    return getattr(module(name), DATASETS[name].attribute)(**arguments, say=say, progress=progress)
+    global _last
+    if _last is None or _last[0] != config:
+        arguments = asdict(config)
+        name = arguments.pop("name")
+        loader = getattr(module(name), DATASETS[name].attribute)
+        _last = config, loader(**arguments, say=say, progress=progress)
+    return _last[1]
 
 
 def form(config: Any) -> tuple[tuple[int, int, int], int]:

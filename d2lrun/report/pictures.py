@@ -80,19 +80,25 @@ def draw_predictions(
         f"The first {len(first)} test images, label and prediction ({right:,} of {len(labels):,} right)",
         f"The {len(worst)} most confident of {len(wrong):,} errors" if worst else "No errors",
     ]
-    sheet = Sheet(MARGIN + sum(HEADING + rows(half) * ROW for half in (first, worst)), 2 * MARGIN + ACROSS * PITCH)
+    height = MARGIN + sum(HEADING + rows(half) * ROW for half in (first, worst))
+    sheet = Sheet(height, 2 * MARGIN + ACROSS * PITCH)
     top = MARGIN
     for title, half in zip(titles, (first, worst), strict=True):
         sheet.write(top + 12, MARGIN, title, size=22, weight="bold")
         for place, n in enumerate(half):
             y, x = top + HEADING + place // ACROSS * ROW, MARGIN + place % ACROSS * PITCH
-            truth, guess = labels[n].item(), predicted[n].item()
-            sheet.paste(images[n], y, x, RED if guess != truth else "")
-            sheet.write(y + TILE + LINE, x, fit_word(classes[truth]))
-            sign, color = ("✓", GREEN) if guess == truth else ("✗", RED)
-            sheet.write(y + TILE + 2 * LINE, x, f"{sign} {fit_word(classes[guess])} {confidence[n]:.2f}", color=color)
+            truth, guess = classes[labels[n]], classes[predicted[n]]
+            add_prediction(sheet, y, x, images[n], truth, guess, confidence[n].item())
         top += HEADING + rows(half) * ROW
     sheet.save(path)
+
+
+def add_prediction(sheet: Sheet, y: int, x: int, image: Tensor, truth: str, guess: str, confidence: float) -> None:
+    """One image at (y, x), what it is, and what it was taken for."""
+    sign, color, frame = ("✓", GREEN, "") if guess == truth else ("✗", RED, RED)
+    sheet.paste(image, y, x, frame)
+    sheet.write(y + TILE + LINE, x, fit_word(truth))
+    sheet.write(y + TILE + 2 * LINE, x, f"{sign} {fit_word(guess)} {confidence:.2f}", color=color)
 
 
 def draw_samples(path: str | Path, images: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
@@ -101,13 +107,14 @@ def draw_samples(path: str | Path, images: Tensor, labels: Tensor, classes: Sequ
     shown = classes[:MOST]
     step = TILE + 12
     left = MARGIN + 10 * max(len(fit_word(name)) for name in shown) + 24
-    sheet = Sheet(2 * MARGIN + len(shown) * step + (LINE if len(shown) < len(classes) else 0), left + ACROSS * step)
+    note = LINE if len(shown) < len(classes) else 0
+    sheet = Sheet(2 * MARGIN + len(shown) * step + note, left + ACROSS * step)
     for k, name in enumerate(shown):
         y = MARGIN + k * step
         sheet.write(y + TILE / 2, MARGIN, fit_word(name), size=17)
         for place, n in enumerate((labels == k).nonzero().flatten()[:ACROSS].tolist()):
             sheet.paste(images[n], y, left + place * step)
-    if len(shown) < len(classes):
+    if note:
         sheet.write(sheet.height - MARGIN, MARGIN, f"the first {len(shown)} of {len(classes):,} classes")
     sheet.save(path)
 

@@ -121,15 +121,12 @@ def show_classes(console: Console, classes: Sequence[str], confusion: Tensor) ->
     table.add_column("mistaken for", overflow="fold")
     for k, name in enumerate(classes):
         predicted = sum(row[k] for row in counts)
-        table.add_row(
-            words(console, name),
-            share(counts[k][k], sum(counts[k])),
-            share(counts[k][k], predicted),
-            words(console, mistake(counts[k], k, classes)),
-        )
+        recall, precision = share(counts[k][k], sum(counts[k])), share(counts[k][k], predicted)
+        cells = (name, recall, precision, mistake(counts[k], k, classes))
+        table.add_row(*(words(console, cell) for cell in cells))
     console.print(table)
     right, total = sum(counts[k][k] for k in range(len(classes))), sum(map(sum, counts))
-    say(console, f" accuracy {share(right, total)}: {right:,} of {total:,}")
+    say(console, f"\n accuracy {share(right, total)}: {right:,} of {total:,}")
 
 
 def mistake(row: list[int], true: int, classes: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 import math
 import re
 from io import StringIO
+from itertools import pairwise
 
 import pytest
 from rich.console import Console
@@ -88,7 +89,7 @@ def test_metrics_are_read_at_most_eight_times_a_second():
             clock.now += 0.001
             bar.step(1, step, lambda: reads.append(clock.now) or metrics())
     assert 14 <= len(reads) <= 17  # in two seconds
-    assert min(later - earlier for earlier, later in zip(reads, reads[1:], strict=False)) >= 0.125
+    assert min(later - earlier for earlier, later in pairwise(reads)) >= 0.125
 
 
 def test_a_slow_read_does_not_make_the_next_one_due():

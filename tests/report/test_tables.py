@@ -41,7 +41,10 @@ DATASET = ImageDataset(
     test_labels=torch.tensor([2, 1, 2]),
     source="/a/place/" + "deep/" * 20,
 )
-ROWS = [("a[/red].png", [("Shirt", 0.75), ("汉服", 0.25)]), (Path("b.jpg"), [("Bag", 1.0), ("Coat", float("nan"))])]
+ROWS = [
+    ("a[/red].png", [("Shirt", 0.75), ("汉服", 0.25)]),
+    (Path("b.jpg"), [("Bag", 1.0), ("Coat", float("nan"))]),
+]
 CONFUSION = torch.tensor([[8, 1, 1], [0, 5, 5], [0, 0, 0]])
 SHOW = {
     "result": lambda console: show_result(console, RESULT, Path("runs") / ("long" * 30)),

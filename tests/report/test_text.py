@@ -8,8 +8,16 @@ from d2lrun.report.text import duration, printable, say, size
 
 @pytest.mark.parametrize(
     "seconds, words",
-    [(0, "0.0 s"), (0.34, "0.3 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (200, "3 min 20 s")]
-    + [(3599.7, "1 h 0 min"), (7500, "2 h 5 min"), (100_000, "27 h 46 min")],
+    [
+        (0, "0.0 s"),
+        (0.34, "0.3 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+        (100_000, "27 h 46 min"),
+    ],
 )
 def test_durations_are_words(seconds, words):
     assert duration(seconds) == words

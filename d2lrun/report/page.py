@@ -1,0 +1,95 @@
+"""report.html: a run on one page that opens without a network; pictures are inside it."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from d2lrun import files
+from d2lrun.report.tables import SPLITS, book_rows
+from d2lrun.report.text import duration
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+table {{ border-collapse: collapse; margin: 1rem 0; }}
+td, th {{ padding: .2rem .9rem .2rem 0; text-align: right; font-variant-numeric: tabular-nums; }}
+td:first-child, th:first-child {{ text-align: left; }}
+tr {{ border-bottom: 1px solid #ddd; }}
+img {{ max-width: 100%; }}
+pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{facts}
+{pictures}
+<h2>Epochs</h2>
+{epochs}
+<h2>Configuration</h2>
+<pre>{config}</pre>
+</body>
+</html>
+"""
+
+
+def write_page(path: Path, result: dict[str, Any], records: list[dict[str, Any]], config: str) -> None:
+    """Write the page of a finished run; pictures are the PNGs that lie beside ``path``."""
+    title = f"{result['model']} on {result['dataset']}, seed {result['seed']}: {result['status']}"
+    page = PAGE.format(
+        title=escape(title),
+        facts=table(["", "loss", "accuracy"], metric_rows(result["metrics"])) + table([], fact_rows(result)),
+        pictures="\n".join(map(embed, sorted(path.parent.glob("*.png")))),
+        epochs=table([key.replace("_", " ") for key in records[0]] if records else [], map(values, records)),
+        config=escape(config),
+    )
+    files.write_atomic(path, page)
+
+
+def metric_rows(metrics: dict[str, float]) -> list[list[str]]:
+    """A row for each of train, val and test that was measured."""
+    names = ("loss", "accuracy")
+    measured = [split for split in SPLITS if f"{split}_loss" in metrics]
+    return [[split, *(number(metrics[f"{split}_{name}"]) for name in names)] for split in measured]
+
+
+def fact_rows(result: dict[str, Any]) -> list[list[str]]:
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return [
+        *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
+        ["parameters", f"{result['parameters']:,}"],
+        ["time", f"{result['epochs']} epochs, {result['steps']:,} steps in {duration(result['seconds'])}"],
+        ["device", f"{result['device']}, {result['threads']} threads"],
+        ["versions", versions],
+        ["config hash", result["config_hash"]],
+    ]
+
+
+def table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    return f"<table>\n{f'<tr>{head}</tr>' if heads else ''}\n{body}</table>"
+
+
+def values(record: dict[str, Any]) -> list[str]:
+    return [number(value) for value in record.values()]
+
+
+def number(value: float | None) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "nan"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 1000 else f"{value:.4f}"
+
+
+def embed(picture: Path) -> str:
+    data = base64.b64encode(picture.read_bytes()).decode()
+    return f'<p><img alt="{escape(picture.stem)}" src="data:image/png;base64,{data}"></p>'

@@ -1,0 +1,182 @@
+"""One process that has imported everything once, and forks a d2lrun for every request.
+
+A request is a line of JSON on stdin: the words of the command line, the working directory, and Python to run
+in the child before it: the fault. The answer is a line with the exit code, as subprocess tells it. With
+``--without-torch`` the process has no torch, and neither have its children.
+"""
+
+from __future__ import annotations
+
+import builtins
+import copy
+import functools
+import json
+import os
+import pathlib
+import resource
+import signal
+import sys
+import traceback
+from importlib import import_module
+
+PATIENCE = 60  # seconds until a child that hangs is killed
+
+
+def send(name: str) -> None:
+    """A real signal to this very process."""
+    os.kill(os.getpid(), getattr(signal, name))
+
+
+def at(where: str, call: int, fault, when: str = "after") -> None:
+    """Let ``fault()`` happen before or after the n-th call of ``module:function``."""
+    module, function = where.split(":")
+    original, calls = getattr(import_module(module), function), 0
+
+    @functools.wraps(original)
+    def faulty(*args, **options):
+        nonlocal calls
+        calls += 1
+        if calls == call and when == "before":
+            fault()
+        value = original(*args, **options)
+        if calls == call and when == "after":
+            fault()
+        return value
+
+    setattr(sys.modules[module], function, faulty)
+
+
+def at_import(name: str, fault) -> None:
+    """Let ``fault()`` happen when the module ``name`` is first asked for."""
+
+    class Finder:
+        @staticmethod
+        def find_spec(wanted, path=None, target=None):
+            if wanted == name:
+                sys.meta_path.remove(Finder)
+                fault()
+
+    sys.meta_path.insert(0, Finder)
+
+
+def crowd(size: int) -> None:
+    """From here on so many processes, all alike. The one they come from waits and leaves with the highest code."""
+    children = []
+    for _ in range(size):
+        if not (pid := os.fork()):
+            return
+        children.append(pid)
+    os._exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))
+
+
+def full_disk(left: int) -> None:
+    """From now on no file may grow beyond ``left`` bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, resource.RLIM_INFINITY))
+
+
+def crash(event: int) -> None:
+    """SIGKILL at the n-th event: before whatever changes the disk, and amid a write. After it is before the next."""
+    count = 0
+
+    def passed() -> None:
+        nonlocal count
+        count += 1
+        if count == event:
+            send("SIGKILL")
+
+    def watched(original):
+        def call(*args, **options):
+            passed()
+            return original(*args, **options)
+
+        return call
+
+    class Writer:
+        """A file that can be killed with half of a write on the disk."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            self.file.close()
+
+        def write(self, data):
+            passed()
+            self.file.write(data[: len(data) // 2])
+            self.file.flush()
+            passed()
+            self.file.write(data[len(data) // 2 :])
+            self.file.flush()
+
+    def opened(path, mode="r", *args, original=builtins.open, **options):
+        if not set(mode) & set("wax+"):
+            return original(path, mode, *args, **options)
+        passed()
+        return Writer(original(path, mode, *args, **options))
+
+    builtins.open = opened
+    os.fsync, os.replace = watched(os.fsync), watched(os.replace)
+    pathlib.Path.unlink = watched(pathlib.Path.unlink)
+
+
+def child(words: list[str], cwd: str, fault: str) -> None:
+    """Be ``d2lrun WORDS``; does not return."""
+    os.chdir(cwd)
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.alarm(PATIENCE)
+    sys.argv[1:] = words
+    try:
+        exec(fault, globals())
+        import_module("d2lrun.cli").main()
+    except SystemExit as leaving:
+        code = leaving.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def import_everything() -> None:
+    """What every child would do alike, done once."""
+    import rich.console
+    import rich.table  # noqa: F401
+    import torch
+
+    from d2lrun import compose, run, verbs  # noqa: F401
+
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)]).zero_grad()  # the first optimizer imports for seconds
+    compose.departures = lambda config: None  # the book's band and the pictures
+    run.draw = lambda *args: None  # are not what is tested here
+    composed = functools.cache(lambda *words, original=compose.compose: original(list(words)))
+    compose.compose = lambda words, config_dir=None: copy.deepcopy(composed(*words))
+
+
+def import_all_but_torch() -> None:
+    sys.modules["torch"] = None  # whoever imports it, fails
+    from d2lrun import compose, rundir, verbs  # noqa: F401
+
+
+def serve() -> None:
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request.pop("compose"):  # the children find it in the cache
+            sys.modules["d2lrun.compose"].compose(request["words"])
+        pid = os.fork()
+        if pid == 0:
+            child(**request)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    import_all_but_torch() if "--without-torch" in sys.argv else import_everything()
+    serve()

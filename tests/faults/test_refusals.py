@@ -1,0 +1,87 @@
+"""Wrong input is refused at the door: all complaints at once, exit code 2, and torch is not even imported."""
+
+from __future__ import annotations
+
+import pytest
+
+REFUSED = {
+    "optimizer.lr=-1": "optimizer.lr=-1: wanted a number above 0",
+    "optimizer.lr=0": "optimizer.lr=0: wanted a number above 0",
+    "optimizer.lr=nan": "optimizer.lr=nan: wanted a number above 0",
+    "optimizer.lr=inf": "optimizer.lr=inf: wanted a number above 0",
+    "optimizer.lr=fast": "optimizer.lr=fast: wanted a number above 0",
+    "model.dropout=[1.5]": "model.dropout=[1.5]: wanted a number at least 0 and below 1",
+    "model.dropout=[.1,.2,.3]": "model.dropout=[0.1, 0.2, 0.3]: wanted one value, or one for each of model.hidden",
+    "train.batch_size=0": "train.batch_size=0: wanted a whole number at least 1",
+    "train.epochs=1.5": "train.epochs=1.5: wanted a whole number at least 1",
+    "train.epochs=true": "train.epochs=true: wanted a whole number at least 1",
+    "train.patience=2": "train.patience=2: the test set never stops a run",
+    "seed=-1": "seed=-1: wanted a whole number at least 0",
+    "train.epoch=3": "train.epoch: no such key; did you mean train.epochs?",
+    "+train.epoch=3": "train.epoch: no such key; did you mean train.epochs?",
+    "++momentum=0.9": "momentum: no such key; did you mean optimizer.momentum?",
+    "lr=0.1": "lr: no such key; did you mean optimizer.lr?",
+    "model=lenett": "model=lenett: no such option; did you mean lenet?",
+    "device=gpu": "device=gpu: no such option",
+    "device=cuda:99": "device=cuda:99: no such option",
+    "run.name=../x": "run.name='../x': names a folder",
+    "run.name=/etc/x": "run.name='/etc/x': names a folder",
+    "run.name='[/red]'": "run.name='[/red]': names a folder",
+    "optimizer.lr=0.1,0.2": "optimizer.lr=0.1,0.2: several values; add -m",
+    "optimizer.lr=[": "optimizer.lr=[: wanted key=value",
+    "trian": "trian: no such verb; did you mean train?",
+    "--configdir=x": "no such option",
+}
+
+
+@pytest.mark.parametrize(("word", "complaint"), REFUSED.items(), ids=REFUSED)
+def test_a_wrong_word_is_refused_without_torch(room, door, word, complaint):
+    refused = door(word)
+    assert (refused.code, refused.out) == (2, "")
+    error, hint = refused.err.splitlines()
+    assert error.startswith("error: ") and complaint in error
+    assert hint.startswith("hint: ")
+    assert not (room.path / "outputs").exists()
+
+
+def test_all_complaints_come_at_once(door):
+    words = ["optimizer.lr=-1", "train.epochs=1.5", "model=lenett", "+train.epoch=3", "device=gpu", "run.dir=["]
+    refused = door(*words)
+    assert refused.code == 2
+    head, *rows, _ = refused.err.splitlines()
+    assert head == f"error: {len(words)} problems in the configuration"
+    assert sorted(row.split(":")[0].strip() for row in rows) == sorted(
+        ["optimizer.lr=-1", "train.epochs=1.5", "model=lenett", "train.epoch", "device=gpu", "run.dir=["]
+    )
+
+
+YAML = {
+    "broken": ("name: mlp\nhidden: [256\n", 3),
+    "a duplicate key": ("name: mlp\nhidden: [256]\nhidden: [128]\n", 3),
+    "a tab": ("name: mlp\n\thidden: [256]\n", 2),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), YAML.values(), ids=YAML)
+def test_broken_yaml_of_ones_own_is_located(room, door, text, line):
+    own = room.path / "own" / "model" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(text)
+    refused = door("--config-dir", "own", "model=mine")
+    assert refused.code == 2
+    assert f"own/model/mine.yaml:{line}: not valid YAML" in refused.err
+
+
+def test_a_whole_process_refuses_without_torch(fresh, end):
+    refused = end(fresh("train.epoch=3", python=("-X", "importtime", "-m", "d2lrun")))
+    assert refused.code == 2
+    assert "error: train.epoch: no such key" in refused.err
+    imported = {line.rpartition("|")[2].strip() for line in refused.err.splitlines() if line.startswith("import time:")}
+    assert "d2lrun.schema" in imported
+    assert not imported & {"torch", "torchvision", "matplotlib", "PIL"}
+
+
+def test_a_run_that_is_not_there_is_refused_without_torch(door):
+    for verb in ("resume", "evaluate", "predict"):
+        refused = door(verb, "nowhere")
+        assert (refused.code, refused.err.splitlines()[0]) == (2, "error: nowhere: no such directory")

@@ -1,0 +1,200 @@
+"""Which file may import which, and what no file may do. Read from the syntax trees, imports in functions included."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import d2lrun
+from d2lrun.config import conf_dir
+
+PACKAGE = Path(d2lrun.__file__).parent
+
+# Bottom to top. A file imports only from the lines above its own; models, datasets and report are folders,
+# whose files may import each other.
+LAYERS = [
+    "__init__",
+    "errors",
+    "config",
+    "schema",
+    "files",
+    "download",
+    "rundir",
+    "signals",
+    "datasets",
+    "models",
+    "devices",
+    "optim",
+    "tasks",
+    "checkpoint",
+    "validation",
+    "evaluate",
+    "fit",
+    "result",
+    "report",
+    "summary",
+    "infer",
+    "run",
+    "compose",
+    "help",
+    "doctor",
+    "verbs",
+    "cli",
+    "__main__",
+]
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+BY_NAME = ("models/__init__.py", "datasets/__init__.py")  # import a file of their own folder by its name
+HEAVY = ("torch", "torchvision", "matplotlib", "numpy")
+
+
+def layer(module: str) -> str:
+    """d2lrun.models.mlp -> models, d2lrun -> __init__"""
+    return [*module.split("."), "__init__"][1]
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The dotted names of this project that a file imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "d2lrun")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import hides the layer"
+            if node.module == "d2lrun":
+                yield from (f"d2lrun.{name.name}" if name.name in LAYERS else "d2lrun" for name in node.names)
+            elif node.module.startswith("d2lrun."):
+                yield node.module
+
+
+def offences(tree: ast.AST) -> Iterator[str]:
+    """What no file may do: run code that it was given, or read a file as code."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = {getattr(node, "module", None), *(alias.name for alias in node.names)}
+            yield from names & {"pickle", "dill", "cloudpickle", "shelve", "marshal", "instantiate", "hydra.utils"}
+        elif isinstance(node, ast.Attribute):
+            written = ast.unparse(node)
+            if written.startswith("yaml.") and "load" in written and written != "yaml.safe_load":
+                yield written
+            if node.attr in ("instantiate", "pickle", "get_method", "get_class", "unsafe_load"):
+                yield written
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name in ("eval", "exec", "compile", "__import__", "os.system"):
+                yield name
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if name == "torch.load" and keywords.get("weights_only") != "True":
+                yield name
+            if keywords.get("shell") == "True" or keywords.get("allow_pickle") == "True":
+                yield name
+
+
+def calls(tree: ast.AST, *names: str) -> list[str]:
+    found = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [name for name in found if name in names]
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.as_posix())
+def file(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def tree(file) -> ast.AST:
+    return ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+
+
+def home(file: Path) -> str:
+    return file.parts[0].removesuffix(".py")
+
+
+def test_every_file_has_one_layer():
+    assert {home(file) for file in FILES} == set(LAYERS)
+    assert len(LAYERS) == len(set(LAYERS))
+    assert len(FILES) >= 45
+
+
+def test_imports_point_down(file, tree):
+    own = home(file)
+    below = LAYERS[: LAYERS.index(own)] + ([own] if len(file.parts) > 1 else [])
+    assert [name for name in imports(tree) if layer(name) not in below] == []
+
+
+def test_nothing_given_is_run(tree):
+    assert list(offences(tree)) == []
+
+
+def test_modules_are_imported_by_name_only_inside_a_folder(file, tree):
+    assert bool(calls(tree, "import_module", "importlib.import_module")) == (file.as_posix() in BY_NAME)
+
+
+def test_only_the_command_line_exits_and_prints(file, tree):
+    exits = calls(tree, "sys.exit", "os._exit", "os.abort", "exit", "quit", "SystemExit")
+    assert exits == [] or file.name == "cli.py"
+    assert calls(tree, "print") == [] or file.name in ("cli.py", "verbs.py")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "eval('1')",
+        "import pickle",
+        "from pickle import loads",
+        "from hydra.utils import instantiate",
+        "hydra.utils.instantiate(x)",
+        "yaml.load(text)",
+        "yaml.unsafe_load(text)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "np.load(path, allow_pickle=True)",
+    ],
+)
+def test_an_offence_is_seen(code):
+    assert list(offences(ast.parse(code)))
+
+
+@pytest.mark.parametrize("code", ["model.eval()", "yaml.safe_load(text)", "torch.load(path, weights_only=True)"])
+def test_the_innocent_are_not_accused(code):
+    assert list(offences(ast.parse(code))) == []
+
+
+def test_an_import_inside_a_function_is_seen():
+    assert list(imports(ast.parse("def f():\n    from d2lrun import cli, __version__"))) == ["d2lrun.cli", "d2lrun"]
+
+
+def test_conf_holds_no_code():
+    files = list(conf_dir().rglob("*"))
+    assert {path.suffix for path in files if path.is_file()} == {".yaml"}
+    assert [path for path in files if path.is_file() and "_target_" in path.read_text(encoding="utf-8")] == []
+
+
+@pytest.mark.parametrize(
+    "words, code",
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["predict", "--help"], 0),
+        (["--cfg", "job"], 0),
+        (["optimizer.lr=-1", "model=lnet"], 2),
+        (["resume", "no-such-folder"], 2),
+        (["trian"], 2),
+    ],
+)
+def test_help_and_refusals_do_without_torch(words, code, tmp_path):
+    program = f"""
+import sys
+from d2lrun import cli
+sys.argv[1:] = {words}
+try:
+    cli.main()
+except SystemExit as end:
+    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+    raise
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert done.returncode == code

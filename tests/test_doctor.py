@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import io
+import platform
+
+import pytest
+import torch
+from rich.console import Console
+
+from d2lrun import datasets, doctor
+from d2lrun.errors import Refused
+
+
+@pytest.fixture
+def examined(monkeypatch):
+    """What doctor prints, line by line, and its code; the dataset is what ``load`` gives."""
+
+    def examine(load):
+        monkeypatch.setattr(datasets, "load", load)
+        console = Console(file=io.StringIO(), width=80)
+        code = doctor.examine(console)
+        lines = console.file.getvalue().splitlines()
+        return code, {line[:13].strip(): line[13:] for line in lines}
+
+    return examine
+
+
+def test_versions_and_devices(examined, stripes):
+    code, facts = examined(lambda config: stripes)
+    assert code == 0
+    assert facts["python"].startswith(platform.python_version())
+    assert facts["torch"] == torch.__version__
+    assert "cpu" in facts["devices"]
+    assert set(facts) >= {*doctor.PACKAGES, "system", "config", "terminal", "disk"}
+    assert facts["data"] == "fashion-mnist in striped"
+
+
+def test_missing_data_are_code_2_and_a_hint(examined):
+    def missing(config):
+        assert config.mirrors == []  # doctor fetches nothing
+        raise Refused("no good files", "give `make data`")
+
+    code, facts = examined(missing)
+    assert (code, facts["data"], facts[""]) == (2, "no good files", "give `make data`")
+
+
+def test_a_package_that_is_not_there():
+    assert doctor.installed("no-such-package-of-anyone") == "not installed"

@@ -1,0 +1,386 @@
+"""The loop against a plain one, written out here after the book's definition (BOOK.md §3)."""
+
+from __future__ import annotations
+
+import copy
+import io
+from dataclasses import replace
+from functools import lru_cache
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from d2lrun import models, optim
+from d2lrun.compose import compose
+from d2lrun.config import Holdout
+from d2lrun.errors import Diverged
+from d2lrun.fit import State, epoch_order, fit, keep_best
+from d2lrun.tasks import Classification
+from d2lrun.validation import split
+
+CONTRACT = {
+    *("epoch", "step", "seconds", "lr", "train_loss", "train_accuracy"),
+    *("test_loss", "test_accuracy", "examples_per_second"),
+}
+
+
+@lru_cache
+def composed(*overrides):
+    return compose(list(overrides))
+
+
+def configure(*overrides, **train):
+    """A config for 330 examples: 6 batches, the last one of 10."""
+    config = copy.deepcopy(composed(*overrides))
+    return replace(config, train=replace(config.train, **{"epochs": 2, "batch_size": 64, **train}))
+
+
+class Training:
+    """A state and the loop that trains it."""
+
+    def __init__(self, config, data):
+        torch.manual_seed(config.seed)
+        self.model = models.build(config.model, data.image_shape, data.num_classes)
+        optimizer = optim.build(config.optimizer, self.model.parameters())
+        self.state = State(self.model, optimizer, torch.zeros(2, dtype=torch.float64))
+        parts = split(config.validation, data.train_labels, config.seed)
+        self.loop = fit(self.state, data, parts, Classification(), config)
+
+    def finish(self):
+        self.records = [record for record in self.loop if record is not None]
+        return self
+
+    def advance(self, pauses):
+        for _ in range(pauses):
+            next(self.loop)
+        return self
+
+    def weights(self):
+        return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+
+def same_bits(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def kept(state):
+    """A state dict as a checkpoint keeps it."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def plain_loop(config, data):
+    """Plain SGD; loss and accuracy are summed before each update; the short last batch is kept."""
+    torch.manual_seed(config.seed)
+    net = models.build(config.model, data.image_shape, data.num_classes)
+    records = []
+    for epoch in range(config.train.epochs):
+        net.train()
+        loss_sum = hits = examples = 0.0
+        order = epoch_order(torch.arange(len(data.train_labels)), config.seed, epoch).tolist()
+        for start in range(0, len(order), config.train.batch_size):
+            chosen = order[start : start + config.train.batch_size]
+            x, y = data.train_images[chosen].float() / 255, data.train_labels[chosen]
+            y_hat = net(x)
+            loss = F.cross_entropy(y_hat, y)
+            for parameter in net.parameters():
+                parameter.grad = None
+            loss.backward()
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter.sub_(parameter.grad, alpha=config.optimizer.lr)
+            loss_sum += F.cross_entropy(y_hat.detach().double(), y, reduction="sum").item()
+            hits += (y_hat.argmax(1) == y).sum().item()
+            examples += len(chosen)
+        net.eval()
+        logits = net(data.test_images.float() / 255).detach()
+        records.append(
+            {
+                "train_loss": loss_sum / examples,
+                "train_accuracy": hits / examples,
+                "test_loss": F.cross_entropy(logits.double(), data.test_labels).item(),
+                "test_accuracy": (logits.argmax(1) == data.test_labels).double().mean().item(),
+            }
+        )
+    return net, records
+
+
+@pytest.fixture(scope="module", params=["softmax", "mlp", "lenet"])
+def both(request, stripes):
+    config = configure(f"model={request.param}", epochs=3)
+    return Training(config, stripes).finish(), *plain_loop(config, stripes)
+
+
+def test_the_weights_are_those_of_the_plain_loop_bit_for_bit(both):
+    ours, net, _ = both
+    assert same_bits(ours.weights(), net.state_dict())
+
+
+def test_the_records_are_those_of_the_plain_loop(both):
+    ours, _, records = both
+    for record, wanted in zip(ours.records, records, strict=True):
+        measured = {name: record[name] for name in wanted}
+        assert measured == pytest.approx(wanted, rel=1e-6)  # the losses of a batch are float32
+        assert measured["train_accuracy"] == wanted["train_accuracy"]
+
+
+def test_a_record_has_the_keys_of_the_contract(both):
+    ours, _, _ = both
+    assert [set(record) for record in ours.records] == [CONTRACT] * 3
+    assert [(record["epoch"], record["step"], record["lr"]) for record in ours.records] == [
+        (epoch, 6 * epoch, ours.state.optimizer.param_groups[0]["lr"]) for epoch in (1, 2, 3)
+    ]
+
+
+def test_speed_is_examples_by_seconds(both):
+    for record in both[0].records:
+        assert record["seconds"] > 0
+        assert record["examples_per_second"] * record["seconds"] == pytest.approx(330)
+
+
+def test_the_state_counts_and_keeps_the_records(both):
+    state, records = both[0].state, both[0].records
+    assert (state.epoch, state.batch, state.step, state.seconds) == (3, 0, 18, 0)
+    assert state.records == records
+    assert state.sums.tolist() == [0, 0]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(1, 200))
+def test_the_order_of_an_epoch_is_a_pure_permutation(seed, epoch, count):
+    index = torch.arange(count) * 3
+    order = epoch_order(index, seed, epoch)
+    assert sorted(order.tolist()) == index.tolist()
+    torch.rand(1)
+    assert torch.equal(epoch_order(index, seed, epoch), order)
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    orders = {tuple(epoch_order(torch.arange(50), seed, epoch).tolist()) for seed in range(10) for epoch in range(10)}
+    assert len(orders) == 100
+
+
+def test_the_order_leaves_the_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    epoch_order(torch.arange(50), 1, 2)
+    assert torch.equal(torch.rand(3), expected)
+
+
+STOPPABLE = {
+    "adam, dropout": ("model=mlp", "model.dropout=[0.5]", "optimizer=adam", "schedule=cosine", "schedule.warmup=1"),
+    "momentum, clip": ("model=mlp", "model.dropout=[0.2]", "optimizer.momentum=0.9", "train.clip=0.5"),
+    "patience": ("model=mlp", "optimizer=adamw", "validation=holdout", "train.patience=1"),
+}
+
+
+@pytest.fixture(scope="module", params=STOPPABLE)
+def golden(request, stripes):
+    config = configure(*STOPPABLE[request.param], "model.hidden=[16]")
+    return config, Training(config, stripes).finish()
+
+
+def pauses_of(config, data):
+    return sum(1 for _ in Training(config, data).loop)
+
+
+def test_stopped_at_any_pause_it_goes_on_with_the_same_bits(golden, stripes):
+    config, whole = golden
+    for pauses in range(pauses_of(config, stripes) + 1):
+        saved = kept(Training(config, stripes).advance(pauses).state.state_dict())
+        torch.manual_seed(pauses)
+        torch.rand(pauses)  # another process has drawn other numbers
+        fresh = Training(config, stripes)
+        fresh.state.load_state_dict(saved)
+        fresh.finish()
+        assert same_bits(fresh.weights(), whole.weights()), f"stopped after {pauses} pauses"
+        assert [timeless(record) for record in fresh.state.records] == [timeless(r) for r in whole.records]
+        assert (fresh.state.best is None) == (config.train.patience is None)
+
+
+def timeless(record):
+    return {name: value for name, value in record.items() if name not in ("seconds", "examples_per_second")}
+
+
+def test_a_pause_comes_after_each_batch_of_training_and_evaluation(stripes):
+    kinds = [record is not None for record in Training(configure(epochs=1), stripes).loop]
+    assert kinds == [False] * (6 + 2) + [True]  # 330 and 101 examples in batches of 64
+
+
+def test_a_state_of_another_network_is_not_taken(stripes):
+    state = Training(configure("model=lenet"), stripes).state.state_dict()
+    with pytest.raises(RuntimeError):
+        Training(configure("model=softmax"), stripes).state.load_state_dict(state)
+
+
+def gradient_norms(config, data):
+    """Before clipping: the length of each step's gradient, as one vector in double precision."""
+    training, norms = Training(config, data), []
+    for _ in range(6):
+        chosen = epoch_order(torch.arange(330), config.seed, 0)[64 * len(norms) :][:64]
+        net = copy.deepcopy(training.model).train()
+        F.cross_entropy(net(data.train_images[chosen].float() / 255), data.train_labels[chosen]).backward()
+        norms.append(torch.cat([p.grad.double().flatten() for p in net.parameters()]).norm().item())
+        training.advance(1)
+    return norms, training.finish().records
+
+
+@pytest.mark.parametrize("clip", [0.05, 1e6])
+def test_the_recorded_norm_is_the_mean_before_clipping(clip, stripes):
+    norms, records = gradient_norms(configure("model=softmax", epochs=1, clip=clip), stripes)
+    assert records[0]["grad_norm"] == pytest.approx(sum(norms) / 6, rel=1e-5)
+    assert set(records[0]) == CONTRACT | {"grad_norm"}
+
+
+def step_length(config, data):
+    """How far plain SGD moves in its first step, in units of the learning rate: the gradient's norm."""
+    training = Training(config, data)
+    before = training.weights()
+    after = training.advance(1).weights()
+    return torch.cat([(after[n] - before[n]).flatten() for n in before]).double().norm().item() / config.optimizer.lr
+
+
+@pytest.mark.parametrize("clip", [0.001, 0.05, 0.5])
+def test_a_step_is_no_longer_than_the_clip(clip, stripes):
+    free = step_length(configure("model=softmax"), stripes)
+    assert free > 0.5
+    assert step_length(configure("model=softmax", clip=clip), stripes) == pytest.approx(clip, rel=1e-3)
+    assert step_length(configure("model=softmax", clip=2 * free), stripes) == pytest.approx(free, rel=1e-6)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_the_run_before_the_step(poison, stripes):
+    training = Training(configure("model=softmax", "optimizer.momentum=0.9"), stripes).advance(6 + 2 + 1 + 1)
+    with torch.no_grad():
+        next(training.model.parameters())[0, 0] = poison
+    weights, optimizer = training.weights(), copy.deepcopy(training.state.optimizer.state_dict())
+    with pytest.raises(Diverged, match=r"diverged: loss nan, gradient norm nan at epoch 2, step 8, lr 0.1"):
+        training.advance(1)
+    assert all(torch.equal(weights[n].nan_to_num(9), t.nan_to_num(9)) for n, t in training.weights().items())
+    assert torch.equal(
+        optimizer["state"][0]["momentum_buffer"], training.state.optimizer.state_dict()["state"][0]["momentum_buffer"]
+    )
+    assert training.state.step == 7
+
+
+class Infinite(torch.autograd.Function):
+    """Passes its input on and gives an infinite gradient."""
+
+    @staticmethod
+    def forward(context, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * float("inf")
+
+
+def test_an_infinite_gradient_of_a_finite_loss_ends_the_run(stripes):
+    training = Training(configure("model=softmax"), stripes)
+    training.model.register_forward_hook(lambda module, inputs, output: Infinite.apply(output))
+    before = training.weights()
+    with pytest.raises(Diverged, match=r"loss 2\.\d+, gradient norm (inf|nan)"):
+        training.advance(1)
+    assert same_bits(before, training.weights())
+
+
+def with_losses(monkeypatch, losses):
+    """The loop, told these validation losses."""
+    told = iter(losses)
+
+    def evaluate(part, *arguments):
+        yield None
+        return {"val_loss": next(told), "val_accuracy": 0.5}
+
+    monkeypatch.setattr("d2lrun.fit.evaluate", evaluate)
+
+
+@pytest.mark.parametrize(
+    "patience, losses, stops, best",
+    [
+        (1, [3, 2, 2.5, 1], 3, 2),
+        (2, [3, 2, 2.5, 1, 4, 4, 0], 6, 4),
+        (2, [1, 2, 3, 0], 3, 1),
+        (3, [5, 4, 3, 2, 1, 0.5, 0.4, 0.3], 8, 8),
+        (1, [2, 2, 1], 2, 1),  # no lower: equal is not better
+    ],
+)
+def test_patience_ends_the_run_and_keeps_the_best(monkeypatch, stripes, patience, losses, stops, best):
+    with_losses(monkeypatch, losses)
+    config = configure("model=softmax", "validation=holdout", epochs=8, patience=patience)
+    training, at_epoch = Training(config, stripes), {}
+    for record in training.loop:
+        if record:
+            at_epoch[record["epoch"]] = training.weights()
+    assert len(at_epoch) == stops
+    assert training.state.best["epoch"] == best
+    assert training.state.best["val_loss"] == losses[best - 1]
+    assert same_bits(training.state.best["model"], at_epoch[best])
+
+
+def test_without_patience_no_best_is_kept(stripes):
+    assert Training(configure("model=softmax", "validation=holdout"), stripes).finish().state.best is None
+
+
+def test_with_validation_the_test_set_is_not_looked_at(stripes):
+    config = configure("model=softmax", "validation=holdout", epochs=1)
+    blind = replace(stripes, test_images=None, test_labels=None)
+    (record,) = Training(config, blind).finish().records
+    assert set(record) == {name.replace("test_", "val_") for name in CONTRACT}
+
+
+def test_validation_examples_do_not_train(stripes):
+    config = replace(configure("model=softmax", epochs=1), validation=Holdout("holdout", 0.5, False))
+    val = split(config.validation, stripes.train_labels, config.seed).val
+    black = replace(stripes, train_images=stripes.train_images.index_fill(0, val, 0))
+    assert same_bits(*(Training(config, data).finish().weights() for data in (stripes, black)))
+
+
+def test_a_limit_of_batches_counts_in_training_and_evaluation(stripes):
+    (record,) = Training(configure("model=softmax", epochs=1, limit_batches=2, batch_size=10), stripes).finish().records
+    assert record["step"] == 2
+    assert record["examples_per_second"] * record["seconds"] == pytest.approx(20)
+    assert {round(record[name] * 20, 6) % 1 for name in ("train_accuracy", "test_accuracy")} == {0}
+
+
+def test_the_rate_follows_the_schedule_within_an_epoch(stripes):
+    config = configure("model=softmax", "schedule=cosine", "schedule.warmup=1")
+    training, rates = Training(config, stripes), []
+    for _ in range(6):
+        rates.append(training.advance(1).state.optimizer.param_groups[0]["lr"])
+    assert rates == [optim.learning_rate(config.schedule, 0.1, batch / 6, 2) for batch in range(6)]
+
+
+def test_batches_train_in_train_mode_after_an_evaluation(stripes):
+    training, modes = Training(configure("model=mlp"), stripes), []
+    training.model.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+    training.finish()
+    assert modes == ([True] * 6 + [False] * 2) * 2
+
+
+def test_the_data_stay_untouched(stripes):
+    before = stripes.train_images.clone(), stripes.test_images.clone()
+    Training(configure("model=softmax"), stripes).finish()
+    assert torch.equal(before[0], stripes.train_images) and torch.equal(before[1], stripes.test_images)
+
+
+def test_a_network_of_ones_own_trains_too(stripes):
+    config, net = configure("model=softmax"), nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Dropout(0.1))
+    state = State(net, optim.build(config.optimizer, net.parameters()), torch.zeros(2))
+    parts = split(config.validation, stripes.train_labels, 0)
+    records = [record for record in fit(state, stripes, parts, Classification(), config) if record]
+    assert records[1]["train_loss"] < records[0]["train_loss"]
+
+
+def test_a_val_loss_that_is_not_finite_never_stays_the_best(stripes):
+    state = Training(configure(), stripes).state
+    for epoch, val_loss in enumerate((float("nan"), 0.7, float("inf"), 0.8), start=1):
+        keep_best(state, epoch, val_loss)
+    assert (state.best["epoch"], state.best["val_loss"]) == (2, 0.7)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from d2lrun.cli import VERBS
+from d2lrun.config import VARIANTS, conf_dir
+from d2lrun.help import default_options, groups, headline, keys, overview
+
+CONFIG = conf_dir() / "config.yaml"
+
+
+def test_every_group_and_option_is_listed_with_its_line():
+    lines = groups(conf_dir(), [conf_dir()])
+    for group, options in VARIANTS.items():
+        assert f"  {group}" in lines
+        for option in options:
+            (path,) = conf_dir().glob(f"{group}/{option}.yaml")
+            assert any(line[4:] == f"{option:<15}{headline(path)}" for line in lines)
+    assert len(lines) == len(VARIANTS) + sum(map(len, VARIANTS.values()))
+
+
+def test_the_defaults_are_starred():
+    starred = [line.split()[1] for line in groups(conf_dir(), [conf_dir()]) if line.startswith("  * ")]
+    assert starred == ["mlp", "fashion-mnist", "sgd", "constant", "auto", "none"]
+
+
+def test_the_model_comes_first():
+    assert list(default_options(CONFIG)) == ["model", "dataset", "optimizer", "schedule", "device", "validation"]
+
+
+def test_the_keys_of_a_run_come_with_their_comments():
+    text = "\n".join(keys(CONFIG))
+    for key in ("seed:", "epochs:", "batch_size:", "clip:", "patience:", "limit_batches:", "dir:", "name:"):
+        assert key in text
+    assert "hydra" not in text and "recipe" not in text and "# " in text
+
+
+def test_the_headline_is_no_directive(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("# @package _global_\n# What it is\n# Claim: more\nname: x\n", encoding="utf-8")
+    assert headline(path) == "What it is"
+    path.write_text("name: x\n", encoding="utf-8")
+    assert headline(path) == ""
+
+
+def test_the_overview_names_every_verb():
+    text = overview(conf_dir(), VERBS)
+    for verb, (_, does) in VERBS.items():
+        assert f"  {verb:<10}{does}" in text
+
+
+def test_no_line_of_the_overview_is_left_unfilled():
+    assert "{" not in overview(conf_dir(), VERBS)
+
+
+def test_the_users_own_options_are_listed_too(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "wide.yaml").write_text("# My wide MLP\n", encoding="utf-8")
+    assert "My wide MLP" in overview(conf_dir(), VERBS, str(tmp_path))

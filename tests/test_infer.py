@@ -1,0 +1,235 @@
+"""A finished run at work: measured again, and asked about pictures of every kind."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image, ImageOps
+
+from d2lrun import infer, models
+from d2lrun.compose import compose
+from d2lrun.errors import Refused
+from d2lrun.rundir import RunDirectory
+
+
+@pytest.fixture(scope="module")
+def model(stripes):
+    """A linear network that tells the stripes apart, but is not perfect: one step of full-batch descent."""
+    torch.manual_seed(0)
+    model = models.build(compose(["model=softmax"]).model, stripes.image_shape, stripes.num_classes)
+    loss = torch.nn.functional.cross_entropy(model(stripes.train_images / 255), stripes.train_labels)
+    loss.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= 0.03 * parameter.grad
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def run(tmp_path, model, stripes_folder):
+    """The directory of its finished run."""
+    directory = RunDirectory(tmp_path / "run")
+    directory.path.mkdir()
+    overrides = ["model=softmax", "device=cpu", "dataset.verify=false", f"dataset.dir={stripes_folder}"]
+    directory.write_config(compose([*overrides, "train.batch_size=30"]))
+    safetensors.torch.save_file(model.state_dict(), directory.weights_file)
+    return directory
+
+
+@pytest.fixture
+def expected(model, stripes):
+    """The probabilities of the test images [N, K]."""
+    return model(stripes.test_images / 255).softmax(dim=1)
+
+
+def picture(stripes, at=0):
+    return Image.fromarray(stripes.test_images[at, 0].numpy())
+
+
+def ask(run, *paths, top=10, invert="auto"):
+    """{class: probability} for each file."""
+    return [dict(best) for _, best in infer.predict_files(run, list(paths), top, invert)]
+
+
+def test_evaluate_is_the_loss_of_the_test_set(run, model, stripes):
+    logits = model(stripes.test_images / 255).double()
+    wanted = {
+        "test_loss": torch.nn.functional.cross_entropy(logits, stripes.test_labels).item(),
+        "test_accuracy": (logits.argmax(dim=1) == stripes.test_labels).double().mean().item(),
+    }
+    assert infer.evaluate_run(run) == pytest.approx(wanted, abs=1e-6)
+    assert wanted["test_accuracy"] not in (0, 1)
+
+
+def test_the_confusion_counts_true_by_predicted(run, expected, stripes):
+    _, confusion, _ = infer.predict_test(run)
+    wanted = np.zeros((10, 10), dtype=int)
+    for label, row in zip(stripes.test_labels.tolist(), expected, strict=True):
+        wanted[label, row.argmax()] += 1
+    assert confusion.tolist() == wanted.tolist()
+
+
+def test_every_prediction_is_in_the_file(run, expected, stripes):
+    _, _, path = infer.predict_test(run)
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["index"] for row in rows] == [str(index) for index in range(101)]
+    assert [row["label"] for row in rows] == [stripes.classes[label] for label in stripes.test_labels]
+    assert [row["predicted"] for row in rows] == [stripes.classes[row.argmax()] for row in expected]
+    assert [float(row["probability"]) for row in rows] == pytest.approx(expected.amax(dim=1).tolist(), abs=2e-6)
+
+
+def test_a_file_is_predicted_as_on_the_dataset(run, expected, stripes, tmp_path):
+    paths = [tmp_path / f"{at}.png" for at in range(5)]
+    for at, path in enumerate(paths):
+        picture(stripes, at).save(path)
+    for row, found in zip(expected[:5], ask(run, *paths), strict=True):
+        assert found == pytest.approx(dict(zip(stripes.classes, row.tolist())), abs=1e-6)
+
+
+def test_the_likeliest_come_first(run, stripes, tmp_path):
+    picture(stripes).save(tmp_path / "a.png")
+    ((path, best),) = infer.predict_files(run, [tmp_path / "a.png"], 3, "auto")
+    assert path == tmp_path / "a.png"
+    assert len(best) == 3
+    assert [p for _, p in best] == sorted((p for _, p in best), reverse=True)
+
+
+def test_more_than_all_classes_are_all_classes(run, stripes, tmp_path):
+    picture(stripes).save(tmp_path / "a.png")
+    (found,) = ask(run, tmp_path / "a.png", top=99)
+    assert len(found) == 10
+
+
+KINDS = {
+    "grey.png": lambda image: image,
+    "colour.png": lambda image: image.convert("RGB"),
+    "opaque.png": lambda image: image.convert("RGBA"),
+    "grey-alpha.png": lambda image: image.convert("LA"),
+    "palette.png": lambda image: image.convert("P"),
+    "16-bit.png": lambda image: Image.fromarray(np.asarray(image).astype(np.uint16) * 257),
+    "16-bit.tiff": lambda image: Image.fromarray(np.asarray(image).astype(np.uint16) * 257),
+    "32-bit.tiff": lambda image: Image.fromarray(np.asarray(image).astype(np.int32) * 257),
+    "bitmap.bmp": lambda image: image,
+    "lossless.webp": lambda image: image.convert("RGB"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_kind_of_file_does_not_matter(stripes, tmp_path, name):
+    KINDS[name](picture(stripes)).save(tmp_path / name, **({"lossless": True} if "lossless" in name else {}))
+    seen = infer.fit_image(infer.read_image(tmp_path / name), (1, 28, 28), "auto")
+    assert torch.equal(seen, stripes.test_images[0])
+
+
+def test_black_and_white_pixels_are_the_ends(stripes, tmp_path):
+    picture(stripes).point(lambda value: 255 * (value > 127)).convert("1").save(tmp_path / "a.png")
+    assert np.asarray(infer.read_image(tmp_path / "a.png")).tolist() == [
+        [255 * (value > 127) for value in row] for row in stripes.test_images[0, 0].tolist()
+    ]
+
+
+def test_transparency_counts_as_white(tmp_path):
+    Image.new("RGBA", (5, 5), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert set(infer.read_image(tmp_path / "a.png").tobytes()) == {255}
+
+
+def test_a_photograph_is_turned_upright(stripes, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side: turn by 90° clockwise
+    picture(stripes).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.png", exif=exif)
+    assert infer.read_image(tmp_path / "a.png").tobytes() == picture(stripes).tobytes()
+
+
+def test_a_white_background_is_turned_dark(run, stripes, tmp_path):
+    picture(stripes).save(tmp_path / "dark.png")
+    ImageOps.invert(picture(stripes)).save(tmp_path / "light.png")
+    dark, light = ask(run, tmp_path / "dark.png", tmp_path / "light.png")
+    assert light == pytest.approx(dark, abs=1e-6)
+
+
+@pytest.mark.parametrize("invert, same", [("yes", False), ("no", True)])
+def test_inversion_can_be_forced_and_forbidden(stripes, invert, same):
+    seen = infer.fit_image(picture(stripes), (1, 28, 28), invert)
+    assert torch.equal(seen, stripes.test_images[0] if same else 255 - stripes.test_images[0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (2, 2), (28, 28), (640, 480), (37, 1000)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 30)])
+def test_any_size_fits(size, shape):
+    seen = infer.fit_image(Image.new("L", size, 7), shape, "auto")
+    assert (seen.shape, seen.dtype) == (shape, torch.uint8)
+
+
+def test_proportions_are_kept_and_the_rest_is_background():
+    seen = infer.fit_image(Image.new("L", (100, 50), 200), (1, 28, 28), "no")[0]
+    assert seen[7:21].unique().tolist() == [200]
+    assert seen[:7].unique().tolist() == seen[21:].unique().tolist() == [0]
+
+
+def test_around_a_light_picture_the_background_is_dark_too():
+    seen = infer.fit_image(Image.new("L", (100, 50), 255), (1, 28, 28), "auto")
+    assert seen.unique().tolist() == [0]
+
+
+BAD = {
+    "text.png": b"this is no image",
+    "empty.png": b"",
+    "cut.png": None,  # a PNG without its second half
+    "page.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_image_is_refused(run, tmp_path, name):
+    path = tmp_path / name
+    if BAD[name] is None:
+        Image.effect_noise((64, 64), 50).save(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        path.write_bytes(BAD[name])
+    with pytest.raises(Refused, match="is not an image that can be read"):
+        ask(run, path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(run, tmp_path):
+    with pytest.raises(Refused, match="no such file"):
+        ask(run, tmp_path / "nowhere.png")
+    with pytest.raises(Refused, match="is not an image"):
+        ask(run, tmp_path)
+
+
+@pytest.mark.parametrize("limit", [200 * 200 // 2 - 1, 200 * 200 - 1])  # where PIL refuses, and where it warns
+def test_a_decompression_bomb_is_refused(run, tmp_path, monkeypatch, limit):
+    Image.new("L", (200, 200)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(Refused, match="decompression bomb"):
+        ask(run, tmp_path / "bomb.png")
+
+
+def test_one_bad_file_is_refused_before_the_run_is_read(tmp_path):
+    with pytest.raises(Refused, match="no such file"):
+        ask(RunDirectory(tmp_path / "no-run"), tmp_path / "nowhere.png")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\0\0\0\0\0\0\0{}{}{}{}"])
+def test_damaged_weights_are_refused(run, content):
+    run.weights_file.write_bytes(content)
+    with pytest.raises(Refused, match="is damaged"):
+        infer.evaluate_run(run)
+
+
+def test_weights_of_another_network_are_refused(run):
+    safetensors.torch.save_file({"x": torch.ones(3)}, run.weights_file)
+    with pytest.raises(Refused, match="do not fit its config"):
+        infer.evaluate_run(run)
+
+
+def test_a_run_without_weights_is_refused(run):
+    run.weights_file.unlink()
+    with pytest.raises(Refused, match="has no trained weights yet"):
+        infer.evaluate_run(run)

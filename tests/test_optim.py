@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from d2lrun.config import Adam, Constant, Cosine, Step
+from d2lrun.optim import build, learning_rate
+
+epochs = st.integers(1, 50)
+times = st.floats(0, 1, exclude_max=True)  # share of the run
+
+
+def constant(warmup=0.0):
+    return Constant("constant", warmup)
+
+
+def step(every=3.0, factor=0.5, warmup=0.0):
+    return Step("step", warmup, every, factor)
+
+
+def cosine(final=0.0, warmup=0.0):
+    return Cosine("cosine", warmup, final)
+
+
+@given(times, epochs)
+def test_constant_is_constant(time, epochs):
+    assert learning_rate(constant(), 0.3, time * epochs, epochs) == 0.3
+
+
+@pytest.mark.parametrize("epoch, wanted", [(0, 1.0), (2.999, 1.0), (3, 0.5), (5.999, 0.5), (6, 0.25), (9.5, 0.125)])
+def test_step_drops_every_so_many_epochs(epoch, wanted):
+    assert learning_rate(step(every=3, factor=0.5), 1.0, epoch, 10) == wanted
+
+
+@pytest.mark.parametrize("final", [0.0, 0.1, 1.0])
+def test_cosine_at_its_ends_and_its_middle(final):
+    def at(epoch):
+        return learning_rate(cosine(final), 2.0, epoch, 8)
+
+    assert at(0) == 2.0
+    assert at(4) == pytest.approx(2.0 * (1 + final) / 2, rel=1e-12)
+    assert at(8) == pytest.approx(2.0 * final, abs=1e-12)
+    assert at(2) == pytest.approx(2.0 * (final + (1 - final) * (2 + math.sqrt(2)) / 4), rel=1e-12)
+
+
+@given(times, times, epochs)
+def test_cosine_never_climbs(one, other, epochs):
+    early, late = sorted((one * epochs, other * epochs))
+    assert learning_rate(cosine(), 1.0, early, epochs) >= learning_rate(cosine(), 1.0, late, epochs)
+
+
+@given(times, st.floats(0.1, 5))
+def test_the_warm_up_is_linear(share, warmup):
+    rate = learning_rate(constant(warmup), 0.4, share * warmup, 10)
+    assert rate == pytest.approx(0.4 * share, rel=1e-9)
+
+
+@pytest.mark.parametrize("schedule", [constant, step, cosine])
+def test_after_the_warm_up_the_schedule_is_as_without(schedule):
+    for epoch in (2.0, 3.5, 9.9):
+        with_it, without = (learning_rate(schedule(warmup=warmup), 0.4, epoch, 10) for warmup in (2.0, 0.0))
+        assert with_it == without
+
+
+@pytest.mark.parametrize("schedule", [step, cosine])
+def test_the_warm_up_multiplies_the_schedule(schedule):
+    assert learning_rate(schedule(warmup=4.0), 0.4, 1.0, 10) == learning_rate(schedule(), 0.4, 1.0, 10) / 4
+
+
+def parameters():
+    return [nn.Parameter(torch.ones(3))]
+
+
+def test_sgd_gets_its_arguments():
+    config = SimpleNamespace(name="sgd", lr=0.2, momentum=0.9, nesterov=True, weight_decay=0.01)
+    optimizer = build(config, parameters())
+    group = optimizer.param_groups[0]
+    assert type(optimizer) is torch.optim.SGD
+    assert {key: group[key] for key in ("lr", "momentum", "nesterov", "weight_decay", "dampening")} == {
+        **{"lr": 0.2, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+        "dampening": 0,
+    }
+
+
+@pytest.mark.parametrize("name, kind", [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_adam_gets_its_arguments(name, kind):
+    optimizer = build(Adam(name, 0.002, 0.8, 0.95, 1e-6, 0.03), parameters())
+    group = optimizer.param_groups[0]
+    assert type(optimizer) is kind
+    assert {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")} == {
+        **{"lr": 0.002, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.03},
+    }
+
+
+@pytest.mark.parametrize(
+    "name, after",
+    [
+        ("sgd", 1 - 0.1 * (2 + 0.5)),  # the decay joins the gradient
+        ("adam", 1 - 0.1),  # the decay joins a gradient whose length does not count
+        ("adamw", 1 * (1 - 0.1 * 0.5) - 0.1),  # the decay stands beside it
+    ],
+)
+def test_one_step_of_each(name, after):
+    decay = {"name": name, "lr": 0.1, "weight_decay": 0.5}
+    rest = {"momentum": 0.0, "nesterov": False} if name == "sgd" else {"beta1": 0.9, "beta2": 0.999, "eps": 1e-12}
+    weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = build(SimpleNamespace(**decay, **rest), [weight])
+    (2 * weight).sum().backward()
+    optimizer.step()
+    assert weight.item() == pytest.approx(after, rel=1e-6)

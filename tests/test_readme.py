@@ -1,0 +1,62 @@
+"""What the README says about adding a network is done here, word for word, in a copy of the project."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the code and of conf/, with the README's network added."""
+    for folder in ("d2lrun", "conf"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    section = README.partition("## Add a network")[2].partition("\n## ")[0]
+    network, line = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    python_file, yaml_file = re.findall(r"`((?:d2lrun/models|conf/model)/[\w./-]+)`", section)
+    (tmp_path / python_file).write_text(network, encoding="utf-8")
+    (tmp_path / yaml_file).write_text(yaml, encoding="utf-8")
+    config = tmp_path / "d2lrun" / "config.py"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("MODELS = {\n", "MODELS = {\n" + line), encoding="utf-8")
+    return tmp_path
+
+
+def d2lrun(project, *words):
+    command = [sys.executable, "-m", "d2lrun", *words]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def test_one_file_one_yaml_and_one_line_add_a_network(project):
+    done = d2lrun(project, "summary", "model=tiny-cnn", "model.channels=2")
+    assert done.returncode == 0, done.stderr
+    assert f"{2 * 9 + 2 + 98 * 10 + 10:,}" in done.stdout  # its parameters
+
+
+def test_the_new_network_is_in_the_help_and_its_range_is_kept(project):
+    assert "A small convolutional network" in d2lrun(project, "--help").stdout
+    refused = d2lrun(project, "model=tiny-cnn", "model.channels=0")
+    assert refused.returncode == 2
+    assert "model.channels=0: wanted a whole number at least 1" in refused.stderr
+
+
+def test_every_file_of_the_package_stands_in_the_layout():
+    layout = README.partition("## How the code is laid out")[2].partition("```\n")[2].partition("```")[0]
+    assert "d2lrun/" in layout
+    for path in (ROOT / "d2lrun").glob("*.py"):
+        assert path.name in layout or path.stem.startswith("__"), f"{path.name} is missing in the README"
+
+
+def test_every_make_target_that_the_readme_names_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`?make ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
