@@ -67,7 +67,7 @@ def show_epochs(console: Console, models: list[str], overrides: list[str], round
     import epochs  # and torch: not before the processes above were timed
 
     for model in models:
-        seconds = epochs.measure([f"model={model}", *overrides], rounds, console)
+        seconds = epochs.measure([f"model={model}", *overrides], rounds)
         table = columns(f"an epoch of {model}")
         for way, values in seconds.items():
             add(table, way, values, "s")

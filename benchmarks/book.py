@@ -48,7 +48,7 @@ def write_files(data: ImageDataset, folder: Path) -> None:
         (raw / name).write_bytes(header + tensor.to(torch.uint8).numpy().tobytes())
 
 
-def images(folder: Path, train: bool, limit: int | None) -> Dataset:
+def part(folder: Path, train: bool, limit: int | None) -> Dataset:
     """The first ``limit`` examples of the training or the test files below ``folder``, or all."""
     dataset = FashionMNIST(folder, train, transform=torchvision.transforms.ToTensor())
     return Subset(dataset, range(min(limit, len(dataset)))) if limit else dataset
@@ -69,8 +69,8 @@ class Book:
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # more workers than cores
         self.model, self.optimizer, self.device = model, optimizer, device
         limit = limit_batches and limit_batches * batch_size
-        self.train_loader = DataLoader(images(folder, True, limit), batch_size, shuffle=True, **WORKERS)
-        self.test_loader = DataLoader(images(folder, False, limit), batch_size, **WORKERS)
+        self.train_loader = DataLoader(part(folder, True, limit), batch_size, shuffle=True, **WORKERS)
+        self.test_loader = DataLoader(part(folder, False, limit), batch_size, **WORKERS)
 
     def epoch(self) -> tuple[float, float, float]:
         """Train and test once; returns training loss, training accuracy and test accuracy."""

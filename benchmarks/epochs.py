@@ -6,14 +6,18 @@ book    torchvision's dataset, ToTensor for each image, a DataLoader with four w
 d2lrun  its own loop on the data in memory, evaluation included, without progress bar, checkpoint and pictures
 pure    the same steps and forward passes on one batch that lies in memory: what no loop can undercut
 
-An epoch trains on every batch and measures on every test batch.
+An epoch trains on every batch and measures on every test batch. Each way has a process of its own, so that the
+book's workers, which are forked, do not slow down the memory of the others.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -23,51 +27,66 @@ from torch.nn import functional as F
 
 from d2lrun import run
 from d2lrun.compose import compose
-from d2lrun.config import Config
 from d2lrun.datasets.images import scale
-from d2lrun.fit import fit
+from d2lrun.fit import fit, keep_freed_memory
+
+Epoch = Callable[[], object]
 
 
-def measure(overrides: list[str], rounds: int, console: Console) -> dict[str, list[float]]:
-    """The seconds of an epoch by each way in each round, after a round that is not counted."""
-    config = compose([*overrides, f"train.epochs={rounds + 1}"])
-    with tempfile.TemporaryDirectory() as folder:
-        log = run.Log(Path(folder) / "run.log", console)
-        ways = {
-            "book": book_epoch(config, log, Path(folder)),
-            "d2lrun": d2lrun_epoch(config, log),
-            "pure": pure_epoch(config, log),
+def measure(overrides: list[str], rounds: int) -> dict[str, list[float]]:
+    """The seconds of an epoch by each way in each round, taken in turn after a round that is not counted."""
+    overrides = [*overrides, f"train.epochs={rounds + 1}"]
+    compose(overrides)  # what is refused is refused here
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        spawn = multiprocessing.get_context("spawn")
+        pools = {
+            way: stack.enter_context(ProcessPoolExecutor(1, spawn, prepare, (way, overrides, folder))) for way in WAYS
         }
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        seconds: dict[str, list[float]] = {way: [] for way in WAYS}
         for number in range(rounds + 1):
-            for way, epoch in ways.items():
-                started = time.perf_counter()
-                epoch()
+            for way, pool in pools.items():
+                taken = pool.submit(timed_epoch).result()
                 if number:
-                    seconds[way].append(time.perf_counter() - started)
+                    seconds[way].append(taken)
     return seconds
 
 
-def book_epoch(config: Config, log: run.Log, folder: Path) -> Callable[[], object]:
-    experiment = run.build(config, log)
-    state, train = experiment.state, config.train
+def prepare(way: str, overrides: list[str], folder: Path) -> None:
+    """Make this process ready to take epochs by one way."""
+    global epoch
+    log = run.Log(folder / f"{way}.log", Console(quiet=True))
+    epoch = WAYS[way](run.build(compose(overrides), log), folder)
+
+
+def timed_epoch() -> float:
+    started = time.perf_counter()
+    epoch()
+    return time.perf_counter() - started
+
+
+def book_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
+    state, train = experiment.state, experiment.config.train
+    state.model.to(memory_format=torch.contiguous_format)  # the book leaves the weights as torch makes them
     write_files(experiment.data, folder)
     return Book(state.model, state.optimizer, folder, train.batch_size, train.limit_batches, state.device).epoch
 
 
-def d2lrun_epoch(config: Config, log: run.Log) -> Callable[[], object]:
-    experiment = run.build(config, log)
-    loop = fit(experiment.state, experiment.data, experiment.split, experiment.task, config)
+def d2lrun_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
+    loop = fit(experiment.state, experiment.data, experiment.split, experiment.task, experiment.config)
     return lambda: next(filter(None, loop))  # the record that ends an epoch; a pause is None
 
 
-def pure_epoch(config: Config, log: run.Log) -> Callable[[], object]:
-    experiment = run.build(config, log)
-    data, size, limit = experiment.data, config.train.batch_size, config.train.limit_batches
+def pure_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
+    keep_freed_memory()  # as d2lrun does
+    data, train = experiment.data, experiment.config.train
     model, optimizer = experiment.state.model, experiment.state.optimizer
-    images, labels = scale(data.train_images[:size]), data.train_labels[:size]  # [B, C, H, W], [B]
-    train_sizes = [len(batch) for batch in data.train_labels.split(size)[:limit]]
-    test_sizes = [len(batch) for batch in data.test_labels.split(size)[:limit]]
+    images = scale(data.train_images[: train.batch_size])  # [B, C, H, W]
+    labels = data.train_labels[: train.batch_size]  # [B]
+    train_sizes, test_sizes = (
+        [len(batch) for batch in part.split(train.batch_size)[: train.limit_batches]]
+        for part in (data.train_labels, data.test_labels)
+    )
 
     def epoch() -> float:
         model.train()
@@ -82,3 +101,6 @@ def pure_epoch(config: Config, log: run.Log) -> Callable[[], object]:
             return logits.sum().item()  # a GPU has finished only when it is asked for a number
 
     return epoch
+
+
+WAYS = {"book": book_epoch, "d2lrun": d2lrun_epoch, "pure": pure_epoch}

@@ -22,15 +22,16 @@ def evaluate(
 ) -> Generator[None, None, dict[str, float]]:
     """{"<part>_loss": …} in eval mode on images [N, C, H, W] uint8; pauses after every batch."""
     model.eval()
-    sums, examples = torch.zeros(len(task.metrics), device=images.device), 0
-    batches = list(zip(images.split(batch_size), labels.split(batch_size)))
-    for some, targets in batches[:limit_batches]:
+    logits = []
+    for some in images.split(batch_size)[:limit_batches]:
         with torch.inference_mode():  # not around the pause: it would reach into the caller
-            logits = model(scale(some))  # [B, K]
-            sums = sums + task.count(logits, targets, task.loss(logits, targets))
-        examples += len(targets)
+            logits.append(model(scale(some)))  # [B, K]
         yield None
-    return averages(part, task, sums, examples)
+    with torch.inference_mode():
+        measured = torch.cat(logits)  # [N, K]
+        targets = labels[: len(measured)]
+        sums = task.count(measured, targets, task.loss(measured, targets))
+    return averages(part, task, sums, len(targets))
 
 
 def averages(part: str, task: Classification, sums: Tensor, examples: int) -> dict[str, float]:

@@ -76,7 +76,7 @@ def load(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise Refused(f"the weights in {directory.path} do not fit its config: {error}", "train it anew") from error
-    return config, data, model.to(device)
+    return config, data, devices.place(model, device)
 
 
 def read_weights(directory: RunDirectory, config: Config) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from d2lrun.report.page import write_page
 from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import say
+from d2lrun.report.transfer import Transfer
 from d2lrun.result import describe, versions
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.signals import StopRequest
@@ -73,6 +74,7 @@ def run(config: Config, directory: RunDirectory, console: Console, changed: list
     experiment = None
     try:
         experiment = build(config, log)
+        log.say(f"{describe_briefly(experiment)}, in {directory.path}")
         train(experiment, directory, log)
         return finish(experiment, directory, changed)
     except BaseException as error:
@@ -92,15 +94,24 @@ def build(config: Config, log: Log) -> Experiment:
     """Device, data, model and optimizer; seeds torch's generators."""
     device = devices.resolve(config.device.name)
     devices.set_threads(config.device.threads)
-    data = datasets.load(config.dataset, log.say)
+    with Transfer(log.console) as transfer:
+        data = datasets.load(config.dataset, log.say, transfer.progress)
     split = validation.split(config.validation, data.train_labels, config.seed)
     torch.manual_seed(config.seed)
-    model = models.build(config.model, data.image_shape, data.num_classes).to(device)
+    model = devices.place(models.build(config.model, data.image_shape, data.num_classes), device)
     optimizer = optim.build(config.optimizer, model.parameters())
     task = Classification()
     precision = torch.float32 if device.type == "mps" else torch.float64
     state = State(model, optimizer, torch.zeros(len(task.metrics), dtype=precision, device=device))
     return Experiment(config, data.to(device), split.to(device), task, state)
+
+
+def describe_briefly(experiment: Experiment) -> str:
+    """'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads'."""
+    config, device = experiment.config, experiment.state.device
+    count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
+    where = f"cpu with {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
+    return f"{config.model.name} on {config.dataset.name}, {count:,} parameters, {where}"
 
 
 def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:

@@ -358,6 +358,7 @@ def test_a_reader_that_leaves_is_no_error(d2lrun, environment, data):
     command = [sys.executable, "-m", "d2lrun", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     with subprocess.Popen(command, cwd=d2lrun.home, env=environment, **pipes) as process:
+        assert process.stdout.readline().startswith("softmax on fashion-mnist, 7,850 parameters, cpu with ")
         assert process.stdout.readline().startswith("epoch   1/200")
         process.stdout.close()
         assert process.stderr.read() == ""

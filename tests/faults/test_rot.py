@@ -58,7 +58,7 @@ def test_a_rotten_checkpoint_is_set_aside_and_the_older_one_used(stopped, resume
     rotten = path.read_bytes() if path.exists() else None
     outcome = resume()
     assert (outcome.code, outcome.err) == (0, "")
-    said, resuming = outcome.out.splitlines()[:2]
+    _, said, resuming = outcome.out.splitlines()[:3]
     assert said.startswith("checkpoint step-00000012 is damaged: ")
     assert said.endswith("; looking for an older one")
     assert resuming == "resuming at epoch 1, step 10"
@@ -69,7 +69,7 @@ def test_a_rotten_checkpoint_is_set_aside_and_the_older_one_used(stopped, resume
 def test_bytes_without_their_json_do_not_count(stopped, resume, golden):
     (stopped.run / "checkpoints" / "step-00000012.json").unlink()
     said = resume().out.splitlines()
-    assert said[:2] == ["checkpoint step-00000012 has no JSON: passed over", "resuming at epoch 1, step 10"]
+    assert said[1:3] == ["checkpoint step-00000012 has no JSON: passed over", "resuming at epoch 1, step 10"]
     stopped.assert_same_bits(golden)
 
 
