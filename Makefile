@@ -1,7 +1,9 @@
 # One verb a line; `make` alone lists them. A target takes overrides: make mlp ARGS="train.epochs=3 seed=1"
+# QUICK=1 makes a look of a chapter: make vgg QUICK=1
 
 PYTHON ?= python3
 ARGS   ?=
+QUICK  ?=
 BIN    := .venv/bin
 READY  := .venv/.ready
 CACHE  := $(or $(D2LRUN_CACHE),$(HOME)/.cache/d2lrun)
@@ -9,24 +11,49 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet summary doctor install data test lint format bench lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet summary doctor install data test lint format bench lock clean
 
 help: ## list the targets (the default)
-	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- train ---------------------------------------------------------------------------------------------------
 
 run: $(READY) $(DATA) ## set up what is missing, then train the default: an MLP on Fashion-MNIST, as in the book
-	@$(BIN)/d2lrun $(ARGS)
+	@$(BIN)/d2lrun $(LOOK) $(ARGS)
 
 softmax: $(READY) $(DATA) ## book 3.6, 3.7: softmax regression
-	@$(BIN)/d2lrun model=softmax $(ARGS)
+	@$(call chapter,softmax)
 
 mlp: $(READY) $(DATA) ## book 4.2, 4.3: multilayer perceptron
-	@$(BIN)/d2lrun model=mlp $(ARGS)
+	@$(call chapter,mlp)
 
 lenet: $(READY) $(DATA) ## book 6.6: LeNet, the first convolutional network
-	@$(BIN)/d2lrun model=lenet $(ARGS)
+	@$(call chapter,lenet)
+
+alexnet: $(READY) $(DATA) ## book 7.1: AlexNet (hours without a GPU: try QUICK=1)
+	@$(call long_chapter,alexnet)
+
+vgg: $(READY) $(DATA) ## book 7.2: VGG, blocks of convolutions (hours without a GPU)
+	@$(call long_chapter,vgg)
+
+nin: $(READY) $(DATA) ## book 7.3: network in network (hours without a GPU)
+	@$(call long_chapter,nin)
+
+googlenet: $(READY) $(DATA) ## book 7.4: GoogLeNet, parallel paths (hours without a GPU)
+	@$(call long_chapter,googlenet)
+
+batch-norm: $(READY) $(DATA) ## book 7.5: LeNet with batch normalisation
+	@$(call chapter,lenet-bn)
+
+resnet: $(READY) $(DATA) ## book 7.6: ResNet-18, residual blocks (hours without a GPU)
+	@$(call long_chapter,resnet)
+
+densenet: $(READY) $(DATA) ## book 7.7: DenseNet (hours without a GPU)
+	@$(call long_chapter,densenet)
+
+chapter = $(BIN)/d2lrun model=$(1) $(LOOK) $(ARGS)
+long_chapter = $(if $(QUICK),,$(BIN)/d2lrun cost model=$(1) $(ARGS) &&) $(chapter)
+LOOK = $(if $(QUICK),train.epochs=1 train.limit_batches=20)
 
 # --- look ----------------------------------------------------------------------------------------------------
 

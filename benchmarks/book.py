@@ -10,28 +10,24 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from d2lrun.datasets import fashion_mnist
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.vision import torchvision
 
 WORKERS = {"num_workers": 4, "multiprocessing_context": "fork" if sys.platform == "linux" else None}
 
-try:
-    import torchvision
-except RuntimeError:  # beside a torch without CUDA its compiled operators do not load: declare them first
-    for operator in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import torchvision
-
 
 class FashionMNIST(torchvision.datasets.FashionMNIST):
-    """The same; a worker that is spawned finds it in this file and so declares the operators too."""
+    """The same; a worker that is spawned finds it in this file and so imports torchvision as it does."""
 
 
 def write_files(data: ImageDataset, folder: Path) -> None:
@@ -48,19 +44,30 @@ def write_files(data: ImageDataset, folder: Path) -> None:
         (raw / name).write_bytes(header + tensor.to(torch.uint8).numpy().tobytes())
 
 
-def part(folder: Path, train: bool, limit: int | None) -> Dataset:
+def transform(data: ImageDataset) -> Callable[[Image], Tensor]:
+    """What is done to each image in a worker: resized and given channels, where the network wants it, and ToTensor."""
+    steps = [torchvision.transforms.ToTensor()]
+    if data.channels is not None:
+        steps.insert(0, torchvision.transforms.Grayscale(data.channels))
+    if data.resize is not None:
+        steps.insert(0, torchvision.transforms.Resize((data.resize, data.resize)))
+    return torchvision.transforms.Compose(steps)
+
+
+def part(folder: Path, train: bool, limit: int | None, prepare: Callable[[Image], Tensor]) -> Dataset:
     """The first ``limit`` examples of the training or the test files below ``folder``, or all."""
-    dataset = FashionMNIST(folder, train, transform=torchvision.transforms.ToTensor())
+    dataset = FashionMNIST(folder, train, transform=prepare)
     return Subset(dataset, range(min(limit, len(dataset)))) if limit else dataset
 
 
 class Book:
-    """A network that is trained the book's way, on at most ``limit_batches`` of the files below ``folder``."""
+    """A network that is trained the book's way on ``data``: on at most ``limit_batches`` of its files in ``folder``."""
 
     def __init__(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
+        data: ImageDataset,
         folder: Path,
         batch_size: int,
         limit_batches: int | None,
@@ -68,9 +75,10 @@ class Book:
     ):
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # more workers than cores
         self.model, self.optimizer, self.device = model, optimizer, device
-        limit = limit_batches and limit_batches * batch_size
-        self.train_loader = DataLoader(part(folder, True, limit), batch_size, shuffle=True, **WORKERS)
-        self.test_loader = DataLoader(part(folder, False, limit), batch_size, **WORKERS)
+        limit, prepare = limit_batches and limit_batches * batch_size, transform(data)
+        write_files(data, folder)
+        self.train_loader = DataLoader(part(folder, True, limit, prepare), batch_size, shuffle=True, **WORKERS)
+        self.test_loader = DataLoader(part(folder, False, limit, prepare), batch_size, **WORKERS)
 
     def epoch(self) -> tuple[float, float, float]:
         """Train and test once; returns training loss, training accuracy and test accuracy."""

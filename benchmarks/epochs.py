@@ -21,13 +21,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from book import Book, write_files
+from book import Book
 from rich.console import Console
 from torch.nn import functional as F
 
 from d2lrun import run
 from d2lrun.compose import compose
-from d2lrun.datasets.images import scale
 from d2lrun.fit import fit, keep_freed_memory
 
 Epoch = Callable[[], object]
@@ -66,10 +65,9 @@ def timed_epoch() -> float:
 
 
 def book_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
-    state, train = experiment.state, experiment.config.train
+    data, state, train = experiment.data, experiment.state, experiment.config.train
     state.model.to(memory_format=torch.contiguous_format)  # the book leaves the weights as torch makes them
-    write_files(experiment.data, folder)
-    return Book(state.model, state.optimizer, folder, train.batch_size, train.limit_batches, state.device).epoch
+    return Book(state.model, state.optimizer, data, folder, train.batch_size, train.limit_batches, state.device).epoch
 
 
 def d2lrun_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
@@ -81,7 +79,7 @@ def pure_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
     keep_freed_memory()  # as d2lrun does
     data, train = experiment.data, experiment.config.train
     model, optimizer = experiment.state.model, experiment.state.optimizer
-    images = scale(data.train_images[: train.batch_size])  # [B, C, H, W]
+    images = data.inputs(data.train_images[: train.batch_size])  # [B, C, H, W]
     labels = data.train_labels[: train.batch_size]  # [B]
     train_sizes, test_sizes = (
         [len(batch) for batch in part.split(train.batch_size)[: train.limit_batches]]

@@ -26,6 +26,7 @@ VERBS = {
         "[OVERRIDE...]",
         "layers, output shapes, parameters, multiply-adds, initial weights of a model",
     ),
+    "cost": ("[OVERRIDE...]", "time a few steps and say how long the whole run would take here"),
     "data": ("[OVERRIDE...]", "fetch and verify a dataset, count its classes, draw samples"),
     "doctor": ("", "versions, devices, data found, terminal: what a bug report needs"),
 }

@@ -38,6 +38,7 @@ Fraction = Annotated[float, Between(0, 1, without=(0, 1))]
 Probability = Annotated[float, Between(0, 1, without=(1,))]  # of dropping a unit: 1 would drop them all
 Count = Annotated[int, Between(1)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
+Rule = Literal["normal", "xavier", "kaiming", "constant", "torch"]
 Activation = Literal["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"]
 
 
@@ -49,26 +50,56 @@ class Entry:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
+MLP_ARGUMENTS = {"hidden": list[Count], "activation": Activation, "dropout": list[Probability], "share": bool}
+LENET_ARGUMENTS = {"activation": Activation, "pool": Literal["avg", "max"]}
+VGG_ARGUMENTS = {"depth": Literal[11, 13, 16, 19], "ratio": Literal[1, 2, 4, 8, 16], "dropout": Probability}
+
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
     "softmax": Entry("Softmax"),
-    "mlp": Entry("MLP", {"hidden": list[Count], "activation": Activation, "dropout": list[Probability]}),
-    "lenet": Entry("LeNet", {"activation": Activation, "pool": Literal["avg", "max"]}),
+    "mlp": Entry("MLP", MLP_ARGUMENTS),
+    "lenet": Entry("LeNet", LENET_ARGUMENTS),
+    "lenet-bn": Entry("LeNetBN", LENET_ARGUMENTS),
+    "alexnet": Entry("AlexNet", {"dropout": Probability}),
+    "vgg": Entry("VGG", VGG_ARGUMENTS),
+    "nin": Entry("NiN", {"dropout": Probability, "final_relu": bool}),
+    "googlenet": Entry("GoogLeNet", {"batch_norm": bool}),
+    "resnet": Entry("ResNet", {"depth": Literal[18, 34, 50]}),
+    "densenet": Entry("DenseNet", {"growth": Count, "blocks": list[Count]}),
+    "torchvision": Entry("build", {"arch": str}),
+}
+
+# How a dataset of images looks to a network, whatever its files hold.
+PICTURE = {
+    "resize": Annotated[int, Between(1, 1024)] | None,  # pixels of both sides; null: as stored
+    "channels": Literal[1, 3],  # 3: grey three times
 }
 
 # A dataset: conf/dataset/<name>.yaml, d2lrun/datasets/<name, dashes as _>.py, and one line here.
 DATASETS = {
-    "fashion-mnist": Entry("load", {"dir": str | None, "verify": bool, "mirrors": list[str]}),
+    "fashion-mnist": Entry("load", {"dir": str | None, "verify": bool, "mirrors": list[str], **PICTURE}),
 }
 
 
 @dataclass
 class Init:
-    """How weights begin (``models/init.py``); biases keep torch's default, as in the book."""
+    """How weights begin (``models/init.py``)."""
 
-    name: Literal["normal", "xavier", "kaiming", "constant", "torch"]
+    name: Rule
     std: Positive  # of normal
     value: Number  # of constant
+    linear: Rule | None  # of fully connected layers, where it is another
+    conv: Rule | None  # of convolutions, where it is another
+    bias: Number | None  # where every bias begins; null: torch's default, as in the book
+
+
+@dataclass
+class Model:
+    """What every network has beside its own arguments."""
+
+    init: Init
+    weights: str | None  # begin with those of this run or .safetensors file
+    freeze: list[str]  # patterns of parameter names that are not trained
 
 
 @dataclass
@@ -114,6 +145,10 @@ class Cosine:
 @dataclass
 class Device:
     name: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["fp32", "tf32", "bf16", "fp16"]
+    channels_last: bool  # memory order of images and convolutions
+    compile: bool  # by torch.compile: slow to start, then faster
+    deterministic: bool  # the same bits on a GPU, too; a CPU gives them anyway
     threads: Count | None  # of torch on the CPU; null: torch's own choice
 
 
@@ -151,6 +186,7 @@ class Recipe:
     """What the book trains this model with, where it depends on another choice."""
 
     lr: dict[str, Positive]  # by optimizer
+    stable: str | None  # the override that helps where the book's recipe fails now and then
 
 
 @dataclass
@@ -171,7 +207,7 @@ VARIANTS = {
         for name, entry in DATASETS.items()
     },
     "model": {
-        name: make_dataclass("Model", [("name", Literal[name]), *entry.arguments.items(), ("init", Init)])
+        name: make_dataclass("Model", [("name", Literal[name]), *entry.arguments.items()], bases=(Model,))
         for name, entry in MODELS.items()
     },
 }

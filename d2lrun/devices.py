@@ -1,11 +1,19 @@
-"""Where a run computes."""
+"""Where a run computes, and how: device, precision, memory order, compilation, determinism."""
 
 from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from typing import Any
 
 import torch
 from torch import nn
 
 from d2lrun.errors import Refused
+
+THREADS = torch.get_num_threads()  # torch's own choice
+MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 weights; products in the shorter type
 
 
 def available() -> list[str]:
@@ -28,15 +36,83 @@ def resolve(name: str) -> torch.device:
     return torch.device(name)
 
 
-def place(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on its device, the weights of convolutions channels last: an eighth faster for LeNet on a CPU."""
-    return model.to(device, memory_format=torch.channels_last)
+def precisions(device: torch.device) -> list[str]:
+    """What the device computes in by its own hardware; the others would be slower than fp32."""
+    if device.type == "cuda":
+        nvidia = torch.version.cuda is not None
+        modern = nvidia and torch.cuda.get_device_capability(device) >= (8, 0)
+        tf32 = ["tf32"] if modern else []
+        bf16 = ["bf16"] if torch.cuda.is_bf16_supported(including_emulation=False) else []
+        return ["fp32", *tf32, *bf16, "fp16"]
+    if device.type == "mps":
+        return ["fp32", *(["bf16"] if torch.backends.mps.is_macos_or_newer(14, 0) else []), "fp16"]
+    if not torch.backends.mkldnn.is_available():
+        return ["fp32"]
+    bf16 = ["bf16"] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else []
+    return ["fp32", *bf16, *(["fp16"] if torch.ops.mkldnn._is_mkldnn_fp16_supported() else [])]
 
 
-def set_threads(threads: int | None) -> None:
-    """Let torch's CPU kernels use so many threads; None leaves it to torch."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+def prepare(config: Any) -> torch.device:
+    """The device of the config group ``device``, with torch set as it says; raises Refused for what is not there.
+
+    The settings are torch's own and hold for the whole process: each job of a sweep makes them anew.
+    """
+    device = resolve(config.name)
+    have = precisions(device)
+    if config.precision not in have:
+        raise Refused(
+            f"device.precision={config.precision}: not in the hardware of this {device.type}; have: {', '.join(have)}",
+            f"device.precision={have[1] if len(have) > 1 else have[0]}",
+        )
+    if config.compile and (missing := compiler_missing(device)):
+        raise Refused(f"device.compile=true: {missing}", "device.compile=false")
+    torch.set_num_threads(config.threads or THREADS)
+    products = "tf32" if config.precision == "tf32" else "ieee"
+    for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        backend.fp32_precision = products  # torch's own default would be tf32 for convolutions
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses
+    torch.use_deterministic_algorithms(config.deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # no kernel here reads what it has not written
+    return device
+
+
+def compiler_missing(device: torch.device) -> str | None:
+    """What torch.compile lacks on this machine; None if nothing is known to be missing."""
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        return "it needs the package triton, which is not installed"
+    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
+        return "it needs a C++ compiler, and none is on the PATH"
+    return None
+
+
+def place(model: nn.Module, device: torch.device, config: Any) -> nn.Module:
+    """The model on its device, its forward pass in the precision and compiled as the group ``device`` says."""
+    model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    if config.precision in MIXED or config.compile:
+        model.forward = wrapped(model.forward, device, MIXED.get(config.precision))
+    if config.compile:  # code for each shape by itself, whatever came before: a resumed run gets the same bits
+        model.forward = torch.compile(model.forward, dynamic=False)
+    return model
+
+
+def wrapped(forward: Any, device: torch.device, dtype: torch.dtype | None) -> Any:
+    """The forward pass under autocast where a type is given; what comes out is float32 again, for the loss.
+
+    A function of ours even without one: torch.compile passes over what is defined in torch, such as the forward
+    pass of an nn.Sequential.
+    """
+
+    def in_precision(inputs: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            return forward(inputs).float()
+
+    return in_precision
+
+
+def scaler(device: torch.device, config: Any) -> torch.amp.GradScaler:
+    """Scales the loss where gradients would vanish in fp16; does nothing in any other precision."""
+    return torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:

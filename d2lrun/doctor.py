@@ -47,13 +47,12 @@ def installed(package: str) -> str:
 def devices_seen() -> str:
     import torch
 
-    from d2lrun.devices import available
+    from d2lrun.devices import available, precisions
 
     cuda = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return (
-        f"{', '.join(available())} ({torch.get_num_threads()} threads; torch {cuda}{''.join(f'; {n}' for n in names)})"
-    )
+    seen = [f"{device} with {', '.join(precisions(torch.device(device)))}" for device in available()]
+    return f"{'; '.join(seen)} ({torch.get_num_threads()} threads; torch {cuda}{''.join(f'; {n}' for n in names)})"
 
 
 def look_for_data(console: Console) -> int:

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from d2lrun.datasets.images import scale
 from d2lrun.tasks import Classification
 
 
 def evaluate(
     part: str,
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    batches: Iterable[tuple[Tensor, Tensor]],
     task: Classification,
-    batch_size: int,
-    limit_batches: int | None = None,
 ) -> Generator[None, None, dict[str, float]]:
-    """{"<part>_loss": …} in eval mode on images [N, C, H, W] uint8; pauses after every batch."""
+    """{"<part>_loss": …} in eval mode over batches of inputs [B, …] and labels [B]; pauses after each."""
     model.eval()
-    logits = []
-    for some in images.split(batch_size)[:limit_batches]:
+    measured, labels = [], []
+    for inputs, targets in batches:
         with torch.inference_mode():  # not around the pause: it would reach into the caller
-            logits.append(model(scale(some)))  # [B, K]
+            measured.append(model(inputs))  # [B, K]
+        labels.append(targets)
         yield None
     with torch.inference_mode():
-        measured = torch.cat(logits)  # [N, K]
-        targets = labels[: len(measured)]
-        sums = task.count(measured, targets, task.loss(measured, targets))
+        logits, targets = torch.cat(measured), torch.cat(labels)  # [N, K], [N]
+        sums = task.count(logits, targets, task.loss(logits, targets))
     return averages(part, task, sums, len(targets))
 
 
@@ -49,7 +45,7 @@ def exhaust(pausing: Generator[None, None, dict[str, float]]) -> dict[str, float
 
 
 @torch.inference_mode()
-def probabilities(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """The probability of each class [N, K] for images [N, C, H, W] uint8."""
+def probabilities(model: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    """The probability of each class [N, K] over batches of inputs [B, …]."""
     model.eval()
-    return torch.cat([model(scale(some)).softmax(dim=1) for some in images.split(batch_size)])
+    return torch.cat([model(inputs).softmax(dim=1) for inputs in batches])

@@ -8,6 +8,8 @@ device until the epoch's end.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from math import hypot, inf, isfinite
@@ -22,7 +24,7 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from d2lrun import devices
 from d2lrun.config import Config
-from d2lrun.datasets.images import ImageDataset, scale
+from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import Diverged
 from d2lrun.evaluate import averages, evaluate
 from d2lrun.optim import learning_rate
@@ -38,16 +40,18 @@ class State:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler  # of the loss, in fp16
     sums: Tensor  # of this epoch so far: what the task counts
     epoch: int = 0  # finished epochs
     batch: int = 0  # batches done in this epoch
     step: int = 0  # batches done in all
     seconds: float = 0.0  # spent in this epoch
     norms: float = 0.0  # summed gradient norms of this epoch
+    skipped: int = 0  # batches of this epoch whose gradient was too large for fp16
     records: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best
 
-    COUNTERS = ("epoch", "batch", "step", "seconds", "norms", "records", "best")
+    COUNTERS = ("epoch", "batch", "step", "seconds", "norms", "skipped", "records", "best")
 
     @property
     def device(self) -> torch.device:
@@ -58,6 +62,7 @@ class State:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "sums": self.sums,
             "rng": devices.rng_state(self.device),
             **{name: getattr(self, name) for name in self.COUNTERS},
@@ -67,6 +72,7 @@ class State:
         """Continue from ``state``; raises RuntimeError or KeyError where it is not of this run."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
         self.sums.copy_(state["sums"])
         devices.set_rng_state(state["rng"])
         for name in self.COUNTERS:
@@ -91,7 +97,7 @@ def fit(state: State, data: ImageDataset, split: Split, task: Classification, co
                 config.schedule, config.optimizer.lr, state.epoch + state.batch / len(batches), train.epochs
             )
             images, labels = (part.index_select(0, batch) for part in (data.train_images, data.train_labels))
-            train_batch(state, images, labels, task, lr, train.clip)
+            train_batch(state, data.inputs(images), labels, task, lr, train.clip)
             state.seconds += perf_counter() - started
             yield None
         record = yield from close_epoch(state, data, split, task, config, sum(map(len, batches)))
@@ -101,40 +107,51 @@ def fit(state: State, data: ImageDataset, split: Split, task: Classification, co
 def keep_freed_memory() -> None:
     """Let the next step have the memory that a step frees.
 
-    By itself glibc gives it back to the kernel and takes it again page by page: 3,000 page faults and a sixth
-    of the time in a step of LeNet. Once so large a block was freed, it keeps up to twice as much. Costs nothing:
-    the block is never touched.
+    By itself glibc gives it back to the kernel and takes it again page by page: 3,000 page faults and a sixth of
+    the time in a step of LeNet, 1.5 million and a third in one of NiN. Other C libraries have no such switch.
     """
-    torch.empty(31 << 20, dtype=torch.uint8)  # bytes; it learns from no block above 32 MiB
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(-4, 0)  # M_MMAP_MAX: no block lies outside of the heap,
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: and the heap does not shrink
 
 
 def train_batch(
-    state: State, images: Tensor, labels: Tensor, task: Classification, lr: float, clip: float | None
+    state: State, inputs: Tensor, labels: Tensor, task: Classification, lr: float, clip: float | None
 ) -> None:
-    """One step of the optimizer on images [B, C, H, W] uint8 and labels [B]."""
+    """One step of the optimizer on inputs [B, C, H, W] and labels [B]; raises Diverged."""
     state.optimizer.zero_grad()
-    logits = state.model(scale(images))  # [B, K]
+    logits = state.model(inputs)  # [B, K]
     loss = task.loss(logits, labels)
-    loss.backward()
+    state.scaler.scale(loss).backward()
+    state.scaler.unscale_(state.optimizer)
     parameters = [one for group in state.optimizer.param_groups for one in group["params"] if one.grad is not None]
     norms = [vector_norm(parameter.grad) for parameter in parameters]
     value, *lengths = torch.stack((loss.detach(), *norms)).tolist()
     length = hypot(*lengths)
-    if not isfinite(value + length):
+    too_large = isfinite(value) and not isfinite(length) and scale_left(state.scaler)
+    if not isfinite(value + length) and not too_large:
         raise Diverged(
             f"diverged: loss {value:g}, gradient norm {length:g} at epoch {state.epoch + 1}, "
             f"step {state.step + 1}, lr {lr:g}; the step was not taken",
             "try a smaller optimizer.lr, or train.clip=1",
         )
-    if clip is not None:
+    if clip is not None and not too_large:
         clip_grads_with_norm_(parameters, clip, torch.tensor(length))
         state.norms += length
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    state.optimizer.step()
+    state.scaler.step(state.optimizer)  # which leaves a step out whose gradient was too large for fp16
+    state.scaler.update()  # and tries the next with half the scale
     state.sums += task.count(logits.detach(), labels, loss.detach())
+    state.skipped += too_large
     state.batch += 1
     state.step += 1
+
+
+def scale_left(scaler: torch.amp.GradScaler) -> bool:
+    """Whether a gradient that is not finite may be so only because it was scaled for fp16."""
+    return scaler.is_enabled() and scaler.get_scale() > 1
 
 
 def close_epoch(
@@ -154,11 +171,11 @@ def close_epoch(
         "examples_per_second": examples / seconds,
     }
     if config.train.clip is not None:
-        record["grad_norm"] = state.norms / state.batch
+        record["grad_norm"] = state.norms / max(1, state.batch - state.skipped)
     if config.train.patience:
         keep_best(state, record["epoch"], record["val_loss"])
     state.records.append(record)
-    state.epoch, state.batch, state.seconds, state.norms = state.epoch + 1, 0, 0.0, 0.0
+    state.epoch, state.batch, state.seconds, state.norms, state.skipped = state.epoch + 1, 0, 0.0, 0.0, 0
     state.sums.zero_()
     return record
 
@@ -175,11 +192,11 @@ def watch(
     model: nn.Module, data: ImageDataset, split: Split, task: Classification, config: Config
 ) -> Generator[None, None, dict[str, float]]:
     """Measured after every epoch: the validation part, or without one the test set, as in the book."""
-    size, limit = config.train.batch_size, config.train.limit_batches
-    if split.val is None:
-        return (yield from evaluate("test", model, data.test_images, data.test_labels, task, size, limit))
-    images, labels = data.train_images[split.val], data.train_labels[split.val]
-    return (yield from evaluate("val", model, images, labels, task, size, limit))
+    part, images, labels = "test", data.test_images, data.test_labels
+    if split.val is not None:
+        part, images, labels = "val", data.train_images[split.val], data.train_labels[split.val]
+    batches = data.batches(images, labels, config.train.batch_size, config.train.limit_batches)
+    return (yield from evaluate(part, model, batches, task))
 
 
 def epoch_order(index: Tensor, seed: int, epoch: int) -> Tensor:

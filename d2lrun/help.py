@@ -22,6 +22,7 @@ keys of a run (d2lrun --cfg job prints them all with their values)
 examples
   d2lrun                                        an MLP on Fashion-MNIST, as in the book
   d2lrun model=lenet train.epochs=2             the command line wins over the recipe
+  d2lrun model=nin device=cuda device.precision=bf16
   d2lrun 'model.hidden=[256,128]' 'model.dropout=[0.2,0.5]'
   d2lrun optimizer=adam schedule=cosine validation=holdout train.patience=3
   d2lrun -m model=softmax,mlp seed=0,1,2        six runs, one after the other

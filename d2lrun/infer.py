@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from d2lrun import checkpoint, datasets, devices, files, models
+from d2lrun import checkpoint, datasets, devices, files, models, weights
 from d2lrun.config import Config
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import Refused
@@ -27,14 +25,15 @@ from d2lrun.tasks import Classification
 def evaluate_run(directory: RunDirectory) -> dict[str, float]:
     """Loss and accuracy of a run's weights on the test set."""
     config, data, model = load(directory)
-    batch = config.train.batch_size
-    return exhaust(evaluate("test", model, data.test_images, data.test_labels, Classification(), batch))
+    batches = data.batches(data.test_images, data.test_labels, config.train.batch_size, limit=None)
+    return exhaust(evaluate("test", model, batches, Classification(data.num_classes)))
 
 
 def predict_test(directory: RunDirectory) -> tuple[ImageDataset, Tensor, Path]:
     """The test set, the confusion counts [true, predicted], and the predictions.csv that was written."""
     config, data, model = load(directory)
-    guesses = probabilities(model, data.test_images, config.train.batch_size).cpu()  # [N, K]
+    images = data.test_images.split(config.train.batch_size)
+    guesses = probabilities(model, map(data.inputs, images)).cpu()  # [N, K]
     certainty, predicted = guesses.max(dim=1)
     labels = data.test_labels.cpu()
     text = io.StringIO()
@@ -58,8 +57,9 @@ def predict_files(
     """
     pixels = [read_image(path) for path in paths]  # before torch has to load anything: a bad file is refused
     config, data, model = load(directory)
-    inputs = torch.stack([fit_image(image, data.image_shape, invert) for image in pixels])
-    guesses = probabilities(model, inputs.to(next(model.parameters()).device), config.train.batch_size)
+    shape = tuple(data.train_images.shape[1:])  # as small as those it was trained on, before they are resized
+    images = torch.stack([fit_image(image, shape, invert) for image in pixels]).to(data.train_images.device)
+    guesses = probabilities(model, map(data.inputs, images.split(config.train.batch_size)))
     certainty, ranked = guesses.topk(min(top, data.num_classes), dim=1)
     rows = zip(paths, ranked.tolist(), certainty.tolist(), strict=True)
     return [(path, [(data.classes[k], p) for k, p in zip(best, sure)]) for path, best, sure in rows]
@@ -68,24 +68,18 @@ def predict_files(
 def load(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
     """A run's config, its dataset and its trained model, on the run's device."""
     config = directory.load_config()
-    weights = read_weights(directory, config)
-    device = devices.resolve(config.device.name)
+    trained = read_weights(directory, config)
+    device = devices.prepare(config.device)
     data = datasets.load(config.dataset).to(device)
     model = models.build(config.model, data.image_shape, data.num_classes)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise Refused(f"the weights in {directory.path} do not fit its config: {error}", "train it anew") from error
-    return config, data, devices.place(model, device)
+    weights.load(model, trained)
+    return config, data, devices.place(model, device, config.device)
 
 
 def read_weights(directory: RunDirectory, config: Config) -> dict[str, Tensor]:
     """The final weights, or those of the newest checkpoint of a run that has not finished."""
     if directory.weights_file.exists():
-        try:
-            return safetensors.torch.load_file(directory.weights_file)
-        except (safetensors.SafetensorError, OSError) as error:
-            raise Refused(f"{directory.weights_file} is damaged: {error}", "train the run anew") from error
+        return weights.read(directory.weights_file)
     found: list[dict[str, Any]] = []
     checkpoint.load_newest(directory.checkpoints, config_hash(config), found.append, say=lambda line: None)
     if not found:

@@ -8,12 +8,16 @@ from typing import Any
 import torch
 
 import d2lrun
+from d2lrun import schema
 from d2lrun.config import Config
 from d2lrun.fit import State
 from d2lrun.rundir import config_hash
+from d2lrun.tasks import Classification
 
 
-def describe(config: Config, state: State, status: str, changed: list[str] | None) -> dict[str, Any]:
+def describe(
+    config: Config, state: State, task: Classification, status: str, changed: list[str] | None
+) -> dict[str, Any]:
     """The content of result.json; the metrics are those of the last epoch, or of the best by validation.
 
     ``changed`` are the keys that depart from the book's recipe (None: unknown).
@@ -32,7 +36,12 @@ def describe(config: Config, state: State, status: str, changed: list[str] | Non
         "seconds": sum(record["seconds"] for record in state.records),
         "metrics": metrics,
         "book": beside_book(config, metrics, changed),
+        "dead": {"epoch": len(state.records), "hint": revival(config)} if task.dead(state.records) else None,
         "device": str(state.device),
+        "precision": config.device.precision,
+        "channels_last": config.device.channels_last,
+        "compile": config.device.compile,
+        "deterministic": config.device.deterministic,
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "config_hash": config_hash(config),
@@ -57,6 +66,14 @@ def beside_book(config: Config, metrics: dict[str, float], changed: list[str] | 
     if changed == [] and set(config.book.band) <= set(metrics):
         inside = all(low <= metrics[name] <= high for name, (low, high) in config.book.band.items())
     return {"section": config.book.section, "band": config.book.band, "inside": inside, "changed": changed}
+
+
+def revival(config: Config) -> str:
+    """What to try where a run learns nothing."""
+    key = (config.recipe.stable or "").partition("=")[0]
+    if key and schema.shown(key, schema.flatten(schema.to_dict(config))[key]) != config.recipe.stable:
+        return f"this recipe fails now and then: try {config.recipe.stable}, or another seed"
+    return f"try another optimizer.lr than {config.optimizer.lr:g}, another model.init.name, or another seed"
 
 
 def versions() -> dict[str, str]:

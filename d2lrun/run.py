@@ -11,10 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
 import torch
 
-from d2lrun import checkpoint, datasets, devices, files, models, optim, validation
+from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, weights
 from d2lrun.config import Config
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import D2lrunError, Diverged, Failed, Stopped
@@ -26,10 +25,10 @@ from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import say
 from d2lrun.report.transfer import Transfer
-from d2lrun.result import describe, versions
+from d2lrun.result import describe, revival, versions
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.signals import StopRequest
-from d2lrun.tasks import Classification
+from d2lrun.tasks import CHANCE_EPOCHS, Classification
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,27 +81,25 @@ def run(config: Config, directory: RunDirectory, console: Console, changed: list
             error.args = (f"{error}; continue with: d2lrun resume {directory.path}",)
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
             record_failure(error, experiment, directory, log, changed)
-        if is_out_of_memory(error):
-            raise Failed(
-                f"out of memory: {str(error).strip().splitlines()[-1] if str(error) else 'nothing is left'}",
-                f"try train.batch_size={max(1, config.train.batch_size // 2)}, or a smaller model",
-            ) from error
+        if told := explained(error, config):
+            raise told from error
         raise
 
 
 def build(config: Config, log: Log) -> Experiment:
-    """Device, data, model and optimizer; seeds torch's generators."""
-    device = devices.resolve(config.device.name)
-    devices.set_threads(config.device.threads)
+    """Device, model, data and optimizer, in the order in which something may be refused; seeds torch's generators."""
+    device = devices.prepare(config.device)
+    torch.manual_seed(config.seed)
+    model = models.build(config.model, *datasets.form(config.dataset))
+    devices.place(model, device, config.device)
     with Transfer(log.console) as transfer:
         data = datasets.load(config.dataset, log.say, transfer.progress)
     split = validation.split(config.validation, data.train_labels, config.seed)
-    torch.manual_seed(config.seed)
-    model = devices.place(models.build(config.model, data.image_shape, data.num_classes), device)
-    optimizer = optim.build(config.optimizer, model.parameters())
-    task = Classification()
-    precision = torch.float32 if device.type == "mps" else torch.float64
-    state = State(model, optimizer, torch.zeros(len(task.metrics), dtype=precision, device=device))
+    optimizer = optim.build(config.optimizer, (one for one in model.parameters() if one.requires_grad))
+    task = Classification(data.num_classes)
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    sums = torch.zeros(len(task.metrics), dtype=dtype, device=device)
+    state = State(model, optimizer, devices.scaler(device, config.device), sums)
     return Experiment(config, data.to(device), split.to(device), task, state)
 
 
@@ -120,6 +117,9 @@ def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
     origin = config_hash(config)
     if checkpoint.load_newest(directory.checkpoints, origin, state.load_state_dict, log.say) is not None:
         log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
+    elif config.model.weights is not None:
+        head = weights.begin_with(state.model, config.model.weights, experiment.data.num_classes)
+        log.say(f"weights of {config.model.weights}" + (f"; new for other classes: {', '.join(head)}" if head else ""))
     checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
     examples = len(experiment.split.train)
@@ -139,6 +139,8 @@ def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
                 directory.append_metrics(record)
                 bar.epoch(record)
                 log.write(epoch_line(record, config.train.epochs))
+                if len(state.records) == CHANCE_EPOCHS and experiment.task.dead(state.records):
+                    log.say(f"dead: still at chance after epoch {CHANCE_EPOCHS}; {revival(config)}")
             if record or stop.received or due(config, state.step) or time.monotonic() - saved > SAVE_SECONDS:
                 save(experiment, directory)
                 saved = time.monotonic()
@@ -176,13 +178,12 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
     config, data, state = experiment.config, experiment.data, experiment.state
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
-    result = describe(config, state, "finished", changed)
+    result = describe(config, state, experiment.task, "finished", changed)
     if experiment.split.val is not None:  # the test set was not looked at before this
         size, limit = config.train.batch_size, config.train.limit_batches
-        tested = evaluate("test", state.model, data.test_images, data.test_labels, experiment.task, size, limit)
-        result["metrics"] |= exhaust(tested)
-    weights = {name: tensor.contiguous().cpu() for name, tensor in state.model.state_dict().items()}
-    files.write_atomic(directory.weights_file, safetensors.torch.save(weights))
+        batches = data.batches(data.test_images, data.test_labels, size, limit)
+        result["metrics"] |= exhaust(evaluate("test", state.model, batches, experiment.task))
+    weights.save(state.model, directory.weights_file)
     draw(experiment, directory, result)
     files.write_json(directory.result_file, result)
     return result
@@ -195,7 +196,7 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
     title = f"{config.model.name} on {config.dataset.name}, seed {config.seed}"
     draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
     images, labels = data.test_images[:PICTURED], data.test_labels[:PICTURED]
-    guesses = probabilities(state.model, images, config.train.batch_size)
+    guesses = probabilities(state.model, map(data.inputs, images.split(config.train.batch_size)))
     draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
     write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
 
@@ -212,8 +213,25 @@ def record_failure(
     expected = isinstance(error, (D2lrunError, Stopped))
     log.write(f"{status}: {error}" if expected else traceback.format_exc())
     if experiment is not None:
-        result = describe(experiment.config, experiment.state, status, changed) | {"error": str(error) or repr(error)}
-        files.write_json(directory.result_file, result)
+        result = describe(experiment.config, experiment.state, experiment.task, status, changed)
+        files.write_json(directory.result_file, result | {"error": str(error) or repr(error)})
+
+
+def explained(error: BaseException, config: Config) -> Failed | None:
+    """What to tell of torch's own errors that a setting can cure; None for any other."""
+    lines = str(error).strip().splitlines() or ["nothing is left"]
+    if is_out_of_memory(error):
+        smaller = [f"train.batch_size={config.train.batch_size // 2}"] if config.train.batch_size > 1 else []
+        smaller += ["device.precision=bf16"] if config.device.precision in ("fp32", "tf32") else []
+        return Failed(
+            f"out of memory with train.batch_size={config.train.batch_size}: {lines[-1]}",
+            f"try {', '.join([*smaller, 'a smaller dataset.resize or a smaller model'])}",
+        )
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return Failed(f"torch.compile: {lines[0]}", "device.compile=false")
+    if "does not have a deterministic implementation" in str(error):
+        return Failed(f"device.deterministic=true: {lines[0]}", "device.deterministic=false, or another network")
+    return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

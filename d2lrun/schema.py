@@ -139,7 +139,7 @@ def convert(kind: Any, value: Any) -> Any:
             raise Mismatch(f"{PLAIN[inner]} {interval}")
         return number
     if origin is Literal:
-        if value not in get_args(kind) or isinstance(value, bool):
+        if not any(type(value) is type(one) and value == one for one in get_args(kind)):  # 4.0 is no 4, true no 1
             raise Mismatch("one of " + ", ".join(map(str, get_args(kind))))
         return value
     if origin in (Union, types.UnionType):
@@ -246,7 +246,7 @@ def guess(path: str, key: str, known: Any) -> str:
     beside = difflib.get_close_matches(key, known, n=1)
     if beside:
         return f"; did you mean {join(path, beside[0])}?"
-    everywhere = all_keys()
+    everywhere = [where for where in all_keys() if where != join(path, key)]  # which another option may have
     same = [where for where in everywhere if where.rpartition(".")[2] == key]
     close = same or difflib.get_close_matches(join(path, key), everywhere, n=1)
     return f"; did you mean {' or '.join(close)}?" if close else f" (have: {', '.join(known)})"

@@ -11,11 +11,27 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from d2lrun.models.shapes import WINDOWS, output_side, window
 from d2lrun.report.tables import grid, heading, words
 from d2lrun.report.text import say, size
+from d2lrun.weights import identity
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution or pooling moves over the height of a picture of n pixels (book 6.3, 6.5)."""
+
+    n: int
+    kernel: int
+    padding: int
+    stride: int
+
+    @property
+    def output(self) -> int:
+        return output_side(self.n, self.kernel, self.stride, self.padding)
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,7 @@ class Layer:
     output: tuple[int, ...] | None  # of one example; None where it was not called
     parameters: int  # those that no earlier layer counted
     multiply_adds: int  # for one example
+    window: Window | None = None  # of what moves one over a picture
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,8 @@ def show_summary(console: Console, summary: Summary, title: str) -> None:
     total = ("all", "", f"{summary.parameters:,}", f"{summary.multiply_adds:,}")
     show_table(console, ("layer", "output", "parameters", "mult-adds"), [*layers, ("", "", "", ""), total])
     say(console, f"\n Multiply-adds of one example. The parameters take {size(summary.bytes)}.\n")
+    if windows := [(layer.name, layer.kind.split()[0], layer.window) for layer in summary.layers if layer.window]:
+        show_windows(console, windows)
     weights = [
         (
             weight.name,
@@ -91,6 +110,17 @@ def show_summary(console: Console, summary: Summary, title: str) -> None:
         for weight in summary.weights
     ]
     show_table(console, ("parameter", "shape", "count", "mean", "std"), weights)
+
+
+def show_windows(console: Console, windows: list[tuple[str, str, Window]]) -> None:
+    """How the height of a picture shrinks, layer by layer: (name, type, window)."""
+    header = ("height", "n", "kernel k", "padding p", "stride s", "⌊(n − k + 2p + s) / s⌋")
+    table = grid(*(words(console, title).plain for title in header))
+    for name, kind, moved in windows:
+        numbers = (moved.n, moved.kernel, moved.padding, moved.stride, moved.output)
+        table.add_row(words(console, f"{name} {kind}".strip()), *map(str, numbers))
+    console.print(table)
+    console.print()
 
 
 def show_table(console: Console, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -116,7 +146,8 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[list[Lay
     def leave(module: nn.Module, inputs: Any, output: Any) -> None:
         products = (counter.get_total_flops() - before[module]) // 2  # a multiply-add is two operations
         new = fresh(module, counted)
-        layers.append(Layer(names[module], describe(module), shape_of(output), new, products))
+        moved = window_of(module, inputs[0]) if inputs else None
+        layers.append(Layer(names[module], describe(module), shape_of(output), new, products, moved))
 
     hooks = [module.register_forward_pre_hook(enter) for module in names]
     hooks += [module.register_forward_hook(leave) for module in names]
@@ -157,11 +188,6 @@ def weights_of(model: nn.Module) -> Iterator[Weights]:
         yield Weights(name, tuple(parameter.shape), parameter.numel(), mean.item(), std.item(), same_as)
 
 
-def identity(parameter: Tensor) -> tuple[int, int]:
-    """Equal for parameters that are the same memory, whatever objects they are."""
-    return parameter.data_ptr(), parameter.numel()
-
-
 def fresh(module: nn.Module, counted: set[tuple[int, int]]) -> int:
     """How many of the module's own parameters were not counted before; they are from now on."""
     new = {identity(p): p.numel() for p in module.parameters(recurse=False) if identity(p) not in counted}
@@ -176,6 +202,19 @@ def shape_of(output: Any) -> tuple[int, ...] | None:
     return tuple(output.shape[1:]) if isinstance(output, Tensor) else None
 
 
+def window_of(module: nn.Module, images: Any) -> Window | None:
+    """How the module moves over images [B, C, H, W]; None for what moves no window over pictures."""
+    if not isinstance(images, Tensor) or images.dim() != 4:
+        return None
+    height = images.shape[2]
+    if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)) and module.output_size in (1, (1, 1)):
+        return Window(height, height, 0, height)  # the whole picture is the window
+    if not isinstance(module, WINDOWS) or getattr(module, "ceil_mode", False):  # the formula rounds down
+        return None
+    kernel, stride, padding = window(module)
+    return Window(height, kernel, padding, stride)
+
+
 def describe(module: nn.Module) -> str:
     """The type of a layer and what sets it apart, short: 'Conv2d 1→6, 5×5, pad 2'."""
     kind = type(module).__name__
@@ -184,11 +223,11 @@ def describe(module: nn.Module) -> str:
     if isinstance(module, nn.modules.conv._ConvNd):
         channels = f"{kind} {module.in_channels}→{module.out_channels}"
         groups = [f"groups {module.groups}"] if module.groups > 1 else []
-        return ", ".join([channels, sides(module.kernel_size), *window(module, default_stride=1), *groups])
+        return ", ".join([channels, sides(module.kernel_size), *movement(module, default_stride=1), *groups])
     if kind[:7] in ("AvgPool", "MaxPool"):
         kernel = module.kernel_size
         sizes = sides(kernel if isinstance(kernel, tuple) else (kernel,) * int(kind[-2]))
-        return ", ".join([f"{kind} {sizes}", *window(module, default_stride=kernel)])
+        return ", ".join([f"{kind} {sizes}", *movement(module, default_stride=kernel)])
     if isinstance(module, nn.modules.dropout._DropoutNd):
         return f"{kind} {module.p:g}"
     if isinstance(module, nn.modules.batchnorm._NormBase):
@@ -196,7 +235,7 @@ def describe(module: nn.Module) -> str:
     return kind
 
 
-def window(module: nn.Module, default_stride: Any) -> list[str]:
+def movement(module: nn.Module, default_stride: Any) -> list[str]:
     """['stride 2', 'pad 1'], where they differ from the layer's defaults."""
     named = [("stride", module.stride, default_stride), ("pad", module.padding, 0)]
     return [f"{name} {shortest(value)}" for name, value, usual in named if shortest(value) != shortest(usual)]

@@ -128,12 +128,26 @@ def summary(words: list[str]) -> int:
     import torch
 
     from d2lrun import datasets, models
+    from d2lrun.run import explained
     from d2lrun.summary import show_summary, summarise
 
     torch.manual_seed(config.seed)
     inputs, classes = datasets.form(config.dataset)
-    model = models.build(config.model, inputs, classes)
+    try:
+        model = models.build(config.model, inputs, classes)
+    except RuntimeError as error:
+        raise explained(error, config) or error from error
     show_summary(terminal(), summarise(model, inputs), config.model.name)
+    return 0
+
+
+def cost(words: list[str]) -> int:
+    config = composed(words)
+    from d2lrun.cost import measure, show_cost
+
+    console = terminal()
+    found, experiment = measure(config, console)
+    show_cost(console, config, found, experiment.state.device)
     return 0
 
 

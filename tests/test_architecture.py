@@ -25,8 +25,10 @@ LAYERS = [
     "files",
     "download",
     "rundir",
+    "weights",
     "signals",
     "datasets",
+    "vision",
     "models",
     "devices",
     "optim",
@@ -40,6 +42,7 @@ LAYERS = [
     "summary",
     "infer",
     "run",
+    "cost",
     "compose",
     "help",
     "doctor",
@@ -68,6 +71,14 @@ def imports(tree: ast.AST) -> Iterator[str]:
                 yield from (f"d2lrun.{name.name}" if name.name in LAYERS else "d2lrun" for name in node.names)
             elif node.module.startswith("d2lrun."):
                 yield node.module
+
+
+def packages(tree: ast.AST) -> set[str]:
+    """The top-level packages that a file imports, anywhere in it."""
+    nodes = list(ast.walk(tree))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.split(".")[0] for name in names}
 
 
 def offences(tree: ast.AST) -> Iterator[str]:
@@ -115,7 +126,7 @@ def home(file: Path) -> str:
 def test_every_file_has_one_layer():
     assert {home(file) for file in FILES} == set(LAYERS)
     assert len(LAYERS) == len(set(LAYERS))
-    assert len(FILES) >= 45
+    assert len(FILES) >= 57
 
 
 def test_imports_point_down(file, tree):
@@ -130,6 +141,10 @@ def test_nothing_given_is_run(tree):
 
 def test_modules_are_imported_by_name_only_inside_a_folder(file, tree):
     assert bool(calls(tree, "import_module", "importlib.import_module")) == (file.as_posix() in BY_NAME)
+
+
+def test_torchvision_is_imported_where_it_can_be(file, tree):
+    assert ("torchvision" in packages(tree)) == (file.as_posix() == "vision.py")
 
 
 def test_only_the_command_line_exits_and_prints(file, tree):
@@ -164,6 +179,13 @@ def test_the_innocent_are_not_accused(code):
 
 def test_an_import_inside_a_function_is_seen():
     assert list(imports(ast.parse("def f():\n    from d2lrun import cli, __version__"))) == ["d2lrun.cli", "d2lrun"]
+
+
+@pytest.mark.parametrize(
+    "code", ["import torchvision.models", "def f():\n    from torchvision.transforms import functional as F"]
+)
+def test_a_package_is_seen_wherever_it_is_imported(code):
+    assert packages(ast.parse(code)) == {"torchvision"}
 
 
 def test_conf_holds_no_code():

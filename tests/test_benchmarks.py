@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import subprocess
 import sys
+import weakref
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -17,10 +23,13 @@ import bench
 import book
 import epochs
 import startup
+import steps
+import table
 
-from d2lrun import run
+from d2lrun import devices, run
 from d2lrun.compose import compose
 from d2lrun.datasets.images import scale
+from d2lrun.fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # torch's workers, as in the book
 
@@ -34,17 +43,34 @@ def tiny(stripes_folder):
 @pytest.fixture
 def by_book(stripes, tmp_path):
     """The book's way over ``stripes`` with at most so many batches."""
-    book.write_files(stripes, tmp_path)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return lambda limit: book.Book(model, optimizer, tmp_path, 64, limit, torch.device("cpu"))
+
+    def make(limit, **changes):
+        data = replace(stripes, **changes)
+        return book.Book(model, optimizer, data, tmp_path, 64, limit, torch.device("cpu"))
+
+    return make
 
 
 def test_the_book_reads_the_images_that_d2lrun_does(by_book, stripes):
     batches = list(by_book(None).test_loader)
     assert torch.equal(torch.cat([images for images, _ in batches]), scale(stripes.test_images))
     assert torch.equal(torch.cat([labels for _, labels in batches]), stripes.test_labels)
+
+
+def test_the_book_resizes_to_what_the_network_is_given(by_book, stripes):
+    given = replace(stripes, resize=96, channels=3)
+    batches = torch.cat([images for images, _ in by_book(None, resize=96, channels=3).test_loader])  # [N, C, H, W]
+    assert batches.shape[1:] == given.image_shape
+    assert (batches - given.inputs(stripes.test_images)).abs().max() <= 1.001 / 255  # PIL rounds to whole bytes
+
+
+def test_a_worker_that_is_spawned_finds_the_books_dataset(by_book):
+    way = by_book(1)
+    way.train_loader.multiprocessing_context, way.train_loader.num_workers = "spawn", 1
+    assert len(list(way.train_loader)) == 1
 
 
 def test_the_books_loop_learns_and_measures(by_book, stripes):
@@ -62,17 +88,25 @@ def test_the_books_batches_can_be_limited(by_book):
 
 
 @pytest.mark.parametrize("way", epochs.WAYS)
+def test_each_way_trains_on_resized_images(way, tiny, tmp_path):
+    config = compose(["model=softmax", "dataset.resize=20", "train.limit_batches=1", *tiny])
+    experiment = run.build(config, run.Log(tmp_path / "run.log", Console(quiet=True)))
+    epochs.WAYS[way](experiment, tmp_path)()
+    assert all(parameter.grad is not None for parameter in experiment.state.model.parameters())
+
+
+@pytest.mark.parametrize("way", epochs.WAYS)
 def test_each_way_takes_every_step_of_an_epoch(way, tiny, tmp_path):
-    steps = []
+    taken = []
     log = run.Log(tmp_path / "run.log", Console(quiet=True))
     epoch = epochs.WAYS[way](run.build(compose(["model=softmax", *tiny]), log), tmp_path)
-    hook = register_optimizer_step_post_hook(lambda *_: steps.append(way))
+    hook = register_optimizer_step_post_hook(lambda *_: taken.append(way))
     try:
         epoch()
         epoch()
     finally:
         hook.remove()
-    assert len(steps) == 12
+    assert len(taken) == 12
 
 
 def test_the_ways_are_timed_in_turn_and_the_first_round_is_not_counted(tiny):
@@ -106,13 +140,130 @@ def test_the_peak_is_the_childs_own(tmp_path):
     assert 100 < peak < 200 < len(held) / 1e6
 
 
+def test_the_plain_step_and_d2lruns_are_the_same_training(tiny):
+    """On the same batch in the same memory order: the same weights to the bit."""
+    overrides = ["model=lenet-bn", "dataset.resize=20", "train.batch_size=330", *tiny[:2], *steps.PLAIN]
+    plain, ours = steps.build(overrides), steps.build(overrides)
+    images, labels = plain.data.train_images, plain.data.train_labels
+    one = {"train_images": images[:1].repeat(len(images), 1, 1, 1), "train_labels": labels[:1].repeat(len(labels))}
+    plain.data = ours.data = replace(plain.data, **one)  # so that any order is the same batch
+    for step in (steps.plain_step(plain), steps.d2lrun_step(ours)):
+        step()
+        step()
+    theirs, mine = plain.state.model.state_dict(), ours.state.model.state_dict()
+    assert ours.state.step == 2 and all(torch.equal(theirs[name], mine[name]) for name in theirs)
+
+
+def test_the_plain_loop_is_fp32_in_torchs_own_memory_order(tiny):
+    model = steps.build(["model=lenet", "device.precision=bf16", *tiny, *steps.PLAIN]).state.model
+    assert "forward" not in vars(model)  # no autocast around it
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+
+
+def test_d2lruns_step_is_its_loops_own_without_what_ends_an_epoch(tiny):
+    """Seven steps of epochs that have six: as many batches as ``fit`` trains, in its order, and nothing measured."""
+    experiment, wanted = steps.build(["model=softmax", *tiny]), steps.build(["model=softmax", *tiny])
+    for _ in islice(steps.training(experiment), 7):
+        pass
+    pauses = fit(wanted.state, wanted.data, wanted.split, wanted.task, wanted.config)
+    while wanted.state.step < 7:
+        next(pauses)
+    assert experiment.state.records == [] and (experiment.state.epoch, experiment.state.batch) == (1, 1)
+    weights = wanted.state.model.state_dict()
+    assert all(torch.equal(weights[name], one) for name, one in experiment.state.model.state_dict().items())
+
+
+def test_the_data_path_that_is_timed_is_that_of_the_loops_batches(tiny):
+    experiment, given = steps.build(["model=softmax", "dataset.resize=20", *tiny]), []
+    experiment.state.model.register_forward_hook(lambda model, inputs, logits: given.append(inputs[0]))
+    step, data = steps.d2lrun_step(experiment), steps.data_step(experiment)
+    for _ in range(2):
+        step()
+        assert torch.equal(data(), given[-1])
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_step_of_each_way_is_timed_in_each_round(apart, tiny):
+    seconds = steps.measure(["model=lenet", *tiny], rounds=2, turn=0, apart=apart)
+    bf16 = ["d2lrun bf16"] * ("bf16" in devices.precisions(torch.device("cpu")))
+    assert list(seconds) == ["plain", "d2lrun", *bf16, "data"]
+    assert all(len(values) == 2 and min(values) > 0 for values in seconds.values())
+
+
+def test_a_network_is_gone_before_the_next_is_built(tiny, monkeypatch):
+    built, alive = [], []
+
+    def build(overrides):
+        alive.append(sum(model() is not None for model in built[:4]))  # of the first measurement
+        experiment = run.build(compose(overrides), run.Log(Path(os.devnull), Console(quiet=True)))
+        built.append(weakref.ref(experiment.state.model))
+        return experiment
+
+    monkeypatch.setattr(steps, "build", build)
+    monkeypatch.setattr(steps, "has_bf16", lambda overrides: True)
+    monkeypatch.setattr(devices, "precisions", lambda device: ["fp32", "bf16"])  # slow where emulated, but the same
+    gc.disable()
+    try:
+        steps.measure(["model=softmax", *tiny], rounds=1, turn=0)
+        steps.measure(["model=softmax", *tiny], rounds=1, turn=0)
+    finally:
+        gc.enable()
+    assert alive == [0, 1, 2, 3, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_table_of_steps_says_each_ratio_and_where_bf16_is_missing(bf16, tiny, monkeypatch, capsys):
+    seconds = {"plain": [2.0, 4.0], "d2lrun": [1.0, 4.0], "data": [0.02, 0.04]}
+    seconds |= {"d2lrun bf16": [0.5, 1.6]} if bf16 else {}
+    monkeypatch.setattr(steps, "measure", lambda *_: seconds)
+    steps.show_steps(Console(width=90), "resnet", tiny, rounds=2)
+    title, *rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert title.startswith("a step of resnet, 64 × 96²")
+    assert "d2lrun 2500 ms 1000 - 4000" in rows
+    assert "plain / d2lrun 1.50 1.00 - 2.00 at least 1" in rows
+    assert "data / d2lrun 1.50 % 1.00 - 2.00 at most 5" in rows
+    wanted = "3.25 2.50 - 4.00 at least 2" if bf16 else "none this device has no bf16"
+    assert f"plain / d2lrun bf16 {wanted}" in rows
+
+
+def test_the_losses_are_those_of_the_runs_batches(tiny):
+    """Their mean over an epoch is the record's train_loss."""
+    experiment = steps.build(["model=softmax", *tiny])
+    pauses = fit(experiment.state, experiment.data, experiment.split, experiment.task, experiment.config)
+    record = next(filter(None, pauses))
+    sizes = torch.tensor([64.0] * 5 + [10.0])
+    seen = torch.tensor(steps.losses(["model=softmax", *tiny], 6))
+    assert (seen * sizes).sum().item() / 330 == pytest.approx(record["train_loss"], rel=1e-5)
+
+
+def test_two_precisions_are_compared_over_the_last_batches(tiny, monkeypatch, capsys):
+    falling = {"fp32": [9.0] * 3 + [2.0] * 10, "bf16": [9.0] * 3 + [1.97] * 10}
+    monkeypatch.setattr(steps, "losses", lambda overrides, count: falling[overrides[-1].partition("=")[2]][:count])
+    monkeypatch.setattr(steps, "has_bf16", lambda overrides: True)
+    steps.show_losses(Console(width=90), "lenet-bn", tiny, 13)
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert rows[0].startswith("loss of lenet-bn, batches 4-13")
+    assert rows[1:] == ["fp32 2.00", "bf16 1.97", "difference 1.50 % at most 2"]
+
+
+def test_the_command_takes_networks_and_overrides_in_any_order(tiny, tmp_path):
+    command = [sys.executable, steps.__file__, "lenet-bn", "--losses", "2", *tiny]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
+    assert "lenet-bn" in done.stdout
+
+
 def test_a_row_shows_the_median_its_range_and_whether_the_bound_is_kept(capsys):
-    table = bench.columns("an epoch of mlp")
-    bench.add(table, "book / d2lrun", [8.0, 6.5, 9.25], low=7)
-    bench.add(table, "d2lrun / pure", [1.2, 1.5, 1.1], high=1.15)
-    Console(width=80).print(table)
-    _, *rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert rows == ["book / d2lrun 8.00 6.50 - 9.25 at least 7", "d2lrun / pure 1.20 1.10 - 1.50 at most 1.15: missed"]
+    rows = table.columns("an epoch of mlp")
+    table.add(rows, "book / d2lrun", [8.0, 6.5, 9.25], low=7)
+    table.add(rows, "d2lrun / pure", [1.2, 1.5, 1.1], high=1.15)
+    table.add(rows, "peak memory", [628.4], "MB", high=700)
+    Console(width=80).print(rows)
+    _, *lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "book / d2lrun 8.00 6.50 - 9.25 at least 7",
+        "d2lrun / pure 1.20 1.10 - 1.50 at most 1.15: missed",
+        "peak memory 628 MB at most 700",
+    ]
 
 
 def test_the_machine_is_named_in_a_line():

@@ -8,7 +8,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from d2lrun.compose import compose, departures, existing_folder, parse_command, show
-from d2lrun.config import conf_dir
+from d2lrun.config import MODELS, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.schema import parse
 
@@ -22,6 +22,18 @@ def refusal(*overrides: str, config_dir: str | None = None) -> str:
 def test_the_command_line_wins_over_a_recipe():
     config = compose(["model=lenet", "train.epochs=2", "optimizer.lr=0.25", "model.init.name=normal"])
     assert (config.train.epochs, config.optimizer.lr, config.model.init.name) == (2, 0.25, "normal")
+
+
+def test_the_command_line_wins_over_what_a_recipe_says_of_the_data():
+    assert compose(["model=resnet"]).dataset.resize == 96
+    assert compose(["dataset.resize=32", "model=resnet"]).dataset.resize == 32
+    assert compose(["dataset.resize=null", "model=resnet"]).dataset.resize is None
+    assert compose(["dataset=fashion-mnist", "model=resnet"]).dataset.resize == 96
+
+
+def test_a_device_of_ones_own_keeps_what_else_is_said_of_it():
+    device = compose(["device=cpu", "device.precision=bf16", "device.channels_last=false"]).device
+    assert (device.name, device.precision, device.channels_last, device.compile) == ("cpu", "bf16", False, False)
 
 
 def test_the_order_of_overrides_does_not_matter():
@@ -60,7 +72,8 @@ def test_a_deleted_group_is_missed():
 
 
 def test_an_unknown_option_is_met_with_the_nearest():
-    assert refusal("model=lnet") == "model=lnet: no such option; did you mean lenet? (have: lenet, mlp, softmax)"
+    have = ", ".join(sorted(MODELS))
+    assert refusal("model=lnet") == f"model=lnet: no such option; did you mean lenet? (have: {have})"
 
 
 def test_all_complaints_come_at_once():
@@ -104,6 +117,25 @@ def test_departures_are_exactly_the_changed_keys():
 def test_circumstances_seed_and_device_are_no_departure():
     overrides = ["seed=5", "device=cpu", "device.threads=1", "run.dir=x", "dataset.dir=y", "train.checkpoint_every=3"]
     assert departures(compose(overrides)) == []
+
+
+@pytest.mark.parametrize("override", ["device.precision=bf16", "device.channels_last=false", "device.compile=true"])
+def test_how_it_is_computed_is_no_departure(override):
+    assert departures(compose(["model=resnet", override])) == []
+
+
+@pytest.mark.parametrize(
+    "override, key",
+    [
+        ("dataset.resize=64", "dataset.resize"),
+        ("dataset.channels=3", "dataset.channels"),
+        ("model.freeze=['0.*']", "model.freeze"),
+        ("model.weights=other", "model.weights"),
+        ("model.init.linear=normal", "model.init.linear"),
+    ],
+)
+def test_what_changes_the_result_is_a_departure(override, key):
+    assert departures(compose(["model=resnet", override])) == [key]
 
 
 def test_a_value_that_is_typed_out_is_no_departure():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from d2lrun import datasets, doctor
+from d2lrun import datasets, devices, doctor
 from d2lrun.errors import Refused
 
 
@@ -33,6 +33,13 @@ def test_versions_and_devices(examined, stripes):
     assert "cpu" in facts["devices"]
     assert set(facts) >= {*doctor.PACKAGES, "system", "config", "terminal", "disk"}
     assert facts["data"] == "fashion-mnist in striped"
+
+
+def test_each_device_has_its_precisions(monkeypatch, examined, stripes):
+    monkeypatch.setattr(devices, "available", lambda: ["mps", "cpu"])
+    monkeypatch.setattr(devices, "precisions", lambda device: {"mps": ["fp32", "fp16"], "cpu": ["fp32"]}[device.type])
+    _, facts = examined(lambda config: stripes)
+    assert facts["devices"].startswith("mps with fp32, fp16; cpu with fp32 (")
 
 
 def test_missing_data_are_code_2_and_a_hint(examined):

@@ -12,15 +12,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch._dynamo.utils import counters
 from torch.nn import functional as F
 
-from d2lrun import models, optim
+from d2lrun import devices, models, optim
 from d2lrun.compose import compose
 from d2lrun.config import Holdout
-from d2lrun.errors import Diverged
+from d2lrun.errors import Diverged, Refused
 from d2lrun.fit import State, epoch_order, fit, keep_best
 from d2lrun.tasks import Classification
 from d2lrun.validation import split
+
+# torch.compile imports a part of torch that uses a deprecated one
+compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 CONTRACT = {
     *("epoch", "step", "seconds", "lr", "train_loss", "train_accuracy"),
@@ -45,10 +49,14 @@ class Training:
     def __init__(self, config, data):
         torch.manual_seed(config.seed)
         self.model = models.build(config.model, data.image_shape, data.num_classes)
-        optimizer = optim.build(config.optimizer, self.model.parameters())
-        self.state = State(self.model, optimizer, torch.zeros(2, dtype=torch.float64))
-        parts = split(config.validation, data.train_labels, config.seed)
-        self.loop = fit(self.state, data, parts, Classification(), config)
+        cpu = torch.device("cpu")
+        devices.place(self.model, cpu, config.device)
+        optimizer = optim.build(config.optimizer, (one for one in self.model.parameters() if one.requires_grad))
+        self.state = State(
+            self.model, optimizer, devices.scaler(cpu, config.device), torch.zeros(2, dtype=torch.float64)
+        )
+        self.parts = split(config.validation, data.train_labels, config.seed)
+        self.loop = fit(self.state, data, self.parts, Classification(data.num_classes), config)
 
     def finish(self):
         self.records = [record for record in self.loop if record is not None]
@@ -114,7 +122,7 @@ def plain_loop(config, data):
 
 @pytest.fixture(scope="module", params=["softmax", "mlp", "lenet"])
 def both(request, stripes):
-    config = configure(f"model={request.param}", epochs=3)
+    config = configure(f"model={request.param}", "device.channels_last=false", epochs=3)
     return Training(config, stripes).finish(), *plain_loop(config, stripes)
 
 
@@ -373,9 +381,10 @@ def test_the_data_stay_untouched(stripes):
 
 def test_a_network_of_ones_own_trains_too(stripes):
     config, net = configure("model=softmax"), nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Dropout(0.1))
-    state = State(net, optim.build(config.optimizer, net.parameters()), torch.zeros(2))
+    scaler = devices.scaler(torch.device("cpu"), config.device)
+    state = State(net, optim.build(config.optimizer, net.parameters()), scaler, torch.zeros(2))
     parts = split(config.validation, stripes.train_labels, 0)
-    records = [record for record in fit(state, stripes, parts, Classification(), config) if record]
+    records = [record for record in fit(state, stripes, parts, Classification(10), config) if record]
     assert records[1]["train_loss"] < records[0]["train_loss"]
 
 
@@ -384,3 +393,185 @@ def test_a_val_loss_that_is_not_finite_never_stays_the_best(stripes):
     for epoch, val_loss in enumerate((float("nan"), 0.7, float("inf"), 0.8), start=1):
         keep_best(state, epoch, val_loss)
     assert (state.best["epoch"], state.best["val_loss"]) == (2, 0.7)
+
+
+# The network, how it is computed, and how far its gradient may be from that of float32.
+PRECISE = {
+    "bf16": ("mlp", ["device.precision=bf16"], 4e-2),
+    "fp16": ("mlp", ["device.precision=fp16"], 1e-2),
+    "bf16, convolutions": ("lenet", ["device.precision=bf16"], 4e-2),
+    "fp16, convolutions": ("lenet", ["device.precision=fp16"], 1e-2),
+    "channels first": ("lenet", ["device.channels_last=false"], 1e-5),
+    "compiled": ("mlp", ["device.compile=true"], 1e-5),
+    "bf16, compiled": ("mlp", ["device.compile=true", "device.precision=bf16"], 4e-2),
+}
+
+
+def first_step(config, data, **changes):
+    """What the first step of plain SGD takes away from the weights, by the learning rate: the gradient."""
+    training = Training(config, data)
+    for key, value in changes.items():
+        setattr(training.state, key, value)
+    before = training.weights()
+    after = training.advance(1).weights()
+    return torch.cat([(before[name] - after[name]).double().flatten() for name in before]) / config.optimizer.lr
+
+
+@compiles
+@pytest.mark.parametrize("model, words, tolerance", PRECISE.values(), ids=PRECISE)
+def test_however_it_is_computed_the_gradient_is_that_of_float32(stripes, model, words, tolerance):
+    settings = compose(words).device
+    if settings.compile and devices.compiler_missing(torch.device("cpu")):
+        with pytest.raises(Refused, match=r"device\.compile=true: "):
+            devices.prepare(settings)
+        return
+    exact = first_step(configure(f"model={model}", "optimizer.lr=1"), stripes)
+    found = first_step(configure(f"model={model}", "optimizer.lr=1", *words), stripes)
+    assert (found - exact).norm() < tolerance * exact.norm()
+    if settings.precision != "fp32":
+        assert (found - exact).norm() > 1e-4 * exact.norm()  # it did compute in another type
+
+
+class Faint(Classification):
+    """A loss so small that its gradients are 0 in fp16."""
+
+    def loss(self, logits, labels):
+        return 1e-7 * super().loss(logits, labels)
+
+
+def faint_gradient(data, scale):
+    """The length of the first gradient of that loss in fp16, scaled by ``scale``."""
+    config = configure("model=mlp", "device.precision=fp16")
+    training = Training(config, data)
+    training.state.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    training.loop = fit(training.state, data, training.parts, Faint(10), config)
+    training.advance(1)
+    return torch.cat([parameter.grad.flatten() for parameter in training.model.parameters()]).norm().item()
+
+
+def test_in_fp16_small_gradients_do_not_vanish_for_the_scale(stripes):
+    free = first_step(configure("model=mlp", "optimizer.lr=1"), stripes).norm().item()
+    assert faint_gradient(stripes, 2.0**16) == pytest.approx(1e-7 * free, rel=0.02)
+    assert faint_gradient(stripes, 1.0) < 0.9e-7 * free
+
+
+def scaled(config, data, scale):
+    """A training in fp16 that begins with this scale, and doubles it after every second step."""
+    training = Training(config, data)
+    training.state.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=2)
+    return training
+
+
+def scales_and_weights(training, steps):
+    found = []
+    for _ in range(steps):
+        training.advance(1)
+        found.append((training.state.scaler.get_scale(), training.weights()))
+    return found
+
+
+FP16 = ("model=mlp", "model.hidden=[16]", "device.precision=fp16")
+
+
+def test_a_scale_that_is_too_large_costs_a_step_and_is_halved(stripes):
+    """Times 2^22 the gradients of the last layer are more than fp16 holds, 65504; soon they are not."""
+    training = scaled(configure(*FP16), stripes, 2.0**22)
+    before, scale, skipped = training.weights(), 2.0**22, 0
+    for step in range(1, 7):
+        training.advance(1)
+        after, halved = training.weights(), training.state.scaler.get_scale() == scale / 2
+        assert same_bits(before, after) == halved, step
+        before, scale, skipped = after, training.state.scaler.get_scale(), skipped + halved
+    assert 1 <= skipped <= 5
+    assert training.state.step == 6
+
+
+def test_after_steps_that_are_small_enough_the_scale_grows(stripes):
+    training = scaled(configure(*FP16), stripes, 2.0**10)
+    assert [scale for scale, _ in scales_and_weights(training, 4)] == [2.0**10, 2.0**11, 2.0**11, 2.0**12]
+
+
+def test_a_skipped_step_counts_its_examples(stripes):
+    config = configure(*FP16, "optimizer.lr=1e-30", epochs=1)
+    (skipped,), (taken,) = (scaled(config, stripes, scale).finish().records for scale in (2.0**60, 1.0))
+    assert (skipped["step"], skipped["train_loss"]) == (6, pytest.approx(taken["train_loss"], rel=1e-6))
+
+
+def test_in_fp16_a_loss_that_is_none_ends_the_run(stripes):
+    training = scaled(configure(*FP16), stripes, 2.0**16).advance(2)
+    with torch.no_grad():
+        next(training.model.parameters())[0, 0] = float("nan")
+    with pytest.raises(Diverged, match=r"diverged: loss nan, .* step 3"):
+        training.advance(1)
+
+
+def test_in_fp16_a_gradient_that_no_scale_can_help_ends_the_run(stripes):
+    training = scaled(configure(*FP16), stripes, 2.0**3)
+    training.model.register_forward_hook(lambda module, inputs, output: Infinite.apply(output))
+    training.advance(3)  # it tries 8, 4 and 2
+    assert training.state.scaler.get_scale() == 1
+    with pytest.raises(Diverged, match=r"loss 2\.\d+, gradient norm (inf|nan)"):
+        training.advance(1)
+
+
+def test_clipping_and_its_record_are_of_the_gradient_without_its_scale(stripes):
+    config, exact = (configure(*FP16[:2], *word, epochs=1, clip=0.05) for word in (FP16[2:], ()))
+    ours, plain = scaled(config, stripes, 2.0**10).finish(), Training(exact, stripes).finish()
+    assert ours.records[0]["grad_norm"] == pytest.approx(plain.records[0]["grad_norm"], rel=0.01)
+    assert ours.records[0]["grad_norm"] > 0.06  # it was clipped
+    moved, wanted = (first_step(one, stripes) for one in (config, exact))
+    assert [moved.norm().item(), wanted.norm().item()] == pytest.approx([0.05, 0.05], rel=0.01)
+
+
+def test_a_skipped_step_has_no_part_in_the_recorded_norm(stripes):
+    """At so small a rate every step has much the same gradient, whichever were skipped."""
+    config = configure(*FP16, "optimizer.lr=1e-30", epochs=1, clip=1e6)
+    (skipped,), (taken,) = (scaled(config, stripes, scale).finish().records for scale in (2.0**21, 2.0**10))
+    assert skipped["grad_norm"] == pytest.approx(taken["grad_norm"], rel=0.3)
+
+
+def test_the_scale_goes_on_from_where_it_was_kept(stripes):
+    config = configure(*FP16, "model.dropout=[0.5]")
+    whole = scaled(config, stripes, 2.0**25).finish()
+    for pauses in (1, 3, 5, 6, 9):  # while it is halved, and while it grows
+        saved = kept(scaled(config, stripes, 2.0**25).advance(pauses).state.state_dict())
+        fresh = scaled(config, stripes, 2.0**25)
+        fresh.state.load_state_dict(saved)
+        assert fresh.state.scaler.get_scale() == saved["scaler"]["scale"]
+        fresh.finish()
+        assert same_bits(fresh.weights(), whole.weights()), pauses
+        assert fresh.state.scaler.state_dict() == whole.state.scaler.state_dict()
+
+
+def test_in_other_precisions_there_is_no_scale_to_keep(stripes):
+    assert Training(configure("device.precision=bf16"), stripes).state.state_dict()["scaler"] == {}
+
+
+@compiles
+def test_compiled_it_goes_on_with_the_same_bits(stripes):
+    """Stopped before an epoch's last batch, which is shorter: its code may not depend on what came before."""
+    config = configure("model=mlp", "model.hidden=[16]", "model.dropout=[0.5]", "device.compile=true")
+    if missing := devices.compiler_missing(torch.device("cpu")):
+        with pytest.raises(Refused, match=missing):
+            devices.prepare(config.device)
+        return
+    torch._dynamo.reset()
+    counters.clear()
+    whole = Training(config, stripes).finish()
+    assert counters["stats"]["unique_graphs"] == 4  # batches of 64 and 10 to train on, 64 and 37 to evaluate
+    for pauses in (5, 10):
+        saved = kept(Training(config, stripes).advance(pauses).state.state_dict())
+        torch._dynamo.reset()
+        fresh = Training(config, stripes)
+        fresh.state.load_state_dict(saved)
+        assert same_bits(fresh.finish().weights(), whole.weights()), pauses
+
+
+def test_frozen_parameters_are_not_the_optimizers_and_do_not_move(stripes):
+    config = configure("model=mlp", "model.freeze=['1.*']", "optimizer=adamw", "optimizer.weight_decay=0.5")
+    training = Training(config, stripes)
+    before = training.weights()
+    held = {id(one) for group in training.state.optimizer.param_groups for one in group["params"]}
+    assert held == {id(one) for name, one in training.model.named_parameters() if name[0] == "3"}
+    after = training.finish().weights()
+    assert {name for name in before if torch.equal(before[name], after[name])} == {"1.weight", "1.bias"}

@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from d2lrun import __version__
+from d2lrun import __version__, devices
 from d2lrun.compose import compose
 from d2lrun.fit import State
-from d2lrun.result import beside_book, describe, final_metrics, versions
+from d2lrun.result import beside_book, describe, final_metrics, revival, versions
+from d2lrun.tasks import Classification
+
+TASK = Classification(10)
 
 RECORDS = [
     {
@@ -31,14 +34,15 @@ def config():
 
 
 @pytest.fixture
-def state():
+def state(config):
     model = nn.Linear(4, 3)
-    state = State(model, torch.optim.SGD(model.parameters()), torch.zeros(2), step=10, records=copy.deepcopy(RECORDS))
-    return state
+    scaler = devices.scaler(torch.device("cpu"), config.device)
+    optimizer = torch.optim.SGD(model.parameters())
+    return State(model, optimizer, scaler, torch.zeros(2), step=10, records=copy.deepcopy(RECORDS))
 
 
 def test_the_contract(config, state):
-    result = describe(config, state, "finished", [])
+    result = describe(config, state, TASK, "finished", [])
     assert {key: result[key] for key in ("status", "model", "dataset", "seed", "parameters", "epochs", "steps")} == {
         **{"status": "finished", "model": "softmax", "dataset": "fashion-mnist", "seed": 7},
         **{"parameters": 15, "epochs": 2, "steps": 10},
@@ -46,7 +50,59 @@ def test_the_contract(config, state):
     assert result["seconds"] == 4
     assert result["selected_epoch"] == 2
     assert result["device"] == "cpu"
-    assert set(result) >= {"metrics", "book", "versions", "config_hash", "threads"}
+    assert set(result) == {
+        *("status", "model", "dataset", "seed", "parameters", "epochs", "selected_epoch", "steps", "seconds"),
+        *("metrics", "book", "dead", "device", "precision", "channels_last", "compile", "deterministic", "threads"),
+        *("versions", "config_hash"),
+    }
+
+
+def test_how_it_was_computed_is_what_the_config_says(state):
+    words = ["precision=bf16", "channels_last=false", "compile=true", "deterministic=true"]
+    config = compose(["model=softmax", *(f"device.{word}" for word in words)])
+    result = describe(config, state, TASK, "finished", [])
+    assert {key: result[key] for key in ("precision", "channels_last", "compile", "deterministic", "threads")} == {
+        **{"precision": "bf16", "channels_last": False, "compile": True, "deterministic": True},
+        **{"threads": torch.get_num_threads()},
+    }
+
+
+def test_a_run_that_learns_is_not_dead(config, state):
+    assert describe(config, state, TASK, "finished", [])["dead"] is None
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "diverged"])
+def test_a_run_at_chance_is_dead_with_its_epoch_and_a_hint(config, state, status):
+    state.records += [{**RECORDS[1], "train_accuracy": 0.1}] * 2
+    dead = describe(config, state, TASK, status, [])["dead"]
+    assert dead == {"epoch": 4, "hint": revival(config)}
+
+
+@pytest.mark.parametrize(
+    "words, hint",
+    [
+        (["model=nin"], "this recipe fails now and then: try model.final_relu=false, or another seed"),
+        (["model=googlenet"], "this recipe fails now and then: try model.batch_norm=true, or another seed"),
+        (["model=lenet"], "try another optimizer.lr than 0.9, another model.init.name, or another seed"),
+        (
+            ["model=resnet", "optimizer=adam"],
+            "try another optimizer.lr than 0.001, another model.init.name, or another seed",
+        ),
+    ],
+)
+def test_what_revives_a_run_is_its_own_recipes_advice(words, hint):
+    assert revival(compose(words)) == hint
+
+
+@pytest.mark.parametrize("model", ["nin", "googlenet"])
+def test_what_is_advised_is_a_config_that_differs(model):
+    recipe = compose([f"model={model}"])
+    assert compose([f"model={model}", recipe.recipe.stable]).model != recipe.model
+
+
+def test_who_took_the_advice_is_not_given_it_again():
+    config = compose(["model=nin", "model.final_relu=false"])
+    assert "final_relu" not in revival(config)
 
 
 def test_the_versions_are_those_that_run():
@@ -54,20 +110,20 @@ def test_the_versions_are_those_that_run():
 
 
 def test_the_metrics_are_those_of_the_last_epoch(config, state):
-    metrics = describe(config, state, "finished", [])["metrics"]
+    metrics = describe(config, state, TASK, "finished", [])["metrics"]
     assert metrics.pop("examples_per_second") == (300 * 1 + 100 * 3) / 4
     assert metrics == {"train_loss": 0.447, "train_accuracy": 0.85, "test_loss": 0.5, "test_accuracy": 0.82}
 
 
 def test_with_a_best_epoch_the_metrics_are_its(config, state):
     state.best = {"epoch": 1, "val_loss": 0.6, "model": {}}
-    result = describe(config, state, "finished", [])
+    result = describe(config, state, TASK, "finished", [])
     assert (result["selected_epoch"], result["epochs"], result["metrics"]["train_loss"]) == (1, 2, 0.8)
 
 
 def test_before_the_first_epoch_there_are_no_metrics(config, state):
     state.records = []
-    assert describe(config, state, "stopped", [])["metrics"] == final_metrics([], 0) == {}
+    assert describe(config, state, TASK, "stopped", [])["metrics"] == final_metrics([], 0) == {}
 
 
 @pytest.mark.parametrize(

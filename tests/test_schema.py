@@ -25,6 +25,7 @@ from d2lrun.schema import (
 )
 
 PLAIN = to_dict(compose([]))
+VGG = to_dict(compose(["model=vgg"]))["model"]
 ADAM = {**{"name": "adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999}, "eps": 1e-8, "weight_decay": 0.0}
 
 
@@ -106,6 +107,7 @@ def test_an_interval_in_words(interval, words):
         (int | None, "null"),
         (Count, False),
         (Literal[1, 2], True),
+        (Literal[1, 2], 1.0),
         (dict[str, float], [1]),
         (dict[str, float], {"a": "b"}),
     ],
@@ -144,6 +146,24 @@ def test_what_fits_is_taken(kind, value, wanted):
             {"model__init__name": "zeros"},
             "model.init.name=zeros: wanted one of normal, xavier, kaiming, constant, torch",
         ),
+        (
+            {"model__init__conv": "zeros"},
+            "model.init.conv=zeros: wanted one of normal, xavier, kaiming, constant, torch",
+        ),
+        ({"model__init__bias": math.inf}, "model.init.bias=inf: wanted a number that is finite, or null"),
+        ({"model__share": 1}, "model.share=1: wanted true or false"),
+        ({"model__freeze": "0.*"}, "model.freeze=0.*: wanted a list of values, each text"),
+        ({"model__weights": 3}, "model.weights=3: wanted text, or null"),
+        ({"model": {**VGG, "depth": 12}}, "model.depth=12: wanted one of 11, 13, 16, 19"),
+        ({"model": {**VGG, "ratio": 4.0}}, "model.ratio=4.0: wanted one of 1, 2, 4, 8, 16"),
+        ({"dataset__resize": 0}, "dataset.resize=0: wanted a whole number at least 1 and at most 1024, or null"),
+        ({"dataset__resize": 1025}, "dataset.resize=1025: wanted a whole number at least 1 and at most 1024, or null"),
+        ({"dataset__channels": 2}, "dataset.channels=2: wanted one of 1, 3"),
+        ({"dataset__channels": True}, "dataset.channels=true: wanted one of 1, 3"),
+        ({"device__precision": "fp64"}, "device.precision=fp64: wanted one of fp32, tf32, bf16, fp16"),
+        ({"device__compile": "yes"}, "device.compile=yes: wanted true or false"),
+        ({"device__deterministic": None}, "device.deterministic=null: wanted true or false"),
+        ({"device__threads": 0}, "device.threads=0: wanted a whole number at least 1, or null"),
         ({"train": 3}, "train=3: wanted a group of keys: epochs, batch_size"),
         ({"model": None}, "model=null: no such option"),
         ({"optimizer__name": "nadam"}, "optimizer=nadam: no such option; did you mean adam? (have: sgd, adam, adamw)"),

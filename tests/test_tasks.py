@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from d2lrun.tasks import Classification
 
-TASK = Classification()
+TASK = Classification(10)
 
 
 def batch(size, classes, seed):
@@ -42,3 +42,41 @@ def test_counted_are_the_summed_loss_and_the_hits(batch):
 
 def test_equal_logits_cost_the_logarithm_of_their_number():
     assert TASK.loss(torch.zeros(3, 10), torch.tensor([0, 5, 9])).item() == pytest.approx(math.log(10))
+
+
+def records(*accuracies):
+    return [{"epoch": epoch, "train_accuracy": accuracy} for epoch, accuracy in enumerate(accuracies, start=1)]
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2])
+def test_before_its_third_epoch_no_run_is_dead(epochs):
+    assert not TASK.dead(records(*[0.1] * epochs))
+
+
+@pytest.mark.parametrize(
+    "accuracies, dead",
+    [
+        ([0.1, 0.1, 0.1], True),
+        ([0.1, 0.1, 0.1269], True),  # no more than 3 % of the way from chance to all right: 0.1 + 0.03 * 0.9
+        ([0.1, 0.1, 0.1271], False),
+        ([0.1, 0.1, 0.68], False),  # LeNet (book 6.6)
+        ([0.3, 0.2, 0.1], True),  # what it could before does not count
+        ([0.1, 0.1, 0.1, 0.1, 0.5], False),
+        ([0.5, 0.6, 0.7, 0.8, 0.1], True),
+        ([0.0, 0.0, 0.0], True),
+    ],
+)
+def test_dead_is_a_run_at_chance_after_its_third_epoch_or_later(accuracies, dead):
+    assert TASK.dead(records(*accuracies)) == dead
+
+
+@given(st.integers(2, 1000), st.floats(0, 1))
+def test_chance_is_one_class_among_all(classes, accuracy):
+    way = (accuracy - 1 / classes) / (1 - 1 / classes)
+    if abs(way - 0.03) > 1e-6:
+        assert Classification(classes).dead(records(0, 0, accuracy)) == (way < 0.03)
+
+
+def test_a_run_whose_accuracy_is_none_is_not_called_dead():
+    """It has diverged, which is said elsewhere."""
+    assert not TASK.dead(records(0.1, 0.1, math.nan))

@@ -1,14 +1,16 @@
-"""Labelled images in memory, as they are stored: whole bytes, scaled when a batch is used.
+"""Labelled images in memory, as they are stored: whole bytes; resized and scaled when a batch is used.
 
 N examples, B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +24,14 @@ class ImageDataset:
     test_images: Tensor
     test_labels: Tensor
     source: str  # where it was found, for people
+    resize: int | None = None  # pixels of both sides, for the network; None: as stored
+    channels: int | None = None  # for the network; None: as stored
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)"""
-        return tuple(self.train_images.shape[1:])
+        """(C, H, W) of what the network is given."""
+        channels, height, width = self.train_images.shape[1:]
+        return self.channels or channels, self.resize or height, self.resize or width
 
     @property
     def num_classes(self) -> int:
@@ -37,7 +42,27 @@ class ImageDataset:
         names = ("train_images", "train_labels", "test_images", "test_labels")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the network is given for images uint8 [B, C, H, W]: float32 0…1 of ``image_shape``."""
+        scaled = scale(images)
+        if self.resize is not None:
+            scaled = resized(scaled, self.resize)
+        return scaled.expand(-1, self.channels or -1, -1, -1)
+
+    def batches(self, images: Tensor, labels: Tensor, size: int, limit: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs [B, C, H, W] and labels [B] of the first ``limit`` batches, in the order in which they are stored."""
+        for some, targets in list(zip(images.split(size), labels.split(size), strict=True))[:limit]:
+            yield self.inputs(some), targets
+
 
 def scale(images: Tensor) -> Tensor:
     """uint8 0…255 as float32 0…1, on the CPU with the very bits of torchvision's ToTensor."""
     return images.to(torch.float32).div_(255)
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Images [B, C, H, W] as [B, C, side, side], bilinear and smoothed like PIL's resize."""
+    if images.shape[-2:] == (side, side):
+        return images
+    smooth = side < max(images.shape[-2:])  # it changes nothing where images grow, and costs time
+    return F.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=smooth)

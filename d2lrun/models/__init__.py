@@ -5,24 +5,86 @@ Shapes in this folder: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from fnmatch import fnmatchcase
+from functools import partial
 from importlib import import_module
 from typing import Any
 
+import torch
 from torch import nn
 
-from d2lrun.config import MODELS
+from d2lrun.config import MODELS, Model
+from d2lrun.errors import Refused
 from d2lrun.models.init import initialise
+from d2lrun.models.shapes import smallest_side
+
+COMMON = {field.name for field in fields(Model)} | {"name"}
 
 
 def build(config: Any, inputs: tuple[int, int, int], classes: int) -> nn.Module:
     """The network that the config group ``model`` describes, initialised, on the CPU.
 
-    ``inputs`` is (C, H, W). Draws from torch's global generator: seed it first.
+    ``inputs`` is (C, H, W). Draws from torch's global generator: seed it first. Raises Refused where images are
+    too small for it, or where ``freeze`` names nothing.
     """
-    module = import_module(f"d2lrun.models.{config.name.replace('-', '_')}")
-    network = getattr(module, MODELS[config.name].attribute)
-    names = {field.name for field in fields(config)} - {"name", "init"}
-    model = network(inputs=inputs, classes=classes, **{name: getattr(config, name) for name in names})
-    initialise(model, config.init.name, std=config.init.std, value=config.init.value)
+    arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
+    make = partial(network(config.name), classes=classes, **arguments)
+    try:
+        model = make(inputs=inputs)
+        try_shape(model, inputs)
+    except (ValueError, AssertionError) as error:
+        raise misfit(config, inputs, smallest_side(lambda shape: make(inputs=shape), inputs[0]), error) from error
+    init = asdict(config.init)
+    initialise(model, init.pop("name"), **init)
+    freeze(model, config.freeze)
     return model
+
+
+def network(name: str) -> Callable[..., nn.Module]:
+    """The class or function behind a name of the table."""
+    module = import_module(f"d2lrun.models.{name.replace('-', '_')}")
+    return getattr(module, MODELS[name].attribute)
+
+
+def try_shape(model: nn.Module, inputs: tuple[int, int, int]) -> None:
+    """Show the model one black image (C, H, W); raises ValueError where it does not take that shape."""
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, *inputs))
+    except RuntimeError as error:
+        if "memory" in str(error).lower():
+            raise
+        raise ValueError(str(error)) from error
+    finally:
+        model.train()
+
+
+def misfit(config: Any, inputs: tuple[int, int, int], smallest: int | None, error: Exception) -> Refused:
+    """What to tell of images (C, H, W) that a network does not take; it takes those of ``smallest`` pixels a side."""
+    _, height, width = inputs
+    name = getattr(config, "arch", config.name)
+    if smallest is not None and smallest > min(height, width):
+        return Refused(
+            f"images of {height}×{width} are too small for {name}: wanted at least {smallest}×{smallest}",
+            f"dataset.resize={smallest} or more",
+        )
+    return Refused(f"images of {height}×{width} do not fit {name}: {error}", "try dataset.resize=224")
+
+
+def freeze(model: nn.Module, patterns: list[str]) -> None:
+    """Leave out of training the parameters whose names match one of ``patterns`` (as file names do: * and ?)."""
+    parameters = dict(model.named_parameters())
+    for pattern in patterns:
+        found = [name for name in parameters if fnmatchcase(name, pattern)]
+        if not found:
+            names = ", ".join([*list(parameters)[:8], *(["…"] if len(parameters) > 8 else [])])
+            raise Refused(
+                f"model.freeze: no parameter is called {pattern} (have: {names})",
+                "d2lrun summary lists them all; * stands for any letters",
+            )
+        for name in found:
+            parameters[name].requires_grad_(False)
+    if patterns and not any(parameter.requires_grad for parameter in parameters.values()):
+        raise Refused(f"model.freeze={patterns}: nothing is left to train", "leave at least one parameter out")

@@ -1,23 +1,39 @@
-"""How weights begin; biases and all but Linear and Conv2d keep torch's default, as in the book."""
+"""How weights begin: one rule for all layers, or one for each kind (book 5.2, 4.8)."""
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable
+
+from torch import Tensor, nn
 
 
-def initialise(model: nn.Module, name: str, *, std: float = 0.01, value: float = 0.0) -> None:
-    """Draw the weights of every Linear and Conv2d anew.
+def initialise(
+    model: nn.Module,
+    name: str,
+    *,
+    std: float = 0.01,
+    value: float = 0.0,
+    linear: str | None = None,
+    conv: str | None = None,
+    bias: float | None = None,
+) -> None:
+    """Draw the weights of every Linear and Conv2d anew, by the rule ``name`` or that of their kind.
 
     normal: N(0, std²). xavier: U(±√(6 / (fan_in + fan_out))), Glorot & Bengio 2010.
     kaiming: N(0, 2 / fan_in), He et al. 2015. constant: ``value``. torch: as the layers were made.
+    Their biases become ``bias``; with None they, and all other parameters, stay as torch made them.
     """
-    rules = {
+    rules: dict[str, Callable[[Tensor], object]] = {
         "normal": lambda weight: nn.init.normal_(weight, std=std),
         "xavier": nn.init.xavier_uniform_,
         "kaiming": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
         "constant": lambda weight: nn.init.constant_(weight, value),
-        "torch": lambda weight: weight,
+        "torch": lambda weight: None,
     }
+    kinds = {nn.Linear: linear or name, nn.Conv2d: conv or name}
     for module in model.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
-            rules[name](module.weight)
+        rule = next((rule for kind, rule in kinds.items() if isinstance(module, kind)), None)
+        if rule is not None:
+            rules[rule](module.weight)
+            if bias is not None and module.bias is not None:
+                nn.init.constant_(module.bias, bias)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from d2lrun.models.activations import ACTIVATIONS
+from d2lrun.models.shapes import flattened
 
 POOLS = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
 
@@ -14,23 +15,20 @@ class LeNet(nn.Sequential):
 
     def __init__(self, *, inputs: tuple[int, int, int], classes: int, activation: str, pool: str):
         act, pool2d = ACTIVATIONS[activation], POOLS[pool]
-        channels, height, width = inputs
-        super().__init__(
-            nn.Conv2d(channels, 6, kernel_size=5, padding=2),  # [B, 6, 28, 28]
+        features = nn.Sequential(
+            nn.Conv2d(inputs[0], 6, kernel_size=5, padding=2),  # [B, 6, 28, 28]
             act(),
             pool2d(kernel_size=2, stride=2),  # [B, 6, 14, 14]
             nn.Conv2d(6, 16, kernel_size=5),  # [B, 16, 10, 10]
             act(),
             pool2d(kernel_size=2, stride=2),  # [B, 16, 5, 5]
+        )
+        super().__init__(
+            *features,
             nn.Flatten(),  # [B, 400]
-            nn.Linear(16 * pooled(height) * pooled(width), 120),
+            nn.Linear(flattened(features, inputs), 120),
             act(),
             nn.Linear(120, 84),
             act(),
             nn.Linear(84, classes),
         )
-
-
-def pooled(size: int) -> int:
-    """The side of an image after the two convolutions and poolings."""
-    return (size // 2 - 4) // 2

@@ -12,7 +12,8 @@ from d2lrun.models.activations import ACTIVATIONS
 class MLP(nn.Sequential):
     """Images [B, C, H, W] -> logits [B, classes].
 
-    ``dropout`` holds one probability for all hidden layers or one for each; at 0 no layer is made.
+    ``dropout`` holds one probability for all hidden layers or one for each; at 0 no layer is made. With ``share``
+    all hidden layers of one shape are one and the same layer, its parameters shared (book 5.2).
     """
 
     def __init__(
@@ -23,12 +24,16 @@ class MLP(nn.Sequential):
         hidden: list[int],
         activation: str,
         dropout: list[float],
+        share: bool,
     ):
         layers: list[nn.Module] = [nn.Flatten()]  # [B, C·H·W]
+        made: dict[tuple[int, int], nn.Linear] = {}
         width = prod(inputs)
         drops = dropout * len(hidden) if len(dropout) == 1 else dropout
         for units, drop in zip(hidden, drops, strict=True):
-            layers += [nn.Linear(width, units), ACTIVATIONS[activation]()]  # [B, units]
+            linear = made.get((width, units)) if share else None
+            made[width, units] = linear = linear or nn.Linear(width, units)
+            layers += [linear, ACTIVATIONS[activation]()]  # [B, units]
             layers += [nn.Dropout(drop)] if drop else []
             width = units
         super().__init__(*layers, nn.Linear(width, classes))

@@ -35,6 +35,8 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
         rows.append(("speed", speed))
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
+    if dead := result.get("dead"):
+        rows.append(("dead", f"still at chance after epoch {dead['epoch']}; {dead['hint']}"))
     if names := ", ".join(sorted(path.name for path in directory.glob("[!.]*.*") if path.is_file())):
         rows.append(("files", names))
     console.print(pairs(console, rows))

@@ -81,7 +81,9 @@ def test_other_files_are_refused_with_verify(folder):
 
 
 def test_the_config_group_loads_through_the_table(folder):
-    config = VARIANTS["dataset"]["fashion-mnist"](name="fashion-mnist", dir=str(folder), verify=False, mirrors=[])
+    config = VARIANTS["dataset"]["fashion-mnist"](
+        name="fashion-mnist", dir=str(folder), verify=False, mirrors=[], resize=None, channels=1
+    )
     dataset = datasets.load(config)
     assert (dataset.name, dataset.num_classes, dataset.image_shape) == ("fashion-mnist", 10, (1, 3, 5))
 

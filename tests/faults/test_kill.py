@@ -8,16 +8,17 @@ import shutil
 
 import pytest
 
-STEP, EVALUATION, SAVE = "d2lrun.fit:train_batch", "d2lrun.evaluate:scale", "d2lrun.run:save"
+STEP, SAVE = "d2lrun.fit:train_batch", "d2lrun.run:save"
+BATCH = "d2lrun.datasets.images:scale"  # each epoch 16 batches of training, then 4 of evaluation
 MOMENTS = {  # function, which call of it, before or after; the step of the newest checkpoint there is then
     "before the first step": (STEP, 1, "before", None),
     "before the first checkpoint": (STEP, 4, "after", None),
     "in the first epoch": (STEP, 9, "after", 5),
-    "in the first evaluation": (EVALUATION, 2, "before", 15),
+    "in the first evaluation": (BATCH, 16 + 2, "before", 15),
     "between an epoch and its checkpoint": (SAVE, 4, "before", 15),
     "behind the checkpoint of an epoch": (SAVE, 4, "after", 16),
     "in the last epoch": (STEP, 43, "after", 40),
-    "in the last evaluation": (EVALUATION, 11, "before", 45),
+    "in the last evaluation": (BATCH, 2 * 20 + 16 + 3, "before", 45),
     "before the weights are written": ("d2lrun.run:finish", 1, "before", 48),
     "before the result is written": ("d2lrun.run:draw", 1, "after", 48),
 }
@@ -55,3 +56,54 @@ def test_every_crash_point_of_a_run_is_survived(room, train):
         room.assert_tidy()
         shutil.rmtree(room.run)
     assert event > 90  # so many there are
+
+
+EVERY_PRECISION = "from d2lrun import devices; devices.precisions = lambda device: ['fp32', 'bf16', 'fp16'];"
+SETTINGS = {
+    "bf16": ("device.precision=bf16",),
+    "fp16": ("device.precision=fp16",),
+    "contiguous": ("device.channels_last=false", "model=lenet-bn", "~model.hidden", "~model.dropout"),
+    "deterministic": ("device.deterministic=true",),
+    "shared": ("model.hidden=[16,16,16]", "model.share=true"),
+    "frozen": ("model.freeze=['1.*']",),
+    "resized": ("dataset.resize=20", "dataset.channels=3"),
+}
+
+
+@pytest.mark.parametrize("words", SETTINGS.values(), ids=SETTINGS)
+def test_whatever_the_settings_a_killed_run_continues_to_the_same_bits(room, train, forks, words):
+    words = (*words, "train.epochs=2", "train.limit_batches=8")
+    assert train(*words, fault=EVERY_PRECISION).code == 0
+    golden = copy.copy(room)
+    golden.run = room.run.rename(room.path / "golden")
+    assert train(*words, fault=f"{EVERY_PRECISION} at({STEP!r}, 12, lambda: send('SIGKILL'))").code == -9
+    assert room.newest_step() == 10
+    continued = forks(room, ["resume", "run"], EVERY_PRECISION)
+    assert (continued.code, continued.err) == (0, "")
+    assert "resuming at epoch 2, step 10\n" in continued.out
+    room.assert_same_bits(golden)
+
+
+def test_a_run_that_began_with_weights_continues_when_they_are_gone(room, train, resume, golden):
+    weights = room.path / "weights.safetensors"
+    words = (f"model.weights={weights}", "train.epochs=2")
+    shutil.copy(golden.run / "model.safetensors", weights)
+    assert train(*words).code == 0
+    whole = copy.copy(room)
+    whole.run = room.run.rename(room.path / "whole")
+    assert train(*words, fault=f"at({STEP!r}, 12, lambda: send('SIGKILL'))").code == -9
+    weights.unlink()
+    continued = resume()
+    assert (continued.code, continued.err) == (0, "")
+    assert "weights of" not in continued.out
+    room.assert_same_bits(whole)
+
+
+def test_a_run_whose_weights_are_gone_before_its_first_checkpoint_is_refused(room, train, resume, golden):
+    weights = room.path / "weights.safetensors"
+    shutil.copy(golden.run / "model.safetensors", weights)
+    assert train(f"model.weights={weights}", fault=f"at({STEP!r}, 2, lambda: send('SIGKILL'))").code == -9
+    weights.unlink()
+    refused = resume()
+    assert (refused.code, refused.err.splitlines()[0]) == (2, f"error: {weights}: no such file")
+    assert room.newest_step() is None

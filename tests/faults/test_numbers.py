@@ -34,7 +34,8 @@ def test_a_model_too_big_for_memory_is_told_with_a_hint(room, train, hidden):
     failed = train(f"model.hidden=[{hidden}]")
     assert failed.code in (1, 2)
     message, hint = failed.err.splitlines()
-    assert "out of memory" in message
+    assert "out of memory with train.batch_size=32: " in message
+    assert hint.startswith("hint: try train.batch_size=16, ")
     assert "a smaller model" in hint
     assert train().code == 0
 

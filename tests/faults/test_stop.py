@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-STEP, EVALUATION = "d2lrun.fit:train_batch", "d2lrun.evaluate:scale"
+STEP = "d2lrun.fit:train_batch"
+SECOND_OF_EVALUATION = "'d2lrun.datasets.images:scale', 16 + 2"  # an epoch trains on 16 batches before
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 GO_ON = "continue with: d2lrun resume run"
 
@@ -23,7 +24,7 @@ def test_a_signal_after_a_step_saves_that_very_step(room, train, resume, golden,
 
 
 def test_a_signal_in_an_evaluation_stops_it(room, train, resume, golden):
-    stopped = train(fault=f"at({EVALUATION!r}, 2, lambda: send('SIGINT'))")
+    stopped = train(fault=f"at({SECOND_OF_EVALUATION}, lambda: send('SIGINT'))")
     assert (stopped.code, stopped.err) == (130, f"\nstopped at step 16, saved; {GO_ON}\n")
     assert resume().code == 0
     room.assert_same_bits(golden)
@@ -32,7 +33,7 @@ def test_a_signal_in_an_evaluation_stops_it(room, train, resume, golden):
 def test_a_checkpoint_is_not_replaced_by_another_of_its_step(room, train, resume, golden):
     """The bytes of step 16 were saved in the evaluation; its end is saved under another step or not at all."""
     only = "train.checkpoint_every=null"
-    train(only, fault=f"at({EVALUATION!r}, 2, lambda: send('SIGINT'))")
+    train(only, fault=f"at({SECOND_OF_EVALUATION}, lambda: send('SIGINT'))")
     before = {path.name: path.read_bytes() for path in (room.run / "checkpoints").iterdir()}
     assert sorted(before) == ["step-00000016.json", "step-00000016.pt"]
     assert resume(fault=f"at({STEP!r}, 1, lambda: send('SIGKILL'))").code == -9

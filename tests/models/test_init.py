@@ -11,6 +11,7 @@ from d2lrun.config import Init
 from d2lrun.models.init import initialise
 
 FAN_IN, FAN_OUT = 400, 300
+RULES = get_args(get_type_hints(Init)["name"])
 
 
 def network():
@@ -73,12 +74,56 @@ def test_torch_leaves_the_very_bits(layer):
     assert torch.equal(drawn(layer, "torch"), weights(network())[layer].double())
 
 
-@pytest.mark.parametrize("name", get_args(get_type_hints(Init)["name"]))
+@pytest.mark.parametrize("name", RULES)
 def test_everything_but_the_weights_stays(name):
     model, before = network(), network().state_dict()
     initialise(model, name, value=0.25)
     changed = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
     assert changed == (set() if name == "torch" else {"0.weight", "1.0.weight"})
+
+
+def changed(**arguments):
+    """Which tensors of the network the rules touched; all that they give is another value than torch's own."""
+    model, before = network(), network().state_dict()
+    initialise(model, "torch", value=0.25, **arguments)
+    return {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "torch"])
+def test_a_rule_of_one_kind_leaves_all_others(rule):
+    assert changed(linear=rule) == {"0.weight"}
+    assert changed(conv=rule) == {"1.0.weight"}
+
+
+def test_biases_of_weighted_layers_begin_where_they_are_told():
+    assert changed(bias=0.5) == {"0.bias", "1.0.bias"}  # not that of the normalisation
+    model = network()
+    initialise(model, "torch", bias=0.5)
+    assert [model[0].bias.unique().tolist(), model[1][0].bias.unique().tolist()] == [[0.5], [0.5]]
+
+
+def test_a_bias_of_zero_is_not_no_bias():
+    assert changed(bias=0.0) == {"0.bias", "1.0.bias"}
+
+
+@pytest.mark.parametrize("name, other", [("normal", "constant"), ("constant", "xavier"), ("xavier", "torch")])
+def test_the_rule_of_a_kind_goes_before_the_common_one(layer, name, other):
+    if other == "constant":
+        assert drawn(layer, name, value=0.25, **{layer: other}).unique().tolist() == [0.25]
+    elif other == "torch":
+        assert torch.equal(drawn(layer, name, **{layer: other}), weights(network())[layer].double())
+    else:
+        assert drawn(layer, name, value=9.0, **{layer: other}).abs().max().item() < 1
+
+
+def test_a_layer_without_a_bias_stays_so():
+    model = nn.Sequential(nn.Linear(3, 2, bias=False))
+    initialise(model, "normal", bias=0.5)
+    assert model[0].bias is None
+
+
+def test_each_rule_was_seen():
+    assert sorted(RULES) == ["constant", "kaiming", "normal", "torch", "xavier"]
 
 
 def test_the_same_seed_draws_the_same_weights(layer):

@@ -46,7 +46,10 @@ ROWS = [
     (Path("b.jpg"), [("Bag", 1.0), ("Coat", float("nan"))]),
 ]
 CONFUSION = torch.tensor([[8, 1, 1], [0, 5, 5], [0, 0, 0]])
+HINT = "this recipe fails now and then: try model.final_relu=false, or another seed"
+DEAD = {**RESULT, "dead": {"epoch": 10, "hint": HINT}}
 SHOW = {
+    "dead": lambda console: show_result(console, DEAD, Path("run")),
     "result": lambda console: show_result(console, RESULT, Path("runs") / ("long" * 30)),
     "counts": lambda console: show_counts(console, DATASET),
     "predictions": lambda console: show_predictions(console, ROWS),
@@ -130,6 +133,15 @@ def test_without_a_band_the_book_is_not_named():
 def test_a_run_without_an_epoch_has_a_result_too():
     text = result(status="diverged", metrics={}, epochs=0)
     assert "diverged" in text and "0 epochs" in text and "was not measured" in text
+
+
+def test_a_dead_run_is_called_so_with_its_hint():
+    assert f" dead still at chance after epoch 10; {HINT} directory" in words(shown(SHOW["dead"]))
+
+
+@pytest.mark.parametrize("changes", [{}, {"dead": None}])
+def test_a_run_that_lives_is_not_called_dead(changes):
+    assert "dead" not in result(**changes)
 
 
 def test_validation_has_its_own_row():

@@ -1,0 +1,104 @@
+"""What a run will cost here: a few steps are timed before anybody waits for all of them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from d2lrun import devices
+from d2lrun.config import Config
+from d2lrun.fit import keep_freed_memory, train_batch
+from d2lrun.report.text import duration, say
+from d2lrun.run import Experiment, Log, build, explained
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LONG = 180  # seconds; what takes longer deserves a hint
+MEASURING = 3.0  # seconds at most for the steps that are timed, when they are short
+LOOK = ("train.epochs=1", "train.limit_batches=20")  # what QUICK=1 adds to a target of the Makefile
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a training step and of an evaluated batch, and how many of each a run has."""
+
+    step: float
+    evaluation: float
+    steps: int  # of an epoch
+    evaluations: int  # of an epoch
+    epochs: int
+
+    @property
+    def seconds(self) -> float:
+        return self.epochs * (self.steps * self.step + self.evaluations * self.evaluation)
+
+
+def measure(config: Config, console: Console) -> tuple[Cost, Experiment]:
+    """Build what ``config`` names and time it on one batch; trains nothing that is kept. Raises what a run would."""
+    try:
+        return timings(build(config, Log(Path(os.devnull), console)))
+    except RuntimeError as error:
+        raise explained(error, config) or error from error
+
+
+def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
+    """The experiment timed on its first batch, as ``fit`` would train it."""
+    keep_freed_memory()
+    config = experiment.config
+    data, state, task, train = experiment.data, experiment.state, experiment.task, config.train
+    images, labels = data.train_images[: train.batch_size], data.train_labels[: train.batch_size]
+
+    def step() -> None:
+        state.model.train()
+        train_batch(state, data.inputs(images), labels, task, lr=0.0, clip=train.clip)
+
+    @torch.inference_mode()
+    def evaluation() -> None:
+        state.model.eval()
+        state.model(data.inputs(images)).sum().item()  # a GPU has finished only when it is asked for a number
+
+    watched = data.test_labels if experiment.split.val is None else experiment.split.val
+    steps, evaluations = (
+        min(math.ceil(len(part) / train.batch_size), train.limit_batches or math.inf)
+        for part in (experiment.split.train, watched)
+    )
+    return Cost(timed(step), timed(evaluation), int(steps), int(evaluations), train.epochs), experiment
+
+
+def timed(action: Callable[[], None]) -> float:
+    """The seconds of one call, the least of several, after one that is not counted."""
+    action()
+    least, began = math.inf, time.perf_counter()
+    while True:
+        started = time.perf_counter()
+        action()
+        now = time.perf_counter()
+        least = min(least, now - started)
+        if now - began > MEASURING:
+            return least
+
+
+def show_cost(console: Console, config: Config, cost: Cost, device: torch.device) -> None:
+    """How long it will take and, where that is long, how it would be shorter."""
+    where = f"the {device.type}" + (f" with {torch.get_num_threads()} threads" if device.type == "cpu" else "")
+    say(console, f"{config.model.name} on {where}: about {duration(cost.seconds)}")
+    if cost.seconds < LONG:
+        return
+    say(
+        console,
+        f"  {cost.epochs} × ({cost.steps} steps of {cost.step:.2g} s + {cost.evaluations} evaluated batches of "
+        f"{cost.evaluation:.2g} s), measured just now",
+    )
+    faster = [kind for kind in devices.precisions(device) if kind != "fp32"]
+    if config.device.precision == "fp32" and faster:
+        say(console, f"  device.precision={faster[0]} may halve it; a look takes {' '.join(LOOK)} (make: QUICK=1)")
+    else:
+        say(console, f"  a look takes {' '.join(LOOK)} (make: QUICK=1)")

@@ -1,0 +1,93 @@
+"""Residual networks (book 7.6; He et al. 2015). The book's convolutions have biases, its 1×1 skips no norm."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CHANNELS = (64, 128, 256, 512)  # of the four stages
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions beside a skip: [B, in, H, W] -> [B, out, H / stride, W / stride].
+
+    The skip is the identity, or a 1×1 convolution where channels or size change.
+    """
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, channels, kernel_size=3, stride=stride, padding=1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            nn.BatchNorm2d(channels),
+        )
+        self.skip = skip(in_channels, channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.layers(x) + self.skip(x))
+
+
+class Bottleneck(nn.Module):
+    """1×1 down, 3×3, 1×1 up to four times the channels, beside a skip: the block of the deeper networks."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, channels, kernel_size=1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel_size=3, stride=stride, padding=1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels * self.expansion, kernel_size=1),
+            nn.BatchNorm2d(channels * self.expansion),
+        )
+        self.skip = skip(in_channels, channels * self.expansion, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.layers(x) + self.skip(x))
+
+
+def skip(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """What stands beside a block's layers."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride)
+
+
+# By depth: the block, and how many of them each stage has.
+STAGES = {18: (Residual, (2, 2, 2, 2)), 34: (Residual, (3, 4, 6, 3)), 50: (Bottleneck, (3, 4, 6, 3))}
+
+
+class ResNet(nn.Sequential):
+    """Images [B, C, H, W] -> logits [B, classes]; ``depth`` 18, 34 or 50. The shapes are those of 96×96 images."""
+
+    def __init__(self, *, inputs: tuple[int, int, int], classes: int, depth: int):
+        block, counts = STAGES[depth]
+        stem = nn.Sequential(
+            nn.Conv2d(inputs[0], 64, kernel_size=7, stride=2, padding=3),  # [B, 64, 48, 48]
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.MaxPool2d(kernel_size=3, stride=2, padding=1),  # [B, 64, 24, 24]
+        )
+        stages = []  # 24×24, 12×12, 6×6, 3×3
+        in_channels = 64
+        for stage, (channels, count) in enumerate(zip(CHANNELS, counts, strict=True)):
+            blocks = []
+            for index in range(count):
+                blocks.append(block(in_channels, channels, stride=2 if stage > 0 and index == 0 else 1))
+                in_channels = channels * block.expansion
+            stages.append(nn.Sequential(*blocks))
+        super().__init__(
+            stem,
+            *stages,  # [B, 512 · expansion, 3, 3]
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),  # [B, 512 · expansion]
+            nn.Linear(in_channels, classes),
+        )

@@ -1,0 +1,87 @@
+"""Every network killed by SIGKILL amid its training and continued: the bits are those of an uninterrupted run.
+
+The arguments are the smallest that leave every kind of layer in its place; real processes, as in the fault tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from d2lrun.config import MODELS
+
+FORKS = Path(__file__).parents[1] / "faults" / "forks.py"
+SMALL = {
+    "softmax": [],
+    "mlp": ["model.hidden=[16,16,16]", "model.dropout=[0.5]", "model.share=true"],
+    "lenet": [],
+    "lenet-bn": [],
+    "alexnet": ["dataset.resize=65"],
+    "vgg": ["dataset.resize=32", "model.ratio=16"],
+    "nin": ["dataset.resize=67"],
+    "googlenet": ["dataset.resize=32", "model.batch_norm=true"],
+    "resnet": ["dataset.resize=32"],
+    "densenet": ["dataset.resize=29", "model.growth=4", "model.blocks=[2,1,1,1]"],
+    "torchvision": ["dataset.resize=32", "model.arch=mobilenet_v3_small"],
+}
+TRAINING = ["train.epochs=1", "train.batch_size=8", "train.limit_batches=4", "train.checkpoint_every=2"]
+KILL = "at('d2lrun.fit:train_batch', 3, lambda: send('SIGKILL'))"  # behind the third of four steps
+
+
+@pytest.fixture(scope="module")
+def d2lrun():
+    """``d2lrun(FOLDER, WORDS, FAULT)``: a forked process there; its exit code and what it said."""
+    paths = os.pathsep.join(map(str, (FORKS.parents[2], FORKS.parent)))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    command = [sys.executable, str(FORKS)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+
+        def call(folder, words, fault=""):
+            folder.mkdir(exist_ok=True)
+            request = {"words": words, "cwd": str(folder), "fault": fault, "compose": words[0] != "resume"}
+            print(json.dumps(request), file=process.stdin, flush=True)
+            code = int(process.stdout.readline())
+            return code, *((folder / name).read_text("utf-8") for name in ("stdout", "stderr"))
+
+        yield call
+        process.stdin.close()
+
+
+@pytest.fixture
+def rooms(tmp_path):
+    """Two folders, for the run that is killed and for the other; they do not stay: they may hold 500 MB."""
+    yield tmp_path / "killed", tmp_path / "whole"
+    shutil.rmtree(tmp_path)
+
+
+def test_every_network_is_killed():
+    assert set(SMALL) == set(MODELS)
+    assert len(SMALL) == 11
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripes_folder):
+    words = [f"model={name}", *SMALL[name], *TRAINING, "optimizer.lr=0.01", "device=cpu", "device.threads=1"]
+    words += ["dataset.verify=false", f"dataset.dir={stripes_folder}", "run.dir=run"]
+    killed, whole = rooms
+    assert d2lrun(killed, words, KILL)[0] == -9
+    assert not (killed / "run" / "result.json").exists()
+    code, out, err = d2lrun(killed, ["resume", "run"])
+    assert (code, err) == (0, "")
+    assert "resuming at epoch 1, step 2\n" in out
+    assert d2lrun(whole, words)[0] == 0
+    found, wanted = (load_file(room / "run" / "model.safetensors") for room in rooms)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    losses = [json.loads((room / "run" / "metrics.jsonl").read_text("utf-8")) for room in rooms]
+    assert losses[0]["train_loss"] == losses[1]["train_loss"]
+    assert losses[0]["test_loss"] == losses[1]["test_loss"]

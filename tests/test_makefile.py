@@ -1,0 +1,93 @@
+"""What ``make`` would do, as ``make -n`` tells it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from d2lrun.compose import compose
+from d2lrun.config import MODELS
+from d2lrun.cost import LOOK
+
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
+SHORT = {"softmax": "softmax", "mlp": "mlp", "lenet": "lenet", "batch-norm": "lenet-bn"}
+LONG = {name: name for name in ("alexnet", "vgg", "nin", "googlenet", "resnet", "densenet")}
+D2LRUN = ".venv/bin/d2lrun"
+
+
+@pytest.fixture
+def make(tmp_path):
+    """``make(WORD…)``: the commands it would run where everything is set up, each as its words."""
+    shutil.copy(MAKEFILE, tmp_path)
+    data = tmp_path / "cache" / "fashion-mnist" / "t10k-labels-idx1-ubyte"
+    for at, path in enumerate(
+        (tmp_path / "pyproject.toml", tmp_path / "requirements.lock", tmp_path / ".venv/.ready", data)
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (at, at))
+    kept = {name: value for name, value in os.environ.items() if name not in ("ARGS", "QUICK", "MAKEFLAGS", "PYTHON")}
+
+    def make(*words):
+        command = ["make", "--no-print-directory", *words]
+        environment = kept | {"D2LRUN_CACHE": str(tmp_path / "cache")}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return make
+
+
+def commands(text):
+    """Each command of each line of a shell."""
+    return [part.split() for line in text.splitlines() for part in line.split("&&")]
+
+
+def test_every_network_of_the_book_has_a_target():
+    assert {*SHORT.values(), *LONG.values()} == set(MODELS) - {"torchvision"}
+
+
+def test_make_alone_lists_every_chapter_with_its_section(make):
+    lines = {line.split()[1]: line for line in make().splitlines()}
+    for target, model in (SHORT | LONG).items():
+        section = compose([f"model={model}"]).book.section
+        assert f"book {section}" in lines[target] or f", {section}" in lines[target], target
+    assert {"run", "data", "test", "summary", "doctor"} <= set(lines)
+
+
+@pytest.mark.parametrize("target", SHORT)
+def test_a_short_chapter_is_trained(make, target):
+    assert commands(make("-n", target)) == [[D2LRUN, f"model={SHORT[target]}"]]
+
+
+@pytest.mark.parametrize("target", LONG)
+def test_a_long_chapter_says_first_what_it_costs(make, target):
+    train = f"model={LONG[target]}"
+    assert commands(make("-n", target)) == [[D2LRUN, "cost", train], [D2LRUN, train]]
+
+
+@pytest.mark.parametrize("target", SHORT | LONG)
+def test_a_quick_look_is_one_short_epoch(make, target):
+    assert commands(make("-n", target, "QUICK=1")) == [[D2LRUN, f"model={(SHORT | LONG)[target]}", *LOOK]]
+
+
+def test_a_quick_look_of_the_default_is_short_too(make):
+    assert commands(make("-n", "run", "QUICK=1")) == [[D2LRUN, *LOOK]]
+    assert commands(make("-n", "run")) == [[D2LRUN]]
+
+
+def test_a_target_takes_overrides_for_the_cost_and_the_run(make):
+    given = ["train.epochs=3", "seed=1"]
+    words = f"ARGS={' '.join(given)}"
+    assert commands(make("-n", "vgg", words)) == [[D2LRUN, "cost", "model=vgg", *given], [D2LRUN, "model=vgg", *given]]
+    assert commands(make("-n", "lenet", words)) == [[D2LRUN, "model=lenet", *given]]
+
+
+def test_an_override_wins_over_the_quick_look(make):
+    (words,) = commands(make("-n", "vgg", "QUICK=1", "ARGS=train.limit_batches=5"))
+    config = compose(words[1:])
+    assert (config.train.epochs, config.train.limit_batches) == (1, 5)

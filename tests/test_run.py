@@ -1,0 +1,332 @@
+"""Whole runs in this process: what they say, what they write, and how they end."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from rich.console import Console
+
+from d2lrun import cli, devices, fit, infer, models, rundir
+from d2lrun.compose import compose, departures
+from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from d2lrun.errors import Failed, Refused
+from d2lrun.run import Log, build, run
+from d2lrun.tasks import CHANCE_EPOCHS
+
+KEYS = {
+    *("status", "model", "dataset", "seed", "parameters", "epochs", "selected_epoch", "steps", "seconds", "metrics"),
+    *("book", "dead", "device", "precision", "channels_last", "compile", "deterministic", "threads"),
+    *("versions", "config_hash"),
+}
+# torch.compile imports a part of torch that uses a deprecated one
+compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def torch_as_before():
+    """What a run sets in torch holds for the process: here it ends with the test."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+class Done:
+    """A run that has ended: result.json, what was said, and where its files are."""
+
+    def __init__(self, directory, console):
+        self.path = directory.path
+        self.result = json.loads(directory.result_file.read_text(encoding="utf-8"))
+        self.said = console.file.getvalue().splitlines()
+
+    def weights(self):
+        return safetensors.torch.load_file(self.path / "model.safetensors")
+
+
+@pytest.fixture
+def train(tmp_path, stripes_folder, monkeypatch):
+    """``train(WORD…)``: a small run to its end, without its pictures."""
+    monkeypatch.setattr("d2lrun.run.draw", lambda *arguments: None)
+    small = ["train.epochs=2", "train.batch_size=64", "device=cpu"]
+    data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", f"run.root={tmp_path}"]
+
+    def train(*words):
+        model = [] if any(word.startswith("model=") for word in words) else ["model=mlp", "model.hidden=[16]"]
+        config = compose([*model, *small, *data, *words])
+        console = Console(file=io.StringIO(), width=200)
+        with rundir.claim(config) as directory:
+            run(config, directory, console, departures(config))
+        return Done(directory, console)
+
+    return train
+
+
+def same_bits(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+# --- the device, as it is recorded -------------------------------------------------------------------------------
+
+AS_IT_IS = {"precision": "fp32", "channels_last": True, "compile": False, "deterministic": False}
+
+
+@pytest.mark.parametrize(
+    "words, recorded",
+    [
+        ([], {}),
+        (["device.channels_last=false"], {"channels_last": False}),
+        (["device.deterministic=true", "device.threads=1"], {"deterministic": True, "threads": 1}),
+        (["device.precision=bf16"], {"precision": "bf16"}),
+        (["device.precision=fp16", "device.channels_last=false"], {"precision": "fp16", "channels_last": False}),
+    ],
+)
+def test_the_result_says_how_it_was_computed(monkeypatch, train, words, recorded):
+    monkeypatch.setattr(devices, "precisions", lambda device: ["fp32", "bf16", "fp16"])
+    result = train(*words).result
+    assert set(result) == KEYS
+    wanted = {"device": "cpu", "status": "finished", **AS_IT_IS, **recorded}
+    assert {key: result[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_learns_where_the_hardware_has_it_and_is_refused_where_not(
+    monkeypatch, tmp_path, train, precision
+):
+    monkeypatch.setattr(devices, "precisions", lambda device: ["fp32"])
+    with pytest.raises(Refused, match=rf"device\.precision={precision}: not in the hardware of this cpu; have: fp32"):
+        train(f"device.precision={precision}")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    monkeypatch.setattr(devices, "precisions", lambda device: ["fp32", precision])
+    metrics = train(f"device.precision={precision}", "train.epochs=8", "train.batch_size=16").result["metrics"]
+    assert metrics["test_accuracy"] > 0.5
+
+
+@compiles
+def test_a_compiled_run_is_that_of_the_same_network_up_to_rounding(train):
+    words = ("model=softmax", "train.limit_batches=1", "train.epochs=3")
+    if devices.compiler_missing(torch.device("cpu")):
+        with pytest.raises(Refused, match="it needs a C\\+\\+ compiler"):
+            train(*words, "device.compile=true")
+        return
+    plain, compiled = train(*words), train(*words, "device.compile=true")
+    assert compiled.result["compile"] is True
+    assert compiled.weights().keys() == plain.weights().keys()
+    for name, tensor in compiled.weights().items():
+        torch.testing.assert_close(tensor, plain.weights()[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_compilation_that_fails_says_so(monkeypatch, train):
+    def fails(*arguments):
+        raise torch._dynamo.exc.BackendCompilerFailed(torch.compile, RuntimeError("no such instruction"), None)
+
+    import torch._dynamo.exc
+
+    monkeypatch.setattr(fit, "train_batch", fails)
+    with pytest.raises(Failed, match=r"^torch\.compile: .*") as caught:
+        train()
+    assert caught.value.hint == "device.compile=false"
+
+
+@pytest.mark.parametrize("batch_size, half", [(256, 128), (7, 3), (2, 1)])
+def test_out_of_memory_names_the_batch_size_and_what_to_try(monkeypatch, train, batch_size, half):
+    def full(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has 1.00 GiB free.")
+
+    monkeypatch.setattr(fit, "train_batch", full)
+    with pytest.raises(Failed) as caught:
+        train(f"train.batch_size={batch_size}")
+    assert str(caught.value) == (
+        f"out of memory with train.batch_size={batch_size}: "
+        "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has 1.00 GiB free."
+    )
+    assert caught.value.hint.startswith(f"try train.batch_size={half}, ")
+    assert caught.value.code == 1
+
+
+MEASURED_AGAIN = {
+    "as the book has it": [],
+    "resized": ["dataset.resize=20", "dataset.channels=3"],
+    "bf16": ["device.precision=bf16"],
+    "batch statistics": ["model=lenet-bn"],
+    "shared": ["model=mlp", "model.hidden=[16,16,16]", "model.share=true"],
+}
+
+
+@pytest.mark.parametrize("words", MEASURED_AGAIN.values(), ids=MEASURED_AGAIN)
+def test_a_run_that_is_measured_again_has_the_same_metrics(monkeypatch, train, words):
+    monkeypatch.setattr(devices, "precisions", lambda device: ["fp32", "bf16"])
+    done = train(*words)
+    metrics = {name: done.result["metrics"][name] for name in ("test_loss", "test_accuracy")}
+    assert infer.evaluate_run(rundir.RunDirectory(done.path)) == metrics
+
+
+def test_a_picture_for_a_resized_run_is_seen_as_its_dataset_was(train, stripes, tmp_path):
+    done = train("dataset.resize=20", "dataset.channels=3")
+    Image.fromarray(stripes.test_images[0, 0].numpy()).save(tmp_path / "a.png")
+    directory = rundir.RunDirectory(done.path)
+    ((_, best),) = infer.predict_files(directory, [tmp_path / "a.png"], 1, "auto")
+    _, _, table = infer.predict_test(directory)
+    first = table.read_text(encoding="utf-8").splitlines()[1].split(",")
+    assert (best[0][0], f"{best[0][1]:.4f}") == (first[2], f"{float(first[3]):.4f}")
+
+
+# --- dead runs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def balanced(tmp_path_factory):
+    """20 + 20 grey images, two of each class: whoever always says the same is right for exactly one in ten."""
+    folder = tmp_path_factory.mktemp("balanced")
+    for images, labels in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS)):
+        pixels = bytes(at % 200 for at in range(20 * 784))
+        (folder / images).write_bytes(struct.pack(">HBB3I", 0, 8, 3, 20, 28, 28) + pixels)
+        (folder / labels).write_bytes(struct.pack(">HBBI", 0, 8, 1, 20) + bytes(at % 10 for at in range(20)))
+    return folder
+
+
+@pytest.fixture
+def stuck(train, balanced):
+    """``stuck(WORD…)``: four epochs of a network that never learns; its weights begin at 0."""
+    still = ["model.init.name=constant", "model.init.value=0", "model.init.bias=0", "optimizer.lr=1e-9"]
+    return lambda *words: train(*still, f"dataset.dir={balanced}", "train.epochs=4", *words)
+
+
+HINTS = {
+    ("model=mlp",): "try another optimizer.lr than 1e-09, another model.init.name, or another seed",
+    ("model=nin", "dataset.resize=67"): ("this recipe fails now and then: try model.final_relu=false, or another seed"),
+    ("model=googlenet", "dataset.resize=32"): (
+        "this recipe fails now and then: try model.batch_norm=true, or another seed"
+    ),
+}
+
+
+@pytest.mark.parametrize("words, hint", HINTS.items(), ids=["mlp", "nin", "googlenet"])
+def test_a_run_at_chance_is_called_dead_once_with_what_to_try(stuck, words, hint):
+    done = stuck(*words)
+    assert done.result["metrics"]["train_accuracy"] == pytest.approx(0.1)
+    assert done.result["status"] == "finished"
+    assert done.result["dead"] == {"epoch": 4, "hint": hint}
+    said = [at for at, line in enumerate(done.said) if "dead" in line]
+    assert [done.said[at] for at in said] == [f"dead: still at chance after epoch 3; {hint}"]
+    epochs = [at for at, line in enumerate(done.said) if line.startswith("epoch ")]
+    assert epochs[2] < said[0] < epochs[3]
+    assert done.said[said[0]] in (done.path / "run.log").read_text(encoding="utf-8")
+
+
+def test_the_last_table_says_that_a_run_is_dead(monkeypatch, tmp_path, capsys, balanced):
+    monkeypatch.setenv("COLUMNS", "80")
+    words = ["model.init.name=constant", "model.init.value=0", "model.init.bias=0", "optimizer.lr=1e-9"]
+    data = ["dataset.verify=false", f"dataset.dir={balanced}", f"run.root={tmp_path}", "device=cpu"]
+    assert cli.dispatch([*words, *data, "train.epochs=3"]) == 0
+    out = capsys.readouterr().out
+    table = " ".join(out.partition(": finished\n")[2].split())
+    assert " dead still at chance after epoch 3; try another optimizer.lr than 1e-09, another" in table
+
+
+def test_before_its_third_epoch_no_run_is_called_dead(stuck):
+    """LeNet sits at chance for an epoch, and then learns."""
+    done = stuck("train.epochs=2")
+    assert done.result["dead"] is None
+    assert not [line for line in done.said if "dead" in line]
+
+
+def test_a_run_that_learns_is_not_called_dead(train):
+    done = train("train.epochs=4", "train.batch_size=16", "optimizer.lr=0.5")
+    assert done.result["metrics"]["train_accuracy"] > 0.5
+    assert done.result["dead"] is None
+    assert not [line for line in done.said if "dead" in line]
+
+
+def test_a_run_that_wakes_up_late_was_called_dead_and_is_not_in_the_end(monkeypatch, stuck):
+    """From the fourth epoch on it learns."""
+    real = fit.close_epoch
+
+    def close_epoch(state, *arguments):
+        record = yield from real(state, *arguments)
+        if state.epoch > CHANCE_EPOCHS:
+            record["train_accuracy"] = 0.6
+        return record
+
+    monkeypatch.setattr(fit, "close_epoch", close_epoch)
+    done = stuck()
+    assert done.result["dead"] is None
+    assert len([line for line in done.said if "dead" in line]) == 1
+
+
+# --- weights of another run --------------------------------------------------------------------------------------
+
+STILL = "optimizer.lr=1e-30"  # so small a step changes no bit of a weight that is not 0
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_a_run_begins_with_the_weights_of_another_run_or_file(train, file):
+    first = train()
+    source = first.path / "model.safetensors" if file else first.path
+    second = train(f"model.weights={source}", STILL, "seed=9")
+    assert same_bits(second.weights(), first.weights())
+    assert f"weights of {source}" in second.said
+    assert not same_bits(train(STILL, "seed=9").weights(), first.weights())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_is_frozen_keeps_its_bits_while_the_rest_moves(monkeypatch, train, precision):
+    monkeypatch.setattr(devices, "precisions", lambda device: ["fp32", "bf16"])
+    first = train()
+    second = train(
+        *(f"model.weights={first.path}", "model.freeze=['1.*']", f"device.precision={precision}"),
+        *("optimizer=adamw", "optimizer.weight_decay=0.5"),
+    )
+    before, after = first.weights(), second.weights()
+    assert {name for name in before if torch.equal(before[name], after[name])} == {"1.weight", "1.bias"}
+
+
+def test_what_is_frozen_is_not_in_the_optimizer(tmp_path, stripes_folder):
+    data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", "device=cpu"]
+    config = compose(["model=lenet", "model.freeze=['0.*','*.bias']", *data])
+    state = build(config, Log(tmp_path / "log", Console(file=io.StringIO()))).state
+    held = {id(one) for group in state.optimizer.param_groups for one in group["params"]}
+    names = {name for name, one in state.model.named_parameters() if id(one) in held}
+    assert names == {"3.weight", "7.weight", "9.weight", "11.weight"}
+
+
+def test_what_is_frozen_from_the_start_keeps_its_first_values(train):
+    done = train("model.freeze=['*.bias']", "seed=5")
+    torch.manual_seed(5)
+    first = models.build(compose(["model=mlp", "model.hidden=[16]"]).model, (1, 28, 28), 10).state_dict()
+    after = done.weights()
+    assert {name for name in first if torch.equal(first[name], after[name])} == {"1.bias", "3.bias"}
+
+
+def test_a_new_head_is_named(train, tmp_path):
+    given = {name: tensor[:5] if name[0] == "3" else tensor for name, tensor in train().weights().items()}
+    safetensors.torch.save_file(given, tmp_path / "five.safetensors")
+    done = train(f"model.weights={tmp_path}/five.safetensors", STILL)
+    (line,) = [line for line in done.said if line.startswith("weights of ")]
+    assert line == f"weights of {tmp_path}/five.safetensors; new for other classes: 3.bias, 3.weight"
+    assert torch.equal(done.weights()["1.weight"], given["1.weight"])
+    assert done.weights()["3.weight"].shape == (10, 16)
+
+
+def test_weights_that_do_not_fit_are_refused_and_nothing_is_left(train, tmp_path):
+    first = train()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(Refused) as caught:
+        train("model=mlp", "model.hidden=[17]", f"model.weights={first.path}")
+    assert "  1.weight: 16×784 given, 17×784 wanted" in str(caught.value).splitlines()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_with_shared_layers_ends_with_them_shared(train):
+    words = ("model=mlp", "model.hidden=[16,16,16]", "model.share=true")
+    first = train(*words)
+    assert sorted(first.weights()) == ["1.bias", "1.weight", "3.bias", "3.weight", "7.bias", "7.weight"]
+    assert first.result["parameters"] == 784 * 16 + 16 + 16 * 16 + 16 + 16 * 10 + 10
+    second = train(*words, f"model.weights={first.path}", STILL)
+    assert same_bits(second.weights(), first.weights())
