@@ -11,10 +11,10 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet summary doctor install data test lint format bench lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book summary doctor install data test lint format bench lock clean
 
 help: ## list the targets (the default)
-	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- train ---------------------------------------------------------------------------------------------------
 
@@ -51,6 +51,31 @@ resnet: $(READY) $(DATA) ## book 7.6: ResNet-18, residual blocks (hours without 
 densenet: $(READY) $(DATA) ## book 7.7: DenseNet (hours without a GPU)
 	@$(call long_chapter,densenet)
 
+text: $(READY) ## book 8.2, 8.3: The Time Machine as lines, tokens, counts, and the Zipf plot
+	@$(BIN)/d2lrun data dataset=timemachine $(ARGS)
+
+language-model: $(READY) ## book 8.3: counting n-grams, measured on held-out text
+	@$(BIN)/d2lrun model=ngram $(ARGS)
+
+rnn: $(READY) ## book 8.6: recurrent network
+	@$(BIN)/d2lrun model=rnn $(FEW) $(ARGS)
+
+gru: $(READY) ## book 9.1: gated recurrent unit
+	@$(BIN)/d2lrun model=gru $(FEW) $(ARGS)
+
+lstm: $(READY) ## book 9.2: long short-term memory
+	@$(BIN)/d2lrun model=lstm $(FEW) $(ARGS)
+
+deep-rnn: $(READY) ## book 9.3: two layers of LSTM
+	@$(BIN)/d2lrun experiment=deep-rnn $(FEW) $(ARGS)
+
+bi-rnn: $(READY) ## book 9.4: a bidirectional LSTM, which cheats
+	@$(BIN)/d2lrun experiment=bi-rnn $(FEW) $(ARGS)
+
+whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last tenth
+	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=2) $(ARGS)
+
+FEW = $(if $(QUICK),train.epochs=20)
 chapter = $(BIN)/d2lrun model=$(1) $(LOOK) $(ARGS)
 long_chapter = $(if $(QUICK),,$(BIN)/d2lrun cost model=$(1) $(ARGS) &&) $(chapter)
 LOOK = $(if $(QUICK),train.epochs=1 train.limit_batches=20)

@@ -71,7 +71,7 @@ def book_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
 
 
 def d2lrun_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
-    loop = fit(experiment.state, experiment.data, experiment.split, experiment.task, experiment.config)
+    loop = fit(experiment.state, experiment.split, experiment.task, experiment.config)
     return lambda: next(filter(None, loop))  # the record that ends an epoch; a pause is None
 
 

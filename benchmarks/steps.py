@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import math
 import multiprocessing
 import os
 import sys
@@ -42,7 +41,7 @@ from torch.nn import functional as F
 from d2lrun import devices, run
 from d2lrun.compose import compose
 from d2lrun.errors import D2lrunError
-from d2lrun.fit import epoch_order, fit
+from d2lrun.fit import fit
 from d2lrun.tasks import Classification
 
 FP32, BF16 = ["device.precision=fp32"], ["device.precision=bf16"]
@@ -211,25 +210,19 @@ def d2lrun_step(experiment: run.Experiment) -> Step:
 
 def training(experiment: run.Experiment) -> Iterator[None]:
     """d2lrun's own loop, stopped after every training batch and without what comes between two epochs."""
-    state, split, train = experiment.state, experiment.split, experiment.config.train
-    batches = math.ceil(len(split.train) / train.batch_size)
-    for state.epoch in cycle(range(train.epochs)):
-        state.batch = 0
-        loop = fit(state, experiment.data, split, experiment.task, experiment.config)
-        yield from islice(loop, min(batches, train.limit_batches or batches))
+    config, state, split = experiment.config, experiment.state, experiment.split
+    for epoch in cycle(range(config.train.epochs)):
+        state.epoch = epoch
+        state.begin_epoch()
+        batches = split.train.shuffled(config.train.batch_size, config.seed, epoch)[: config.train.limit_batches]
+        yield from islice(fit(state, split, experiment.task, config), len(batches))
 
 
 def data_step(experiment: run.Experiment) -> Step:
     """A batch's way from the dataset to the network, as in fit."""
-    data, config = experiment.data, experiment.config
-    batches = cycle(epoch_order(experiment.split.train, config.seed, 0).split(config.train.batch_size))
-
-    def step() -> Tensor:
-        batch = next(batches)
-        images, _ = (part.index_select(0, batch) for part in (data.train_images, data.train_labels))
-        return data.inputs(images)
-
-    return step
+    part, config = experiment.split.train, experiment.config
+    batches = cycle(part.shuffled(config.train.batch_size, config.seed, epoch=0))
+    return lambda: part.load(next(batches))[0]
 
 
 def show_losses(console: Console, model: str, overrides: list[str], count: int) -> None:

@@ -22,6 +22,10 @@ VERBS = {
         "RUN [IMAGE...] [top=3] [invert=auto|yes|no]",
         "the classes of image files, or of the test set",
     ),
+    "generate": (
+        "RUN [prefix=TEXT] [length=50] [temperature=0] [top_k=K] [seed=1]",
+        "let a language model continue a text; temperature=0 takes the likeliest",
+    ),
     "summary": (
         "[OVERRIDE...]",
         "layers, output shapes, parameters, multiply-adds, initial weights of a model",

@@ -150,7 +150,8 @@ def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoRetur
 
 def departures(config: Config) -> list[str]:
     """The keys in which ``config`` departs from the book's recipe for its model."""
-    recipe = compose([f"model={config.model.name}"])
+    named = config.recipe.experiment
+    recipe = compose([f"experiment={named}" if named else f"model={config.model.name}"])
     return schema.differing(config, recipe, ignore=(*schema.CIRCUMSTANCES, "seed", "device."))
 
 

@@ -48,11 +48,27 @@ class Entry:
 
     attribute: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ("images",)  # of data: what a dataset holds, what a network takes
 
 
 MLP_ARGUMENTS = {"hidden": list[Count], "activation": Activation, "dropout": list[Probability], "share": bool}
 LENET_ARGUMENTS = {"activation": Activation, "pool": Literal["avg", "max"]}
 VGG_ARGUMENTS = {"depth": Literal[11, 13, 16, 19], "ratio": Literal[1, 2, 4, 8, 16], "dropout": Probability}
+
+RECURRENT_ARGUMENTS = {
+    "hidden": Count,
+    "layers": Count,
+    "bidirectional": bool,
+    "dropout": Probability,
+    "impl": Literal["torch", "scratch"],
+    "embedding": Count | None,
+    "tied": bool,
+}
+NGRAM_ARGUMENTS = {
+    "order": Annotated[int, Between(1, 6)],
+    "smoothing": Literal["laplace", "witten-bell", "kneser-ney"],
+    "strength": list[Positive],
+}
 
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
@@ -67,6 +83,10 @@ MODELS = {
     "resnet": Entry("ResNet", {"depth": Literal[18, 34, 50]}),
     "densenet": Entry("DenseNet", {"growth": Count, "blocks": list[Count]}),
     "torchvision": Entry("build", {"arch": str}),
+    "rnn": Entry("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "gru": Entry("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
+    "lstm": Entry("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "ngram": Entry("NGram", NGRAM_ARGUMENTS, ("text",)),
 }
 
 # How a dataset of images looks to a network, whatever its files hold.
@@ -75,9 +95,23 @@ PICTURE = {
     "channels": Literal[1, 3],  # 3: grey three times
 }
 
+# How a text becomes tokens, and how batches are cut from them, whatever its files hold.
+WINDOW = {"steps": Count, "sampling": Literal["random", "sequential"], "prefix": str | None}
+TEXT = {
+    "kind": Literal["char", "word", "jieba"],
+    "rule": Literal["letters", "lower", "none"],
+    "min_freq": Count,
+    "reserved": list[str],
+    "max_tokens": Count | None,
+    **WINDOW,
+}
+
 # A dataset: conf/dataset/<name>.yaml, d2lrun/datasets/<name, dashes as _>.py, and one line here.
 DATASETS = {
     "fashion-mnist": Entry("load", {"dir": str | None, "verify": bool, "mirrors": list[str], **PICTURE}),
+    "timemachine": Entry("load", {"dir": str | None, "mirrors": list[str], **TEXT}, ("text",)),
+    "text": Entry("load", {"path": list[str], "encoding": str, **TEXT}, ("text",)),
+    "pydoc": Entry("load", TEXT, ("text",)),
 }
 
 
@@ -172,6 +206,7 @@ class Train:
     patience: Count | None  # epochs without a lower val_loss before the run stops
     limit_batches: Count | None  # at most so many batches, in training as in evaluation: a quick look
     checkpoint_every: Count | None  # steps; besides one at each epoch's end and one a minute
+    sample_every: Count | None  # epochs between two texts written to samples.txt; null: only at the end
 
 
 @dataclass
@@ -186,6 +221,7 @@ class Recipe:
     """What the book trains this model with, where it depends on another choice."""
 
     lr: dict[str, Positive]  # by optimizer
+    experiment: str | None  # the file of conf/experiment that this is the recipe of; null: that of conf/model
     stable: str | None  # the override that helps where the book's recipe fails now and then
 
 

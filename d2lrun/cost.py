@@ -53,24 +53,24 @@ def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
     """The experiment timed on its first batch, as ``fit`` would train it."""
     keep_freed_memory()
     config = experiment.config
-    data, state, task, train = experiment.data, experiment.state, experiment.task, config.train
-    images, labels = data.train_images[: train.batch_size], data.train_labels[: train.batch_size]
+    split, state, task, train = experiment.split, experiment.state, experiment.task, config.train
+    watched = split.test if split.val is None else split.val
+    batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[: train.limit_batches]
+    measured = [] if watched is None else watched.ordered(train.batch_size)[: train.limit_batches]
 
     def step() -> None:
         state.model.train()
-        train_batch(state, data.inputs(images), labels, task, lr=0.0, clip=train.clip)
+        train_batch(state, *split.train.load(batches[0]), task, lr=0.0, clip=train.clip)
 
     @torch.inference_mode()
     def evaluation() -> None:
         state.model.eval()
-        state.model(data.inputs(images)).sum().item()  # a GPU has finished only when it is asked for a number
+        logits, _ = task.forward(state.model, watched.load(measured[0])[0], None)
+        logits.sum().item()  # a GPU has finished only when it is asked for a number
 
-    watched = data.test_labels if experiment.split.val is None else experiment.split.val
-    steps, evaluations = (
-        min(math.ceil(len(part) / train.batch_size), train.limit_batches or math.inf)
-        for part in (experiment.split.train, watched)
-    )
-    return Cost(timed(step), timed(evaluation), int(steps), int(evaluations), train.epochs), experiment
+    return Cost(
+        timed(step), timed(evaluation) if measured else 0.0, len(batches), len(measured), train.epochs
+    ), experiment
 
 
 def timed(action: Callable[[], None]) -> float:

@@ -103,9 +103,12 @@ def wrapped(forward: Any, device: torch.device, dtype: torch.dtype | None) -> An
     pass of an nn.Sequential.
     """
 
-    def in_precision(inputs: torch.Tensor) -> torch.Tensor:
+    def in_precision(*inputs: Any) -> Any:
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            return forward(inputs).float()
+            outputs = forward(*inputs)
+        if isinstance(outputs, torch.Tensor):
+            return outputs.float()
+        return outputs[0].float(), *outputs[1:]  # of a recurrent network also the hidden state
 
     return in_precision
 

@@ -1,4 +1,4 @@
-"""A model measured: metrics over a set of examples, and the probability of each class."""
+"""A model measured: metrics over a part of a dataset, and the probability of each class."""
 
 from __future__ import annotations
 
@@ -7,32 +7,28 @@ from collections.abc import Generator, Iterable
 import torch
 from torch import Tensor, nn
 
-from d2lrun.tasks import Classification
+from d2lrun.tasks import Part, Task
 
 
 def evaluate(
-    part: str,
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    task: Classification,
+    name: str, model: nn.Module, part: Part, task: Task, size: int, limit: int | None = None
 ) -> Generator[None, None, dict[str, float]]:
-    """{"<part>_loss": …} in eval mode over batches of inputs [B, …] and labels [B]; pauses after each."""
+    """{"<name>_loss": …} in eval mode over ``part``, at most ``limit`` batches of ``size``; pauses after each."""
     model.eval()
-    measured, labels = [], []
-    for inputs, targets in batches:
+    sums, units, carry = 0.0, 0, None
+    for batch in part.ordered(size)[:limit]:
         with torch.inference_mode():  # not around the pause: it would reach into the caller
-            measured.append(model(inputs))  # [B, K]
-        labels.append(targets)
+            inputs, targets = part.load(batch)
+            logits, carry = task.forward(model, inputs, carry)
+            sums = sums + task.count(logits, targets, task.loss(logits, targets)).to(precise(logits.device))
+            units += targets.numel()
         yield None
-    with torch.inference_mode():
-        logits, targets = torch.cat(measured), torch.cat(labels)  # [N, K], [N]
-        sums = task.count(logits, targets, task.loss(logits, targets))
-    return averages(part, task, sums, len(targets))
+    return task.measures(name, sums, units)
 
 
-def averages(part: str, task: Classification, sums: Tensor, examples: int) -> dict[str, float]:
-    """{"train_loss": …, "train_accuracy": …}: the one place where counts leave the device."""
-    return {f"{part}_{name}": total / examples for name, total in zip(task.metrics, sums.tolist())}
+def precise(device: torch.device) -> torch.dtype:
+    """The type for sums over many batches."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def exhaust(pausing: Generator[None, None, dict[str, float]]) -> dict[str, float]:

@@ -16,7 +16,6 @@ from math import hypot, inf, isfinite
 from time import perf_counter
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.linalg import vector_norm
@@ -24,11 +23,10 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from d2lrun import devices
 from d2lrun.config import Config
-from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import Diverged
-from d2lrun.evaluate import averages, evaluate
+from d2lrun.evaluate import evaluate
 from d2lrun.optim import learning_rate
-from d2lrun.tasks import Classification
+from d2lrun.tasks import Task
 from d2lrun.validation import Split
 
 Pauses: TypeAlias = Iterator["dict[str, Any] | None"]
@@ -47,11 +45,21 @@ class State:
     step: int = 0  # batches done in all
     seconds: float = 0.0  # spent in this epoch
     norms: float = 0.0  # summed gradient norms of this epoch
+    units: int = 0  # examples or tokens of this epoch so far
+    clipped: int = 0  # steps of this epoch whose gradient was clipped
     skipped: int = 0  # batches of this epoch whose gradient was too large for fp16
+    carry: Any = None  # what the next batch begins with: the hidden state of a recurrent network
     records: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best
 
-    COUNTERS = ("epoch", "batch", "step", "seconds", "norms", "skipped", "records", "best")
+    OF_AN_EPOCH = ("batch", "seconds", "norms", "units", "clipped", "skipped", "carry")
+    COUNTERS = ("epoch", "step", *OF_AN_EPOCH, "records", "best")
+
+    def begin_epoch(self) -> None:
+        """Set all that is of an epoch to what it is before the first batch."""
+        for name in self.OF_AN_EPOCH:
+            setattr(self, name, getattr(type(self), name))
+        self.sums.zero_()
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +87,7 @@ class State:
             setattr(self, name, state[name])
 
 
-def fit(state: State, data: ImageDataset, split: Split, task: Classification, config: Config) -> Pauses:
+def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:
     """Train ``state`` until ``config.train.epochs``, or until patience runs out.
 
     All that is given lies on one device. Raises Diverged before a step with a loss or gradient that is
@@ -88,20 +96,34 @@ def fit(state: State, data: ImageDataset, split: Split, task: Classification, co
     train = config.train
     keep_freed_memory()
     while state.epoch < train.epochs and not exhausted(state, train.patience):
-        batches = epoch_order(split.train, config.seed, state.epoch).split(train.batch_size)
-        batches = batches[: train.limit_batches]
+        batches = split.train.shuffled(train.batch_size, config.seed, state.epoch)[: train.limit_batches]
         state.model.train()
         for batch in batches[state.batch :]:
             started = perf_counter()
             lr = learning_rate(
                 config.schedule, config.optimizer.lr, state.epoch + state.batch / len(batches), train.epochs
             )
-            images, labels = (part.index_select(0, batch) for part in (data.train_images, data.train_labels))
-            train_batch(state, data.inputs(images), labels, task, lr, train.clip)
+            train_batch(state, *split.train.load(batch), task, lr, train.clip)
             state.seconds += perf_counter() - started
             yield None
-        record = yield from close_epoch(state, data, split, task, config, sum(map(len, batches)))
+        record = yield from close_epoch(state, split, task, config)
         yield record
+
+
+def tally(state: State, split: Split, task: Task, config: Config) -> Pauses:
+    """The one epoch of a model that learns by counting: no gradient, nothing to repeat."""
+    if state.epoch > 0:
+        return
+    started = perf_counter()
+    state.model.fit(split.train.tokens)
+    learned = yield from evaluate("train", state.model, split.train, task, config.train.batch_size)
+    measured = yield from watch(state.model, split, task, config)
+    state.step = state.epoch = 1
+    seconds = perf_counter() - started
+    speed = len(split.train.tokens) / seconds
+    record = {"epoch": 1, "step": 1, "seconds": seconds, **learned, **measured, f"{task.unit}_per_second": speed}
+    state.records.append(record)
+    yield record
 
 
 def keep_freed_memory() -> None:
@@ -116,13 +138,12 @@ def keep_freed_memory() -> None:
         mallopt(-1, -1)  # M_TRIM_THRESHOLD: and the heap does not shrink
 
 
-def train_batch(
-    state: State, inputs: Tensor, labels: Tensor, task: Classification, lr: float, clip: float | None
-) -> None:
-    """One step of the optimizer on inputs [B, C, H, W] and labels [B]; raises Diverged."""
+def train_batch(state: State, inputs: Tensor, targets: Tensor, task: Task, lr: float, clip: float | None) -> None:
+    """One step of the optimizer on inputs [B, …] and targets [B, …]; raises Diverged."""
     state.optimizer.zero_grad()
-    logits = state.model(inputs)  # [B, K]
-    loss = task.loss(logits, labels)
+    logits, left = task.forward(state.model, inputs, state.carry)
+    state.carry = left if task.carries else None
+    loss = task.loss(logits, targets)
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimizer)
     parameters = [one for group in state.optimizer.param_groups for one in group["params"] if one.grad is not None]
@@ -139,11 +160,13 @@ def train_batch(
     if clip is not None and not too_large:
         clip_grads_with_norm_(parameters, clip, torch.tensor(length))
         state.norms += length
+        state.clipped += length > clip
     for group in state.optimizer.param_groups:
         group["lr"] = lr
     state.scaler.step(state.optimizer)  # which leaves a step out whose gradient was too large for fp16
     state.scaler.update()  # and tries the next with half the scale
-    state.sums += task.count(logits.detach(), labels, loss.detach())
+    state.sums += task.count(logits.detach(), targets, loss.detach())
+    state.units += targets.numel()
     state.skipped += too_large
     state.batch += 1
     state.step += 1
@@ -154,29 +177,28 @@ def scale_left(scaler: torch.amp.GradScaler) -> bool:
     return scaler.is_enabled() and scaler.get_scale() > 1
 
 
-def close_epoch(
-    state: State, data: ImageDataset, split: Split, task: Classification, config: Config, examples: int
-) -> Generator[None, None, dict[str, Any]]:
+def close_epoch(state: State, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, Any]]:
     """Evaluate, then move the state to the next epoch; returns the epoch's record."""
     started = perf_counter()
-    measured = yield from watch(state.model, data, split, task, config)
+    measured = yield from watch(state.model, split, task, config)
     seconds = state.seconds + perf_counter() - started
     record = {
         "epoch": state.epoch + 1,
         "step": state.step,
         "seconds": seconds,
         "lr": state.optimizer.param_groups[0]["lr"],
-        **averages("train", task, state.sums, examples),
+        **task.measures("train", state.sums, state.units),
         **measured,
-        "examples_per_second": examples / seconds,
+        f"{task.unit}_per_second": state.units / seconds,
     }
     if config.train.clip is not None:
-        record["grad_norm"] = state.norms / max(1, state.batch - state.skipped)
+        steps = max(1, state.batch - state.skipped)
+        record["grad_norm"], record["clipped"] = state.norms / steps, state.clipped / steps
     if config.train.patience:
         keep_best(state, record["epoch"], record["val_loss"])
     state.records.append(record)
-    state.epoch, state.batch, state.seconds, state.norms, state.skipped = state.epoch + 1, 0, 0.0, 0.0, 0
-    state.sums.zero_()
+    state.epoch += 1
+    state.begin_epoch()
     return record
 
 
@@ -188,22 +210,12 @@ def keep_best(state: State, epoch: int, val_loss: float) -> None:
         state.best = {"epoch": epoch, "val_loss": val_loss, "model": weights}
 
 
-def watch(
-    model: nn.Module, data: ImageDataset, split: Split, task: Classification, config: Config
-) -> Generator[None, None, dict[str, float]]:
+def watch(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:
     """Measured after every epoch: the validation part, or without one the test set, as in the book."""
-    part, images, labels = "test", data.test_images, data.test_labels
-    if split.val is not None:
-        part, images, labels = "val", data.train_images[split.val], data.train_labels[split.val]
-    batches = data.batches(images, labels, config.train.batch_size, config.train.limit_batches)
-    return (yield from evaluate(part, model, batches, task))
-
-
-def epoch_order(index: Tensor, seed: int, epoch: int) -> Tensor:
-    """The training indices [n] in the order of this epoch: a pure function of (seed, epoch)."""
-    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
-    generator = torch.Generator().manual_seed(int(mixed))
-    return index[torch.randperm(len(index), generator=generator).to(index.device)]
+    name, part = ("test", split.test) if split.val is None else ("val", split.val)
+    if part is None:
+        return {}
+    return (yield from evaluate(name, model, part, task, config.train.batch_size, config.train.limit_batches))
 
 
 def exhausted(state: State, patience: int | None) -> bool:

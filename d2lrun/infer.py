@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from d2lrun import checkpoint, datasets, devices, files, models, weights
+from d2lrun import checkpoint, datasets, devices, files, models, validation, weights
 from d2lrun.config import Config
+from d2lrun.datasets.corpus import TextDataset, Vocabulary, prefix_tokens
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import Refused
 from d2lrun.evaluate import evaluate, exhaust, probabilities
+from d2lrun.generate import generate
 from d2lrun.rundir import RunDirectory, config_hash
-from d2lrun.tasks import Classification
+from d2lrun.tasks import task_of
 
 
 def evaluate_run(directory: RunDirectory) -> dict[str, float]:
     """Loss and accuracy of a run's weights on the test set."""
     config, data, model = load(directory)
-    batches = data.batches(data.test_images, data.test_labels, config.train.batch_size, limit=None)
-    return exhaust(evaluate("test", model, batches, Classification(data.num_classes)))
+    split = validation.split(config.validation, data, config.seed)
+    name, part = ("val", split.val) if split.test is None else ("test", split.test)
+    if part is None:
+        raise Refused(
+            f"{directory.path}: nothing was held out of {config.dataset.name}", "train with validation=holdout"
+        )
+    return exhaust(evaluate(name, model, part, task_of(data), config.train.batch_size))
 
 
 def predict_test(directory: RunDirectory) -> tuple[ImageDataset, Tensor, Path]:
     """The test set, the confusion counts [true, predicted], and the predictions.csv that was written."""
-    config, data, model = load(directory)
+    config, data, model = load_classifier(directory)
     images = data.test_images.split(config.train.batch_size)
     guesses = probabilities(model, map(data.inputs, images)).cpu()  # [N, K]
     certainty, predicted = guesses.max(dim=1)
@@ -55,8 +63,8 @@ def predict_files(
 
     ``invert`` is yes, no, or auto: a light background is turned dark, as the dataset's is.
     """
-    pixels = [read_image(path) for path in paths]  # before torch has to load anything: a bad file is refused
-    config, data, model = load(directory)
+    pixels = [read_image(path) for path in paths]  # before the data is loaded: a bad file is refused
+    config, data, model = load_classifier(directory)
     shape = tuple(data.train_images.shape[1:])  # as small as those it was trained on, before they are resized
     images = torch.stack([fit_image(image, shape, invert) for image in pixels]).to(data.train_images.device)
     guesses = probabilities(model, map(data.inputs, images.split(config.train.batch_size)))
@@ -65,15 +73,70 @@ def predict_files(
     return [(path, [(data.classes[k], p) for k, p in zip(best, sure)]) for path, best, sure in rows]
 
 
-def load(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
+def continue_text(
+    directory: RunDirectory, prefix: str, length: int, temperature: float, top_k: int | None, seed: int
+) -> tuple[list[str], Iterator[str]]:
+    """What of the prefix the vocabulary does not know, and the text, prefix first, piece by piece as it is written.
+
+    An empty prefix stands for the one of the run's dataset. Needs the run's files only, not its data.
+    """
+    config = directory.load_config()
+    vocabulary = read_vocabulary(directory)
+    tokens = prefix_tokens(prefix or config.dataset.prefix or "", config.dataset.kind, config.dataset.rule)
+    tokens = tokens or [vocabulary.tokens[-1 if len(vocabulary) == 1 else 1]]  # the commonest
+    model = models.build(config.model, None, len(vocabulary))
+    weights.load(model, read_weights(directory, config))
+    devices.place(model, devices.prepare(config.device), config.device)
+    ids = generate(model, vocabulary.encode(tokens), length, temperature=temperature, top_k=top_k, seed=seed)
+    gap = " " if config.dataset.kind == "word" else ""
+
+    def pieces() -> Iterator[str]:
+        yield gap.join(tokens)
+        for index in ids:
+            yield gap + vocabulary.tokens[index]
+
+    return vocabulary.unknown(tokens), pieces()
+
+
+def read_vocabulary(directory: RunDirectory) -> Vocabulary:
+    """The vocabulary of a language model's run; raises Refused where there is none or it is damaged."""
+    path = directory.vocabulary_file
+    try:
+        return Vocabulary.from_data(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise Refused(
+            f"{directory.path} has no {path.name}: it is not a language model's run",
+            "train one: d2lrun model=rnn",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise Refused(f"{path} is damaged: {error}", "train the run anew") from error
+
+
+def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset, nn.Module]:
     """A run's config, its dataset and its trained model, on the run's device."""
     config = directory.load_config()
     trained = read_weights(directory, config)
     device = devices.prepare(config.device)
+    model = models.build(config.model, *datasets.form(config.dataset))
     data = datasets.load(config.dataset).to(device)
-    model = models.build(config.model, data.image_shape, data.num_classes)
+    if isinstance(data, TextDataset) and data.vocabulary != read_vocabulary(directory):
+        raise Refused(
+            f"{config.dataset.name} has changed since this run: its vocabulary is no longer that of "
+            f"{directory.vocabulary_file}",
+            "bring the text back as it was, or train the run anew",
+        )
     weights.load(model, trained)
     return config, data, devices.place(model, device, config.device)
+
+
+def load_classifier(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
+    """``load`` for a run on images; raises Refused for a language model."""
+    if hasattr(directory.load_config().dataset, "kind"):  # of tokens
+        raise Refused(
+            f"{directory.path} is a language model's run: it predicts tokens, not classes",
+            f"d2lrun generate {directory.path}",
+        )
+    return load(directory)
 
 
 def read_weights(directory: RunDirectory, config: Config) -> dict[str, Tensor]:

@@ -12,12 +12,11 @@ from d2lrun import schema
 from d2lrun.config import Config
 from d2lrun.fit import State
 from d2lrun.rundir import config_hash
-from d2lrun.tasks import Classification
+from d2lrun.tasks import Task
+from d2lrun.validation import Split
 
 
-def describe(
-    config: Config, state: State, task: Classification, status: str, changed: list[str] | None
-) -> dict[str, Any]:
+def describe(config: Config, state: State, task: Task, status: str, changed: list[str] | None) -> dict[str, Any]:
     """The content of result.json; the metrics are those of the last epoch, or of the best by validation.
 
     ``changed`` are the keys that depart from the book's recipe (None: unknown).
@@ -54,8 +53,9 @@ def final_metrics(records: list[dict[str, Any]], epoch: int) -> dict[str, float]
         return {}
     parts = ("train_", "val_", "test_")
     metrics = {key: value for key, value in records[epoch - 1].items() if key.startswith(parts)}
-    examples = sum(record["examples_per_second"] * record["seconds"] for record in records)
-    return metrics | {"examples_per_second": examples / sum(record["seconds"] for record in records)}
+    speed = next(key for key in records[0] if key.endswith("_per_second"))
+    done = sum(record[speed] * record["seconds"] for record in records)
+    return metrics | {speed: done / sum(record["seconds"] for record in records)}
 
 
 def beside_book(config: Config, metrics: dict[str, float], changed: list[str] | None) -> dict[str, Any] | None:
@@ -66,6 +66,21 @@ def beside_book(config: Config, metrics: dict[str, float], changed: list[str] | 
     if changed == [] and set(config.book.band) <= set(metrics):
         inside = all(low <= metrics[name] <= high for name, (low, high) in config.book.band.items())
     return {"section": config.book.section, "band": config.book.band, "inside": inside, "changed": changed}
+
+
+def beside_guessing(split: Split, size: int) -> dict[str, Any]:
+    """The perplexity of guesses that look at nothing, for a vocabulary of that size, and what a low one means.
+
+    uniform: every token alike. unigram: by how often each occurs in training (one is added to each count).
+    """
+    measured = split.train if split.val is None else split.val
+    counts, wanted = (part.tokens.long().bincount(minlength=size).double() for part in (split.train, measured))
+    log_probabilities = ((counts + 1) / (counts + 1).sum()).log()
+    unigram = (-(wanted * log_probabilities).sum() / wanted.sum()).exp().item()
+    note = None
+    if split.val is None:
+        note = "measured on the text that was learned: near 1 it is memorised; validation=holdout keeps a part unseen"
+    return {"baselines": {"uniform": float(size), "unigram": unigram}, "note": note}
 
 
 def revival(config: Config) -> str:

@@ -15,25 +15,28 @@ import torch
 
 from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, weights
 from d2lrun.config import Config
+from d2lrun.datasets.corpus import TextDataset, untokenise
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import D2lrunError, Diverged, Failed, Stopped
-from d2lrun.evaluate import evaluate, exhaust, probabilities
-from d2lrun.fit import State, fit
+from d2lrun.evaluate import evaluate, exhaust, precise, probabilities
+from d2lrun.fit import State, fit, tally
+from d2lrun.generate import generate
 from d2lrun.report.curves import draw_curves
 from d2lrun.report.page import write_page
 from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import say
 from d2lrun.report.transfer import Transfer
-from d2lrun.result import describe, revival, versions
+from d2lrun.result import beside_guessing, describe, revival, versions
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.signals import StopRequest
-from d2lrun.tasks import CHANCE_EPOCHS, Classification
+from d2lrun.tasks import CHANCE_EPOCHS, Task, task_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SAVE_SECONDS = 60  # no more work than this is lost to a kill
+SAMPLED = 50  # tokens of a sample, as in the book
 PICTURED = 1000  # test images among which predictions.png looks for mistakes
 
 
@@ -42,9 +45,9 @@ class Experiment:
     """What a config names, built and on its device."""
 
     config: Config
-    data: ImageDataset
+    data: ImageDataset | TextDataset
     split: validation.Split
-    task: Classification
+    task: Task
     state: State
 
 
@@ -74,6 +77,8 @@ def run(config: Config, directory: RunDirectory, console: Console, changed: list
     try:
         experiment = build(config, log)
         log.say(f"{describe_briefly(experiment)}, in {directory.path}")
+        if isinstance(experiment.data, TextDataset):
+            files.write_json(directory.vocabulary_file, experiment.data.vocabulary.to_data())
         train(experiment, directory, log)
         return finish(experiment, directory, changed)
     except BaseException as error:
@@ -90,17 +95,17 @@ def build(config: Config, log: Log) -> Experiment:
     """Device, model, data and optimizer, in the order in which something may be refused; seeds torch's generators."""
     device = devices.prepare(config.device)
     torch.manual_seed(config.seed)
-    model = models.build(config.model, *datasets.form(config.dataset))
-    devices.place(model, device, config.device)
     with Transfer(log.console) as transfer:
-        data = datasets.load(config.dataset, log.say, transfer.progress)
-    split = validation.split(config.validation, data.train_labels, config.seed)
-    optimizer = optim.build(config.optimizer, (one for one in model.parameters() if one.requires_grad))
-    task = Classification(data.num_classes)
-    dtype = torch.float32 if device.type == "mps" else torch.float64
-    sums = torch.zeros(len(task.metrics), dtype=dtype, device=device)
+        model = models.build(config.model, *datasets.form(config.dataset, log.say, transfer.progress))
+        data = datasets.load(config.dataset, log.say, transfer.progress).to(device)
+    devices.place(model, device, config.device)
+    split = validation.split(config.validation, data, config.seed)
+    trained = [one for one in model.parameters() if one.requires_grad]
+    optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # a model that counts has none
+    task = task_of(data)
+    sums = torch.zeros(task.counts, dtype=precise(device), device=device)
     state = State(model, optimizer, devices.scaler(device, config.device), sums)
-    return Experiment(config, data.to(device), split.to(device), task, state)
+    return Experiment(config, data, split, task, state)
 
 
 def describe_briefly(experiment: Experiment) -> str:
@@ -122,15 +127,13 @@ def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
         log.say(f"weights of {config.model.weights}" + (f"; new for other classes: {', '.join(head)}" if head else ""))
     checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
-    examples = len(experiment.split.train)
-    if config.train.limit_batches:
-        examples = min(examples, config.train.limit_batches * config.train.batch_size)
-    steps = math.ceil(examples / config.train.batch_size)
-    loop = fit(state, experiment.data, experiment.split, experiment.task, config)
+    part = experiment.split.train
+    batches = part.shuffled(config.train.batch_size, config.seed, epoch=0)[: config.train.limit_batches]
+    loop = (tally if config.model.name == "ngram" else fit)(state, experiment.split, experiment.task, config)
     saved = time.monotonic()
     with (
         StopRequest() as stop,
-        Progress(log.console, config.train.epochs, steps, examples, state.batch) as bar,
+        Progress(log.console, config.train.epochs, len(batches), part.count(batches), state.batch) as bar,
     ):
         for record in loop:
             if record is None:
@@ -141,6 +144,8 @@ def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
                 log.write(epoch_line(record, config.train.epochs))
                 if len(state.records) == CHANCE_EPOCHS and experiment.task.dead(state.records):
                     log.say(f"dead: still at chance after epoch {CHANCE_EPOCHS}; {revival(config)}")
+            if record and sample_due(config, record["epoch"]):
+                sample(experiment, directory)
             if record or stop.received or due(config, state.step) or time.monotonic() - saved > SAVE_SECONDS:
                 save(experiment, directory)
                 saved = time.monotonic()
@@ -150,13 +155,39 @@ def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
 
 def running(experiment: Experiment) -> dict[str, float]:
     """The metrics of this epoch so far, for the bar."""
-    done = min(experiment.state.batch * experiment.config.train.batch_size, len(experiment.split.train))
-    return dict(zip(experiment.task.metrics, (experiment.state.sums / done).tolist()))
+    measured = experiment.task.measures("train", experiment.state.sums, experiment.state.units)
+    return {name.removeprefix("train_"): value for name, value in measured.items()}
 
 
 def due(config: Config, step: int) -> bool:
     """Whether a checkpoint was asked for at this step."""
     return config.train.checkpoint_every is not None and step % config.train.checkpoint_every == 0
+
+
+def sample_due(config: Config, epoch: int) -> bool:
+    """Whether a text was asked for after this epoch."""
+    return config.train.sample_every is not None and epoch % config.train.sample_every == 0
+
+
+def sample(experiment: Experiment, directory: RunDirectory) -> str | None:
+    """Let a language model continue the dataset's prefix, greedily as in the book, and keep it in samples.txt."""
+    data, state = experiment.data, experiment.state
+    if not isinstance(data, TextDataset) or getattr(experiment.config.model, "bidirectional", False):
+        return None
+    prefix = data.beginning()
+    ids = generate(state.model, data.vocabulary.encode(prefix), SAMPLED)
+    text = untokenise([*prefix, *data.vocabulary.decode(ids)], data.kind)
+    kept = directory.samples.read_text(encoding="utf-8").splitlines() if directory.samples.exists() else []
+    kept = [line for line in kept if epoch_of(line) < state.epoch]  # a run that was killed may have written further
+    line = f"epoch {state.epoch}: {text.replace(chr(10), '⏎')}"
+    files.write_atomic(directory.samples, "".join(f"{one}\n" for one in [*kept, line]))
+    return text
+
+
+def epoch_of(line: str) -> float:
+    """The epoch that a line of samples.txt names; infinite where it names none."""
+    words = line.partition(":")[0].split()
+    return int(words[1]) if len(words) == 2 and words[1].isdecimal() else math.inf
 
 
 def save(experiment: Experiment, directory: RunDirectory) -> None:
@@ -175,14 +206,15 @@ def save(experiment: Experiment, directory: RunDirectory) -> None:
 
 def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] | None) -> dict[str, Any]:
     """The final weights, the pictures, and last of all result.json."""
-    config, data, state = experiment.config, experiment.data, experiment.state
+    config, split, state = experiment.config, experiment.split, experiment.state
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
     result = describe(config, state, experiment.task, "finished", changed)
-    if experiment.split.val is not None:  # the test set was not looked at before this
+    if isinstance(experiment.data, TextDataset):
+        result |= beside_guessing(split, len(experiment.data.vocabulary))
+    if split.val is not None and split.test is not None:  # the test set was not looked at before this
         size, limit = config.train.batch_size, config.train.limit_batches
-        batches = data.batches(data.test_images, data.test_labels, size, limit)
-        result["metrics"] |= exhaust(evaluate("test", state.model, batches, experiment.task))
+        result["metrics"] |= exhaust(evaluate("test", state.model, split.test, experiment.task, size, limit))
     weights.save(state.model, directory.weights_file)
     draw(experiment, directory, result)
     files.write_json(directory.result_file, result)
@@ -190,14 +222,18 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
 
 
 def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]) -> None:
-    """curves.png, predictions.png, and the page that shows them."""
+    """curves.png, predictions.png or samples.txt, and the page that shows them."""
     config, data, state = experiment.config, experiment.data, experiment.state
     comparable = result["book"] is not None and result["book"]["changed"] == []
     title = f"{config.model.name} on {config.dataset.name}, seed {config.seed}"
     draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
-    images, labels = data.test_images[:PICTURED], data.test_labels[:PICTURED]
-    guesses = probabilities(state.model, map(data.inputs, images.split(config.train.batch_size)))
-    draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
+    if isinstance(data, TextDataset):
+        if not sample_due(config, state.epoch):
+            sample(experiment, directory)
+    else:
+        images, labels = data.test_images[:PICTURED], data.test_labels[:PICTURED]
+        guesses = probabilities(state.model, map(data.inputs, images.split(config.train.batch_size)))
+        draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
     write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
 
 

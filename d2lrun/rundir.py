@@ -40,6 +40,8 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.curves = path / "curves.png"
         self.predictions = path / "predictions.png"
+        self.vocabulary_file = path / "vocabulary.json"
+        self.samples = path / "samples.txt"
         self.page = path / "report.html"
         self.log = path / "run.log"
 

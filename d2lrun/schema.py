@@ -12,11 +12,11 @@ import types
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from d2lrun.config import VARIANTS, Config
+from d2lrun.config import DATASETS, MODELS, VARIANTS, Config
 from d2lrun.errors import Refused
 
 # What may be otherwise in a run that is continued, and still be the same experiment.
-CIRCUMSTANCES = ("run.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every")
+CIRCUMSTANCES = ("run.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -39,6 +39,8 @@ def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Co
     """Check ``data`` and return it as a Config; raises Refused with all complaints, those given included."""
     complaints = list(complaints or [])
     config = build(Config, data, "", complaints)
+    if unfit := misfit(data):  # whose keys are then complained of as well
+        complaints = [unfit, *(each for each in complaints if not each.given.startswith(("dataset.", "model.")))]
     if not complaints:
         complaints = contradictions(config)
     refuse(complaints)
@@ -179,6 +181,22 @@ def describe(kind: Any) -> str:
     raise AssertionError(f"{kind} takes anything")
 
 
+def misfit(data: dict[str, Any]) -> Complaint | None:
+    """A network and a dataset that do not go together."""
+    groups = [data.get(group) if isinstance(data, dict) else None for group in ("model", "dataset")]
+    model, dataset = (group.get("name") if isinstance(group, dict) else None for group in groups)
+    if not isinstance(model, str) or not isinstance(dataset, str) or model not in MODELS or dataset not in DATASETS:
+        return None
+    takes, holds = MODELS[model].kinds, DATASETS[dataset].kinds
+    if set(takes) & set(holds):
+        return None
+    fitting = ", ".join(name for name, entry in MODELS.items() if set(entry.kinds) & set(holds))
+    return Complaint(
+        f"model={model} dataset={dataset}",
+        f"the dataset holds {holds[0]}, the network takes {takes[0]} (for {holds[0]}: {fitting})",
+    )
+
+
 def contradictions(config: Config) -> list[Complaint]:
     """What no single key shows: values that do not go together."""
     found = []
@@ -198,11 +216,10 @@ def contradictions(config: Config) -> list[Complaint]:
                 f"longer than train.epochs={config.train.epochs}",
             )
         )
-    hidden, dropout = getattr(config.model, "hidden", None), getattr(config.model, "dropout", None)
-    if hidden is not None and dropout is not None and len(dropout) not in (1, len(hidden)):
-        found.append(
-            Complaint(f"model.dropout={dropout}", f"wanted one value, or one for each of model.hidden={hidden}")
-        )
+    model = config.model
+    if model.name == "mlp" and len(model.dropout) not in (1, len(model.hidden)):
+        wanted = f"wanted one value, or one for each of model.hidden={model.hidden}"
+        found.append(Complaint(f"model.dropout={model.dropout}", wanted))
     if config.run.name is not None and not is_safe_name(config.run.name):
         found.append(
             Complaint(

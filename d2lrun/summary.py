@@ -67,9 +67,9 @@ class Summary:
     bytes: int  # of the parameters
 
 
-def summarise(model: nn.Module, input_shape: tuple[int, int, int]) -> Summary:
-    """Run one black image of shape (C, H, W) through the model, which stays as it was, and report on it."""
-    layers, multiply_adds = trace(model, input_shape)
+def summarise(model: nn.Module, example: Tensor) -> Summary:
+    """Run a batch of one example, image [1, C, H, W] or tokens [1, T], through the model, which stays as it was."""
+    layers, multiply_adds = trace(model, example)
     unique = {identity(parameter): parameter for parameter in model.parameters()}.values()
     return Summary(
         layers,
@@ -132,12 +132,13 @@ def show_table(console: Console, header: tuple[str, ...], rows: list[tuple[str, 
     console.print(table)
 
 
-def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[list[Layer], int]:
+def trace(model: nn.Module, example: Tensor) -> tuple[list[Layer], int]:
     """The layers in the order of their calls, and the multiply-adds of the whole forward pass."""
     layers: list[Layer] = []
     names = {module: name for name, module in model.named_modules() if not list(module.children())}
     counter = FlopCounterMode(display=False)
     before: dict[nn.Module, int] = {}
+    missed: list[int] = []
     counted: set[tuple[int, int]] = set()
 
     def enter(module: nn.Module, inputs: Any) -> None:
@@ -145,6 +146,9 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[list[Lay
 
     def leave(module: nn.Module, inputs: Any, output: Any) -> None:
         products = (counter.get_total_flops() - before[module]) // 2  # a multiply-add is two operations
+        if isinstance(module, nn.RNNBase) and products == 0:  # torch's counter does not see into a fused layer
+            products = len(inputs[0]) * sum(weight.numel() for weight in module.parameters() if weight.dim() == 2)
+            missed.append(products)
         new = fresh(module, counted)
         moved = window_of(module, inputs[0]) if inputs else None
         layers.append(Layer(names[module], describe(module), shape_of(output), new, products, moved))
@@ -153,14 +157,14 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[list[Lay
     hooks += [module.register_forward_hook(leave) for module in names]
     try:
         with undisturbed(model) as device, counter:
-            model(torch.zeros(1, *input_shape, device=device))
+            model(example.to(device))
     finally:
         for hook in hooks:
             hook.remove()
     for name, module in model.named_modules():
         if count := fresh(module, counted):
             layers.append(Layer(name, describe(module), None, count, 0))
-    return layers, counter.get_total_flops() // 2
+    return layers, counter.get_total_flops() // 2 + sum(missed)
 
 
 @contextmanager

@@ -1,34 +1,128 @@
-"""What a batch means: its loss, and what is counted of it."""
+"""What a batch means: the loss of a model on it, what is counted of it, and what the counts are called.
+
+B batch, K classes, T time steps, V tokens of the vocabulary.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from math import exp
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from d2lrun.datasets.corpus import TextDataset
+from d2lrun.datasets.images import ImageDataset
+
 CHANCE_EPOCHS = 3  # LeNet sits at chance for a whole epoch and then learns (book 6.6)
+
+
+class Part(Protocol):
+    """What trains, validates or tests, lying on one device. A batch has a name, such as its examples' indices."""
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
+        """The names of the batches of an epoch in training: a pure function of (seed, epoch)."""
+
+    def ordered(self, size: int) -> list[Tensor]:
+        """The names of the batches in an evaluation."""
+
+    def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs and targets of a batch."""
+
+    def count(self, batches: list[Tensor]) -> int:
+        """How many examples or tokens the batches hold."""
+
+
+class Task(Protocol):
+    unit: str  # of what is counted: examples or tokens
+    counts: int  # numbers in the sums
+    carries: bool  # whether in training a batch begins with what the one before left
+
+    def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
+        """The logits of a batch, and what the next batch begins with; ``carry`` is that of the batch before."""
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean cross-entropy, in nats."""
+
+    def count(self, logits: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+        """[counts] of a batch, on its device: add them up, measure at the end."""
+
+    def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
+        """The metrics that the sums come to: the one place where counts leave the device."""
+
+    def dead(self, records: list[dict[str, Any]]) -> bool:
+        """Whether training is still at chance after its third epoch or later."""
 
 
 class Classification:
     """Logits [B, K] against labels [B]: cross-entropy and accuracy."""
 
-    metrics = ("loss", "accuracy")
+    unit, counts, carries = "examples", 2, False
 
     def __init__(self, classes: int):
         self.classes = classes
 
+    def forward(self, model: nn.Module, inputs: Tensor, carry: None) -> tuple[Tensor, None]:
+        return model(inputs), None  # [B, K]
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean cross-entropy of the batch, in nats."""
         return F.cross_entropy(logits, labels)
 
     def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
-        """[summed loss, number correct] of a batch, on its device: add them up, divide at the end."""
+        """[summed loss, number correct]."""
         correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
         return torch.stack((loss * len(labels), correct))
+
+    def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
+        loss, correct = sums.tolist()
+        return {f"{part}_loss": loss / units, f"{part}_accuracy": correct / units}
 
     def dead(self, records: list[dict[str, Any]]) -> bool:
         """Whether training is, after its third epoch or later, no more than 3 % of the way from chance to all."""
         accuracy = records[-1]["train_accuracy"] if len(records) >= CHANCE_EPOCHS else 1.0
         return accuracy < 1 / self.classes + 0.03 * (1 - 1 / self.classes)
+
+
+class LanguageModel:
+    """Logits [B, T, V] against the tokens that came next [B, T]: cross-entropy and perplexity (book 8.4).
+
+    ``carries``: in training the hidden state of a batch is where the next begins, cut off from its history, and
+    not zeros (book 8.5). An evaluation carries it on in any case.
+    """
+
+    unit, counts = "tokens", 1
+
+    def __init__(self, carries: bool):
+        self.carries = carries
+
+    def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
+        logits, state = model(inputs, carry)  # [B, T, V]
+        return logits, detached(state)
+
+    def loss(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
+
+    def count(self, logits: Tensor, tokens: Tensor, loss: Tensor) -> Tensor:
+        """[summed loss]."""
+        return (loss * tokens.numel()).reshape(1)
+
+    def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
+        loss = sums.item() / units
+        return {f"{part}_loss": loss, f"{part}_perplexity": exp(min(loss, 700.0))}  # beyond that exp overflows
+
+    def dead(self, records: list[dict[str, Any]]) -> bool:
+        """Never: a language model learns the frequencies of its tokens within an epoch."""
+        return False
+
+
+def detached(state: Any) -> Any:
+    """The hidden state, a tensor or a tuple of tensors, without its history."""
+    return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)
+
+
+def task_of(data: ImageDataset | TextDataset) -> Task:
+    """What the dataset is for."""
+    if isinstance(data, TextDataset):
+        return LanguageModel(carries=data.sampling == "sequential")
+    return Classification(data.num_classes)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from d2lrun.config import Config
 
 SOME_JOBS_FAILED = 3
+DIGITS = 18  # of a whole number; what is longer may not fit into 64 bits
 A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00"
 
 
@@ -123,6 +124,48 @@ def predict(words: list[str]) -> int:
     return 0
 
 
+def generate(words: list[str]) -> int:
+    """Continue a text, token by token, on the terminal."""
+    defaults = {"prefix": "", "length": "50", "temperature": "0", "top_k": "", "seed": "1"}
+    directory, options = a_run(words, defaults)
+    length, seed = (whole(options, name, least) for name, least in (("length", 1), ("seed", 0)))
+    top_k = whole(options, "top_k", 1) if options["top_k"] else None
+    temperature = number(options, "temperature")
+    directory.load_config()
+    from d2lrun.infer import continue_text
+    from d2lrun.report.text import printable
+
+    console = terminal()
+    unknown, pieces = continue_text(directory, options["prefix"], length, temperature, top_k, seed)
+    if unknown:
+        sys.stderr.write(f"not in the vocabulary, read as <unk>: {' '.join(map(repr, unknown))}\n")
+    for piece in pieces:
+        sys.stdout.write(printable(console, piece))
+        sys.stdout.flush()
+    print()
+    return 0
+
+
+def whole(options: dict[str, Any], name: str, least: int) -> int:
+    """The option as a whole number; raises Refused."""
+    digits = options[name]
+    if not digits.isdecimal() or len(digits) > DIGITS or int(digits) < least:
+        wanted = f"wanted a whole number at least {least}, of {DIGITS} digits at most"
+        raise Refused(f"{name}={digits}: {wanted}", "d2lrun generate --help")
+    return int(options[name])
+
+
+def number(options: dict[str, Any], name: str) -> float:
+    """The option as a number that is not negative; raises Refused."""
+    try:
+        value = float(options[name])
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise Refused(f"{name}={options[name]}: wanted a number at least 0", "0 takes the likeliest token each time")
+    return value
+
+
 def summary(words: list[str]) -> int:
     config = composed(words)
     import torch
@@ -137,7 +180,8 @@ def summary(words: list[str]) -> int:
         model = models.build(config.model, inputs, classes)
     except RuntimeError as error:
         raise explained(error, config) or error from error
-    show_summary(terminal(), summarise(model, inputs), config.model.name)
+    example = torch.zeros(1, *inputs) if inputs else torch.zeros(1, config.dataset.steps, dtype=torch.long)
+    show_summary(terminal(), summarise(model, example), config.model.name)
     return 0
 
 
@@ -152,21 +196,34 @@ def cost(words: list[str]) -> int:
 
 
 def data(words: list[str]) -> int:
-    config = composed(words)
+    chosen = any(word.startswith("dataset=") for word in words)
+    config = composed(["model=rnn", *words] if chosen else words)  # a network that takes text as well as images
     from d2lrun import datasets
-    from d2lrun.report.pictures import draw_samples
-    from d2lrun.report.tables import show_counts
+    from d2lrun.datasets.corpus import TextDataset
     from d2lrun.report.text import say
     from d2lrun.report.transfer import Transfer
 
     console = terminal()
     with Transfer(console) as transfer:
         found = datasets.load(config.dataset, transfer.say, transfer.progress)
-    show_counts(console, found)
     picture = Path(config.run.root).expanduser() / "data" / f"{found.name}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    draw_samples(picture, found.train_images, found.train_labels, found.classes)
-    say(console, f" samples     {picture}")
+    if isinstance(found, TextDataset):
+        from d2lrun.report.tables import show_facts
+        from d2lrun.report.zipf import draw_zipf
+
+        facts = datasets.facts_of(config.dataset)
+        show_facts(console, found, facts)
+        frequencies = {name: grams.frequencies for name, grams in facts.grams.items()}
+        draw_zipf(picture, frequencies, f"{found.name}: frequency by rank")
+        say(console, f" Zipf plot   {picture}")
+    else:
+        from d2lrun.report.pictures import draw_samples
+        from d2lrun.report.tables import show_counts
+
+        show_counts(console, found)
+        draw_samples(picture, found.train_images, found.train_labels, found.classes)
+        say(console, f" samples     {picture}")
     return 0
 
 

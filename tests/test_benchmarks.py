@@ -146,7 +146,8 @@ def test_the_plain_step_and_d2lruns_are_the_same_training(tiny):
     plain, ours = steps.build(overrides), steps.build(overrides)
     images, labels = plain.data.train_images, plain.data.train_labels
     one = {"train_images": images[:1].repeat(len(images), 1, 1, 1), "train_labels": labels[:1].repeat(len(labels))}
-    plain.data = ours.data = replace(plain.data, **one)  # so that any order is the same batch
+    plain.data = replace(plain.data, **one)  # so that any order is the same batch
+    ours.split = replace(ours.split, train=plain.data.part("train"))
     for step in (steps.plain_step(plain), steps.d2lrun_step(ours)):
         step()
         step()
@@ -165,7 +166,7 @@ def test_d2lruns_step_is_its_loops_own_without_what_ends_an_epoch(tiny):
     experiment, wanted = steps.build(["model=softmax", *tiny]), steps.build(["model=softmax", *tiny])
     for _ in islice(steps.training(experiment), 7):
         pass
-    pauses = fit(wanted.state, wanted.data, wanted.split, wanted.task, wanted.config)
+    pauses = fit(wanted.state, wanted.split, wanted.task, wanted.config)
     while wanted.state.step < 7:
         next(pauses)
     assert experiment.state.records == [] and (experiment.state.epoch, experiment.state.batch) == (1, 1)
@@ -229,7 +230,7 @@ def test_the_table_of_steps_says_each_ratio_and_where_bf16_is_missing(bf16, tiny
 def test_the_losses_are_those_of_the_runs_batches(tiny):
     """Their mean over an epoch is the record's train_loss."""
     experiment = steps.build(["model=softmax", *tiny])
-    pauses = fit(experiment.state, experiment.data, experiment.split, experiment.task, experiment.config)
+    pauses = fit(experiment.state, experiment.split, experiment.task, experiment.config)
     record = next(filter(None, pauses))
     sizes = torch.tensor([64.0] * 5 + [10.0])
     seen = torch.tensor(steps.losses(["model=softmax", *tiny], 6))

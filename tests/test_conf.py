@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from d2lrun import models
 from d2lrun.compose import compose, departures
 from d2lrun.config import DATASETS, MODELS, VARIANTS, Config, conf_dir
 from d2lrun.help import headline
@@ -27,7 +28,27 @@ RECIPES = {
     "resnet": ("7.6", 0.05, 256, 10, 96, {"train_loss": [0.009, 0.019], "test_accuracy": [0.814, 0.922]}),
     "densenet": ("7.7", 0.1, 256, 10, 96, {"train_loss": [0.14, 0.158], "test_accuracy": [0.406, 0.909]}),
 }
-OTHERS = {"torchvision"}  # of no chapter
+# Section, learning rate of SGD, rows of a batch, steps, epochs, tokens, band of the perplexity.
+TEXTS = {
+    "rnn": ("8.6", 1.0, 32, 35, 500, 10_000, [1.15, 1.45]),
+    "gru": ("9.1", 1.0, 32, 35, 500, 10_000, [0.95, 1.35]),
+    "lstm": ("9.2", 1.0, 32, 35, 500, 10_000, [0.95, 1.25]),
+}
+# Network, parameters, learning rate of SGD, sampling, section and band of the perplexity.
+EXPERIMENTS = {
+    "rnn-scratch": ("rnn", 291_356, 1.0, "sequential", "8.5", [0.95, 1.25]),
+    "rnn-scratch-random": ("rnn", 291_356, 1.0, "random", "8.5", [1.15, 1.65]),
+    "gru-scratch": ("gru", 226_076, 1.0, "sequential", "9.1", [0.95, 1.35]),
+    "lstm-scratch": ("lstm", 299_036, 1.0, "sequential", "9.2", [1.05, 1.45]),
+    "deep-rnn": ("lstm", 826_396, 2.0, "sequential", "9.3", [0.95, 1.65]),
+    "bi-rnn": ("lstm", 2_177_052, 1.0, "sequential", "9.4", [1.05, 1.25]),
+}
+OURS = {"whole-book"}  # experiments of no chapter
+OTHERS = {"torchvision", "ngram"}  # of no chapter
+RECURRENT = {
+    **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
+    **{"embedding": None, "tied": False},
+}
 NETWORKS = {  # how the weights begin, and the arguments
     "softmax": ("normal", {}),
     "mlp": ("normal", {"hidden": [256], "activation": "relu", "dropout": [0.0], "share": False}),
@@ -40,6 +61,10 @@ NETWORKS = {  # how the weights begin, and the arguments
     "resnet": ("xavier", {"depth": 18}),
     "densenet": ("xavier", {"growth": 32, "blocks": [4, 4, 4, 4]}),
     "torchvision": ("torch", {"arch": "resnet18"}),
+    "rnn": ("torch", RECURRENT),
+    "gru": ("torch", {**RECURRENT, "reset_after": False}),
+    "lstm": ("torch", RECURRENT),
+    "ngram": ("torch", {"order": 6, "smoothing": "kneser-ney", "strength": [1.0]}),
 }
 COMMON = {"std": 0.01, "value": 0.0, "linear": None, "conv": None, "bias": None}
 STABLE = {
@@ -54,16 +79,20 @@ def option(request) -> Path:
 
 
 def test_all_files_are_seen():
-    assert len(OPTIONS) == 24
+    assert len(OPTIONS) == 38
     assert sorted(conf_dir().rglob("*")) == sorted(
         [conf_dir() / "config.yaml", *OPTIONS, *{path.parent for path in OPTIONS}]
     )
 
 
 def test_an_option_composes_and_survives_the_round_trip(option):
-    config = compose([f"{option.parent.name}={option.stem}"])
+    reader = ["model=rnn"] if option.parent.name == "dataset" else []  # it takes text as well as images
+    config = compose([*reader, f"{option.parent.name}={option.stem}"])
     assert isinstance(config, Config)
-    assert getattr(config, option.parent.name).name == option.stem
+    if option.parent.name == "experiment":
+        assert config.recipe.experiment == option.stem
+    else:
+        assert getattr(config, option.parent.name).name == option.stem
     assert parse(to_dict(config)) == config
 
 
@@ -77,13 +106,17 @@ def test_the_options_are_those_of_the_table(group):
 
 
 def test_every_group_has_a_table():
-    assert {path.parent.name for path in OPTIONS} == set(VARIANTS)
+    assert {path.parent.name for path in OPTIONS} == {*VARIANTS, "experiment"}  # which chooses among all the others
     assert set(VARIANTS["model"]) == set(MODELS)
     assert set(VARIANTS["dataset"]) == set(DATASETS)
 
 
 def test_every_model_has_its_recipe_here():
-    assert set(RECIPES) | OTHERS == set(NETWORKS) == set(MODELS)
+    assert set(RECIPES) | set(TEXTS) | OTHERS == set(NETWORKS) == set(MODELS)
+
+
+def test_every_experiment_is_here():
+    assert {path.stem for path in OPTIONS if path.parent.name == "experiment"} == set(EXPERIMENTS) | OURS
 
 
 @pytest.mark.parametrize("model", RECIPES)
@@ -100,6 +133,49 @@ def test_a_recipe_is_the_books(model):
     ) == RECIPES[model]
     assert (config.optimizer.name, config.optimizer.momentum, config.optimizer.weight_decay) == ("sgd", 0, 0)
     assert (config.schedule.name, config.validation.name, train.clip) == ("constant", "none", None)
+
+
+@pytest.mark.parametrize("model", TEXTS)
+def test_a_recipe_for_text_is_the_books(model):
+    config = compose([f"model={model}"])
+    train, dataset = config.train, config.dataset
+    assert (config.book.section, config.optimizer.lr, train.batch_size, dataset.steps, train.epochs) == (
+        TEXTS[model][:5]
+    )
+    assert (dataset.max_tokens, config.book.band) == (TEXTS[model][5], {"train_perplexity": TEXTS[model][6]})
+    assert is_the_books_training(config)
+
+
+def is_the_books_training(config):
+    """The characters of The Time Machine, plain SGD, a gradient no longer than 1, nothing held out."""
+    dataset, optimizer = config.dataset, config.optimizer
+    return (
+        (dataset.name, dataset.kind, dataset.rule, dataset.min_freq) == ("timemachine", "char", "letters", 1)
+        and (optimizer.name, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0, 0)
+        and (config.schedule.name, config.validation.name, config.train.clip) == ("constant", "none", 1.0)
+    )
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_is_the_books(experiment):
+    config = compose([f"experiment={experiment}"])
+    model, parameters, lr, sampling, section, band = EXPERIMENTS[experiment]
+    assert (config.model.name, config.optimizer.lr, config.dataset.sampling) == (model, lr, sampling)
+    assert (config.book.section, config.book.band) == (section, {"train_perplexity": band})
+    assert (config.train.batch_size, config.dataset.steps, config.train.epochs) == (32, 35, 500)
+    assert config.dataset.max_tokens == 10_000 and is_the_books_training(config)
+    assert sum(one.numel() for one in models.build(config.model, None, 28).parameters()) == parameters
+
+
+@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *OURS}))
+def test_an_experiment_departs_from_itself_in_nothing_but_what_is_overridden(experiment):
+    assert departures(compose([f"experiment={experiment}"])) == []
+    assert departures(compose([f"experiment={experiment}", "train.epochs=3"])) == ["train.epochs"]
+
+
+@pytest.mark.parametrize("experiment", OURS)
+def test_an_experiment_of_no_chapter_claims_nothing(experiment):
+    assert compose([f"experiment={experiment}"]).book is None
 
 
 @pytest.mark.parametrize("model", NETWORKS)
@@ -119,7 +195,9 @@ def test_what_is_in_no_chapter_claims_nothing(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_is_given_what_the_book_gives_it(model):
     config = compose([f"model={model}"])
-    assert (config.dataset.channels, config.device.precision) == (1, "fp32")
+    assert getattr(config.dataset, "channels", 1) == 1  # where it holds images
+    assert set(DATASETS[config.dataset.name].kinds) & set(MODELS[model].kinds)
+    assert config.device.precision == "fp32"
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -169,3 +169,15 @@ def test_the_verb_times_a_run_that_is_resized_mixed_and_frozen(monkeypatch, caps
 def test_the_look_of_the_hint_is_a_config():
     config = compose([*cost.LOOK])
     assert (config.train.epochs, config.train.limit_batches) == (1, 20)
+
+
+@pytest.mark.parametrize("more, evaluated", [([], False), (["validation=holdout"], True)])
+def test_a_language_model_is_timed_as_its_loop_trains_it(more, evaluated):
+    """2,000 tokens in 4 rows of windows of 10: 49 or 50 steps of an epoch, fewer where a part is held out."""
+    small = ["model=rnn", "model.hidden=8", "dataset=pydoc", "dataset.max_tokens=2000", "dataset.steps=10"]
+    config = compose([*small, "train.batch_size=4", "train.epochs=3", "device=cpu", *more])
+    found, experiment = measure(config, console())
+    split = experiment.split
+    assert found.steps == len(split.train.shuffled(4, config.seed, 0)) >= 40
+    assert found.evaluations == (len(split.val.ordered(4)) if evaluated else 0)
+    assert (found.evaluation > 0) == evaluated

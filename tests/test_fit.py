@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 from dataclasses import replace
 from functools import lru_cache
 
@@ -18,9 +19,11 @@ from torch.nn import functional as F
 from d2lrun import devices, models, optim
 from d2lrun.compose import compose
 from d2lrun.config import Holdout
+from d2lrun.datasets.corpus import TextDataset, Vocabulary, starts
+from d2lrun.datasets.images import order
 from d2lrun.errors import Diverged, Refused
-from d2lrun.fit import State, epoch_order, fit, keep_best
-from d2lrun.tasks import Classification
+from d2lrun.fit import State, fit, keep_best
+from d2lrun.tasks import Classification, task_of
 from d2lrun.validation import split
 
 # torch.compile imports a part of torch that uses a deprecated one
@@ -55,8 +58,8 @@ class Training:
         self.state = State(
             self.model, optimizer, devices.scaler(cpu, config.device), torch.zeros(2, dtype=torch.float64)
         )
-        self.parts = split(config.validation, data.train_labels, config.seed)
-        self.loop = fit(self.state, data, self.parts, Classification(data.num_classes), config)
+        self.parts = split(config.validation, data, config.seed)
+        self.loop = fit(self.state, self.parts, Classification(data.num_classes), config)
 
     def finish(self):
         self.records = [record for record in self.loop if record is not None]
@@ -92,9 +95,9 @@ def plain_loop(config, data):
     for epoch in range(config.train.epochs):
         net.train()
         loss_sum = hits = examples = 0.0
-        order = epoch_order(torch.arange(len(data.train_labels)), config.seed, epoch).tolist()
-        for start in range(0, len(order), config.train.batch_size):
-            chosen = order[start : start + config.train.batch_size]
+        shuffled = order(torch.arange(len(data.train_labels)), config.seed, epoch).tolist()
+        for start in range(0, len(shuffled), config.train.batch_size):
+            chosen = shuffled[start : start + config.train.batch_size]
             x, y = data.train_images[chosen].float() / 255, data.train_labels[chosen]
             y_hat = net(x)
             loss = F.cross_entropy(y_hat, y)
@@ -163,14 +166,14 @@ def test_the_state_counts_and_keeps_the_records(both):
 @given(st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(1, 200))
 def test_the_order_of_an_epoch_is_a_pure_permutation(seed, epoch, count):
     index = torch.arange(count) * 3
-    order = epoch_order(index, seed, epoch)
-    assert sorted(order.tolist()) == index.tolist()
+    shuffled = order(index, seed, epoch)
+    assert sorted(shuffled.tolist()) == index.tolist()
     torch.rand(1)
-    assert torch.equal(epoch_order(index, seed, epoch), order)
+    assert torch.equal(order(index, seed, epoch), shuffled)
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    orders = {tuple(epoch_order(torch.arange(50), seed, epoch).tolist()) for seed in range(10) for epoch in range(10)}
+    orders = {tuple(order(torch.arange(50), seed, epoch).tolist()) for seed in range(10) for epoch in range(10)}
     assert len(orders) == 100
 
 
@@ -178,7 +181,7 @@ def test_the_order_leaves_the_generator_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    epoch_order(torch.arange(50), 1, 2)
+    order(torch.arange(50), 1, 2)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -232,7 +235,7 @@ def gradient_norms(config, data):
     """Before clipping: the length of each step's gradient, as one vector in double precision."""
     training, norms = Training(config, data), []
     for _ in range(6):
-        chosen = epoch_order(torch.arange(330), config.seed, 0)[64 * len(norms) :][:64]
+        chosen = order(torch.arange(330), config.seed, 0)[64 * len(norms) :][:64]
         net = copy.deepcopy(training.model).train()
         F.cross_entropy(net(data.train_images[chosen].float() / 255), data.train_labels[chosen]).backward()
         norms.append(torch.cat([p.grad.double().flatten() for p in net.parameters()]).norm().item())
@@ -244,7 +247,7 @@ def gradient_norms(config, data):
 def test_the_recorded_norm_is_the_mean_before_clipping(clip, stripes):
     norms, records = gradient_norms(configure("model=softmax", epochs=1, clip=clip), stripes)
     assert records[0]["grad_norm"] == pytest.approx(sum(norms) / 6, rel=1e-5)
-    assert set(records[0]) == CONTRACT | {"grad_norm"}
+    assert set(records[0]) == CONTRACT | {"grad_norm", "clipped"}
 
 
 def step_length(config, data):
@@ -303,7 +306,7 @@ def with_losses(monkeypatch, losses):
     """The loop, told these validation losses."""
     told = iter(losses)
 
-    def evaluate(part, *arguments):
+    def evaluate(name, *arguments):
         yield None
         return {"val_loss": next(told), "val_accuracy": 0.5}
 
@@ -339,14 +342,16 @@ def test_without_patience_no_best_is_kept(stripes):
 
 def test_with_validation_the_test_set_is_not_looked_at(stripes):
     config = configure("model=softmax", "validation=holdout", epochs=1)
-    blind = replace(stripes, test_images=None, test_labels=None)
-    (record,) = Training(config, blind).finish().records
+    training = Training(config, stripes)
+    training.parts = replace(training.parts, test=None)
+    training.loop = fit(training.state, training.parts, Classification(10), config)
+    (record,) = training.finish().records
     assert set(record) == {name.replace("test_", "val_") for name in CONTRACT}
 
 
 def test_validation_examples_do_not_train(stripes):
     config = replace(configure("model=softmax", epochs=1), validation=Holdout("holdout", 0.5, False))
-    val = split(config.validation, stripes.train_labels, config.seed).val
+    val = split(config.validation, stripes, config.seed).val.index
     black = replace(stripes, train_images=stripes.train_images.index_fill(0, val, 0))
     assert same_bits(*(Training(config, data).finish().weights() for data in (stripes, black)))
 
@@ -383,8 +388,8 @@ def test_a_network_of_ones_own_trains_too(stripes):
     config, net = configure("model=softmax"), nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Dropout(0.1))
     scaler = devices.scaler(torch.device("cpu"), config.device)
     state = State(net, optim.build(config.optimizer, net.parameters()), scaler, torch.zeros(2))
-    parts = split(config.validation, stripes.train_labels, 0)
-    records = [record for record in fit(state, stripes, parts, Classification(10), config) if record]
+    parts = split(config.validation, stripes, 0)
+    records = [record for record in fit(state, parts, Classification(10), config) if record]
     assert records[1]["train_loss"] < records[0]["train_loss"]
 
 
@@ -444,7 +449,7 @@ def faint_gradient(data, scale):
     config = configure("model=mlp", "device.precision=fp16")
     training = Training(config, data)
     training.state.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
-    training.loop = fit(training.state, data, training.parts, Faint(10), config)
+    training.loop = fit(training.state, training.parts, Faint(10), config)
     training.advance(1)
     return torch.cat([parameter.grad.flatten() for parameter in training.model.parameters()]).norm().item()
 
@@ -575,3 +580,101 @@ def test_frozen_parameters_are_not_the_optimizers_and_do_not_move(stripes):
     assert held == {id(one) for name, one in training.model.named_parameters() if name[0] == "3"}
     after = training.finish().weights()
     assert {name for name in before if torch.equal(before[name], after[name])} == {"1.weight", "1.bias"}
+
+
+@pytest.mark.parametrize("clip", [1e-9, 0.3, 1e6])
+def test_the_share_of_steps_that_were_clipped_is_recorded(clip, stripes):
+    norms, records = gradient_norms(configure("model=softmax", epochs=1, clip=clip), stripes)
+    assert records[0]["clipped"] == sum(norm > clip for norm in norms) / 6
+
+
+# --- texts -------------------------------------------------------------------------------------------------------
+
+SMALL_RNN = ("model=rnn", "model.hidden=8", "dataset=pydoc", "dataset.steps=5")
+
+
+def sentence(sampling="sequential"):
+    """400 tokens of 7 kinds in a fixed random order."""
+    tokens = torch.randint(1, 7, (400,), generator=torch.Generator().manual_seed(4), dtype=torch.int32)
+    vocabulary = Vocabulary(["<unk>", *"abcdef"])
+    return TextDataset("t", vocabulary, tokens, "here", "char", "none", steps=5, sampling=sampling)
+
+
+class Reading(Training):
+    """``Training`` of a language model."""
+
+    def __init__(self, config, data):
+        torch.manual_seed(config.seed)
+        self.model = models.build(config.model, None, len(data.vocabulary))
+        optimizer = optim.build(config.optimizer, self.model.parameters())
+        scaler, sums = devices.scaler(torch.device("cpu"), config.device), torch.zeros(1, dtype=torch.float64)
+        self.state = State(self.model, optimizer, scaler, sums)
+        self.parts = split(config.validation, data, config.seed)
+        self.loop = fit(self.state, self.parts, task_of(data), config)
+
+
+def read_plainly(config, data):
+    """Sequential: the state goes from batch to batch, cut off; random: each batch begins at zero (book 8.5.5)."""
+    torch.manual_seed(config.seed)
+    net, perplexities = models.build(config.model, None, len(data.vocabulary)), []
+    for epoch in range(config.train.epochs):
+        total, count, state = 0.0, 0, None
+        for begins in starts(400, config.train.batch_size, 5, data.sampling, config.seed, epoch):
+            x, y = (
+                torch.stack([data.tokens[b + shift : b + shift + 5] for b in begins.tolist()]).long()
+                for shift in (0, 1)
+            )
+            logits, state = net(x, state)
+            state = state.detach() if data.sampling == "sequential" else None
+            loss = F.cross_entropy(logits.reshape(-1, 7), y.reshape(-1))
+            net.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), config.train.clip)
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter -= config.optimizer.lr * parameter.grad
+            total, count = total + loss.item() * y.numel(), count + y.numel()
+        perplexities.append(math.exp(total / count))
+    return net, perplexities
+
+
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_a_language_model_trains_as_by_the_plain_loop(sampling):
+    config, data = configure(*SMALL_RNN, epochs=3, batch_size=4), sentence(sampling)
+    ours, (net, perplexities) = Reading(config, data).finish(), read_plainly(config, data)
+    assert [record["train_perplexity"] for record in ours.records] == pytest.approx(perplexities, rel=1e-5)
+    for name, wanted in net.state_dict().items():
+        torch.testing.assert_close(ours.weights()[name], wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_language_models_record_counts_tokens_and_holds_no_test_set():
+    config = configure(*SMALL_RNN, epochs=1, batch_size=4)
+    (record,) = Reading(config, sentence()).finish().records
+    assert set(record) == {
+        *("epoch", "step", "seconds", "lr", "train_loss", "train_perplexity", "tokens_per_second"),
+        *("grad_norm", "clipped"),
+    }
+    assert record["tokens_per_second"] * record["seconds"] == pytest.approx(record["step"] * 4 * 5)
+
+
+@pytest.mark.parametrize("model", ["rnn", "lstm"])
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_a_language_model_stopped_at_any_pause_goes_on_with_the_same_bits(model, sampling):
+    """The hidden state is in the checkpoint."""
+    words = (f"model={model}", *SMALL_RNN[1:], "validation=holdout")
+    config, data = configure(*words, epochs=2, batch_size=16), sentence(sampling)
+    whole = Reading(config, data).finish()
+    for pauses in range(sum(1 for _ in Reading(config, data).loop) + 1):
+        fresh = Reading(config, data)
+        fresh.state.load_state_dict(kept(Reading(config, data).advance(pauses).state.state_dict()))
+        fresh.finish()
+        assert same_bits(fresh.weights(), whole.weights()), f"stopped after {pauses} pauses"
+
+
+def test_the_hidden_state_of_an_epoch_is_gone_at_its_end():
+    config = configure(*SMALL_RNN, epochs=2, batch_size=16)
+    training = Reading(config, sentence()).advance(1)
+    assert training.state.carry is not None
+    while next(training.loop) is None:
+        pass
+    assert training.state.carry is None

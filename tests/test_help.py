@@ -14,7 +14,10 @@ def test_every_group_and_option_is_listed_with_its_line():
         for option in options:
             (path,) = conf_dir().glob(f"{group}/{option}.yaml")
             assert any(line[4:] == f"{option:<15}{headline(path)}" for line in lines)
-    assert len(lines) == len(VARIANTS) + sum(map(len, VARIANTS.values()))
+    experiments = sorted(conf_dir().glob("experiment/*.yaml"))  # of which each file is one
+    for path in experiments:
+        assert any(line.strip().startswith(path.stem) and line.endswith(headline(path)) for line in lines)
+    assert len(lines) == len(VARIANTS) + sum(map(len, VARIANTS.values())) + 1 + len(experiments)
 
 
 def test_the_defaults_are_starred():
@@ -23,7 +26,8 @@ def test_the_defaults_are_starred():
 
 
 def test_the_model_comes_first():
-    assert list(default_options(CONFIG)) == ["model", "dataset", "optimizer", "schedule", "device", "validation"]
+    groups = ["model", "dataset", "optimizer", "schedule", "device", "validation", "experiment"]
+    assert list(default_options(CONFIG)) == groups
 
 
 def test_the_keys_of_a_run_come_with_their_comments():

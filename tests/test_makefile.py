@@ -48,7 +48,19 @@ def commands(text):
 
 
 def test_every_network_of_the_book_has_a_target():
-    assert {*SHORT.values(), *LONG.values()} == set(MODELS) - {"torchvision"}
+    of_images = {name for name, entry in MODELS.items() if entry.kinds == ("images",)}
+    assert {*SHORT.values(), *LONG.values()} == of_images - {"torchvision"}
+
+
+def test_every_recurrent_network_has_a_target(make):
+    targets = {"ngram": "language-model", "rnn": "rnn", "gru": "gru", "lstm": "lstm"}
+    assert set(targets) == {name for name, entry in MODELS.items() if "text" in entry.kinds}
+    for name, target in targets.items():
+        assert f"d2lrun model={name}" in make("-n", target)
+    for target in ("deep-rnn", "bi-rnn", "whole-book"):
+        assert f"d2lrun experiment={target}" in make("-n", target)
+        assert "train.epochs=" in make("-n", target, "QUICK=1")
+    assert "d2lrun data dataset=timemachine" in make("-n", "text")
 
 
 def test_make_alone_lists_every_chapter_with_its_section(make):

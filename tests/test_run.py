@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from d2lrun import cli, devices, fit, infer, models, rundir
+from d2lrun import cli, datasets, devices, fit, infer, models, rundir, validation
 from d2lrun.compose import compose, departures
 from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.errors import Failed, Refused
@@ -330,3 +330,78 @@ def test_a_run_with_shared_layers_ends_with_them_shared(train):
     assert first.result["parameters"] == 784 * 16 + 16 + 16 * 16 + 16 + 16 * 10 + 10
     second = train(*words, f"model.weights={first.path}", STILL)
     assert same_bits(second.weights(), first.weights())
+
+
+# --- texts -------------------------------------------------------------------------------------------------------
+
+TEXT_KEYS = KEYS | {"baselines", "note"}
+SHORT_TEXT = ["dataset.max_tokens=3000", "dataset.steps=10", "train.batch_size=8", "train.epochs=2", "device=cpu"]
+
+
+@pytest.fixture
+def read(tmp_path, monkeypatch):
+    """``read(WORD…)``: a small run of a language model to its end, without its pictures."""
+    monkeypatch.setattr("d2lrun.run.draw", lambda *arguments: None)
+
+    def read(*words):
+        config = compose([words[0], "dataset=pydoc", *SHORT_TEXT, f"run.root={tmp_path}", *words[1:]])
+        console = Console(file=io.StringIO(), width=200)
+        with rundir.claim(config) as directory:
+            run(config, directory, console, departures(config))
+        return Done(directory, console)
+
+    return read
+
+
+def test_a_language_model_learns_more_than_to_guess(read):
+    result = read("model=gru", "model.hidden=32", "optimizer=adam", "optimizer.lr=0.01", "train.epochs=8").result
+    assert set(result) == TEXT_KEYS
+    assert result["status"] == "finished" and result["dead"] is None
+    assert 1 < result["metrics"]["train_perplexity"] < result["baselines"]["unigram"] < result["baselines"]["uniform"]
+    assert "test_loss" not in result["metrics"]
+
+
+def test_a_counting_model_ends_with_the_perplexity_of_its_own_probabilities(read):
+    """The held-out text is read in one go here, from its beginning to the last window."""
+    done = read("model=ngram", "train.epochs=1")
+    result = done.result
+    assert set(result) == TEXT_KEYS
+    assert (result["parameters"], result["epochs"], result["status"]) == (0, 1, "finished")
+    config = compose(["model=ngram", "dataset=pydoc", *SHORT_TEXT, "train.epochs=1"])
+    data = datasets.load(config.dataset)
+    parts = validation.split(config.validation, data, config.seed)
+    model = models.build(config.model, None, len(data.vocabulary)).fit(parts.train.tokens)
+    read_in_all = (len(parts.val.tokens) - 1) // 10 * 10
+    losses = -model.log_probabilities(parts.val.tokens)[1 : read_in_all + 1]
+    assert result["metrics"]["val_perplexity"] == pytest.approx(losses.mean().exp().item(), rel=1e-5)
+    assert result["metrics"]["train_perplexity"] < result["metrics"]["val_perplexity"]
+    assert infer.evaluate_run(rundir.RunDirectory(done.path))["val_loss"] == result["metrics"]["val_loss"]
+
+
+def test_a_language_model_that_is_measured_again_has_the_same_metrics(read):
+    done = read("model=lstm", "model.hidden=8", "validation=holdout")
+    metrics = {name: done.result["metrics"][name] for name in ("val_loss", "val_perplexity")}
+    assert infer.evaluate_run(rundir.RunDirectory(done.path)) == metrics
+
+
+def test_after_every_so_many_epochs_a_text_is_written(read):
+    done = read("model=rnn", "model.hidden=8", "train.epochs=4", "train.sample_every=2", "dataset.prefix=the")
+    lines = (done.path / "samples.txt").read_text(encoding="utf-8").splitlines()
+    assert [line[: len("epoch 2: the")] for line in lines] == ["epoch 2: the", "epoch 4: the"]
+    assert {len(line) for line in lines} == {len("epoch 2: the") + 50}
+
+
+def test_samples_change_nothing_in_the_training(read, tmp_path):
+    words = ("model=rnn", "model.hidden=8", "model.layers=2", "model.dropout=0.5")
+    assert same_bits(
+        read(*words).weights(), read(*words, "train.sample_every=1", f"run.root={tmp_path}/again").weights()
+    )
+
+
+def test_a_recurrent_network_learns_images_row_by_row(train):
+    done = train(
+        *("model=rnn", "dataset=fashion-mnist", "model.hidden=32", "optimizer=adam", "optimizer.lr=0.005"),
+        *("train.epochs=10", "train.batch_size=16", "train.sample_every=null"),
+    )
+    assert set(done.result) == KEYS
+    assert done.result["metrics"]["test_accuracy"] > 0.5

@@ -321,3 +321,16 @@ def test_differing_sees_another_variant_whole():
         *("optimizer.name", "optimizer.lr", "optimizer.momentum", "optimizer.nesterov"),
         *("optimizer.beta1", "optimizer.beta2", "optimizer.eps"),
     }
+
+
+@pytest.mark.parametrize(
+    "words, held, taken",
+    [
+        (["model=mlp", "dataset=pydoc"], "text", "images"),
+        (["model=lenet", "dataset=timemachine"], "text", "images"),
+        (["model=ngram", "dataset=fashion-mnist"], "images", "text"),
+    ],
+)
+def test_a_network_that_does_not_take_what_the_dataset_holds_is_refused_at_the_door(words, held, taken):
+    with pytest.raises(Refused, match=f"the dataset holds {held}, the network takes {taken}"):
+        compose(words)

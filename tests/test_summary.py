@@ -54,20 +54,20 @@ class Tied(nn.Module):
 
 @pytest.mark.parametrize("model, parameters, products", [(lenet, 61_706, 416_520), (mlp, 203_530, 203_264)])
 def test_published_counts(model, parameters, products):
-    summary = summarise(model(), (1, 28, 28))
+    summary = summarise(model(), torch.zeros(1, 1, 28, 28))
     assert (summary.parameters, summary.multiply_adds) == (parameters, products)
     assert summary.bytes == 4 * parameters
 
 
 @pytest.mark.parametrize("model", [lenet, mlp])
 def test_layers_add_up_to_the_totals(model):
-    summary = summarise(model(), (1, 28, 28))
+    summary = summarise(model(), torch.zeros(1, 1, 28, 28))
     assert sum(layer.parameters for layer in summary.layers) == summary.parameters
     assert sum(layer.multiply_adds for layer in summary.layers) == summary.multiply_adds
 
 
 def test_layers_have_name_type_and_shape_in_forward_order():
-    layers = summarise(lenet(), (1, 28, 28)).layers
+    layers = summarise(lenet(), torch.zeros(1, 1, 28, 28)).layers
     assert [(layer.name, layer.output) for layer in layers[:4]] == [
         ("0", (6, 28, 28)),
         ("1", (6, 28, 28)),
@@ -100,7 +100,7 @@ def test_layers_are_described_shortly(module, words):
 
 
 def test_shared_parameters_count_once_and_name_their_owner():
-    summary = summarise(Tied(), (1, 2, 2))
+    summary = summarise(Tied(), torch.zeros(1, 1, 2, 2))
     assert {w.name: w.same_as for w in summary.weights if w.same_as} == {
         "second.weight": "first.weight",
         "third.weight": "first.weight",
@@ -110,17 +110,17 @@ def test_shared_parameters_count_once_and_name_their_owner():
 
 
 def test_a_layer_called_twice_has_two_rows():
-    assert [layer.name for layer in summarise(Tied(), (1, 2, 2)).layers].count("act") == 2
+    assert [layer.name for layer in summarise(Tied(), torch.zeros(1, 1, 2, 2)).layers].count("act") == 2
 
 
 def test_products_outside_of_layers_are_in_the_total():
-    summary = summarise(Tied(), (1, 2, 2))
+    summary = summarise(Tied(), torch.zeros(1, 1, 2, 2))
     assert summary.multiply_adds == 3 * 16 + 16
     assert sum(layer.multiply_adds for layer in summary.layers) == 3 * 16
 
 
 def test_parameters_that_no_layer_used_are_listed():
-    layers = {layer.name: layer for layer in summarise(Tied(), (1, 2, 2)).layers}
+    layers = {layer.name: layer for layer in summarise(Tied(), torch.zeros(1, 1, 2, 2)).layers}
     assert (layers["unused"].output, layers["unused"].parameters) == (None, 9)
     assert layers[""].parameters == 1  # scale
 
@@ -129,7 +129,7 @@ def test_mean_and_deviation_of_a_parameter():
     model = nn.Linear(1, 4)
     with torch.no_grad():
         model.bias.copy_(torch.tensor([1.0, 1.0, 3.0, 3.0]))
-    (bias,) = [weight for weight in summarise(model, (1, 1, 1)).weights if weight.name == "bias"]
+    (bias,) = [weight for weight in summarise(model, torch.zeros(1, 1, 1, 1)).weights if weight.name == "bias"]
     assert (bias.shape, bias.count, bias.mean, bias.std) == ((4,), 4, 2.0, 1.0)
 
 
@@ -139,7 +139,7 @@ def test_the_model_and_the_random_numbers_stay_as_they_were():
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     flags = [module.training for module in model.modules()]
     random = torch.get_rng_state()
-    summarise(model, (1, 2, 2))
+    summarise(model, torch.zeros(1, 1, 2, 2))
     assert [module.training for module in model.modules()] == flags
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
@@ -149,7 +149,7 @@ def test_the_model_and_the_random_numbers_stay_as_they_were():
 def test_a_model_that_fails_is_left_as_it_was():
     model = mlp()
     with pytest.raises(RuntimeError):
-        summarise(model, (1, 5, 5))
+        summarise(model, torch.zeros(1, 1, 5, 5))
     assert model.training
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
@@ -157,7 +157,7 @@ def test_a_model_that_fails_is_left_as_it_was():
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_every_number_can_be_read(width):
     console = Console(file=StringIO(), width=width)
-    show_summary(console, summarise(lenet(), (1, 28, 28)), "lenet")
+    show_summary(console, summarise(lenet(), torch.zeros(1, 1, 28, 28)), "lenet")
     lines = console.file.getvalue().splitlines()
     assert any(line.split() == ["all", "61,706", "416,520"] for line in lines)
     assert all(len(line) <= width for line in lines if "take" not in line)
@@ -165,7 +165,7 @@ def test_every_number_can_be_read(width):
 
 def test_shared_parameters_are_shown_by_their_owner():
     console = Console(file=StringIO(), width=80)
-    show_summary(console, summarise(Tied(), (1, 2, 2)), "[/red]")
+    show_summary(console, summarise(Tied(), torch.zeros(1, 1, 2, 2)), "[/red]")
     text = " ".join(console.file.getvalue().split())
     assert text.startswith("[/red] ")
     assert "second.weight 4×4 = first.weight" in text
@@ -216,7 +216,7 @@ def test_the_formula_gives_the_sizes_that_are_measured(name):
     model, shape = network(f"model={name}")
     windows = {
         layer.name: (layer.window.n, layer.window.output)
-        for layer in summarise(model, shape).layers
+        for layer in summarise(model, torch.zeros(1, *shape)).layers
         if layer.window and "Adaptive" not in layer.kind
     }
     sizes, up = measured(model, shape)
@@ -227,14 +227,14 @@ def test_the_formula_gives_the_sizes_that_are_measured(name):
 @pytest.mark.parametrize("name", BOOK)
 def test_the_size_shrinks_as_in_the_book(name):
     model, shape = network(f"model={name}")
-    heights = [layer.window.output for layer in summarise(model, shape).layers if layer.window]
+    heights = [layer.window.output for layer in summarise(model, torch.zeros(1, *shape)).layers if layer.window]
     assert list(dict.fromkeys(heights)) == BOOK[name]
 
 
 @pytest.mark.parametrize("arch, left_out", [("googlenet", 13), ("squeezenet1_0", 3), ("resnet18", 0), ("alexnet", 0)])
 def test_the_formula_gives_the_sizes_of_torchvision_but_for_poolings_that_round_up(arch, left_out):
     model, shape = network("model=torchvision", f"model.arch={arch}")
-    layers = summarise(model, shape).layers
+    layers = summarise(model, torch.zeros(1, *shape)).layers
     shown = {layer.name: (layer.window.n, layer.window.output) for layer in layers if layer.window}
     adaptive = {layer.name for layer in layers if "Adaptive" in layer.kind}
     sizes, up = measured(model, shape)
@@ -274,7 +274,7 @@ def test_a_window_has_as_many_places_as_the_formula_says(window, output):
     ],
 )
 def test_the_window_of_a_layer(layer, window):
-    (found,) = summarise(layer, (1, 20, 20)).layers
+    (found,) = summarise(layer, torch.zeros(1, 1, 20, 20)).layers
     assert found.window == window
     assert window is None or window.output == found.output[1]
 
@@ -316,7 +316,7 @@ def test_for_one_channel_or_three_no_line_is_longer_than_80_columns(monkeypatch,
 
 def test_without_pictures_there_is_no_table_of_windows():
     console = Console(file=StringIO(), width=80)
-    show_summary(console, summarise(mlp(), (1, 28, 28)), "mlp")
+    show_summary(console, summarise(mlp(), torch.zeros(1, 1, 28, 28)), "mlp")
     assert "kernel" not in console.file.getvalue()
 
 
@@ -339,3 +339,12 @@ def test_parameters_have_mean_and_deviation_of_what_they_hold(capsys):
     rows = [line.split() for line in out.splitlines() if ".weight" in line or ".bias" in line]
     assert len(rows) == 10
     assert all(row[-2:] == (["0.250", "0.000"] if "weight" in row[0] else ["-1.000", "0.000"]) for row in rows)
+
+
+@pytest.mark.parametrize("name, gates", [("rnn", 1), ("gru", 3), ("lstm", 4)])
+def test_a_recurrent_layer_counts_its_products_for_each_time_step(name, gates):
+    """V tokens one-hot into D units and D into D, gate by gate; then D into V."""
+    model = models.build(compose([f"model={name}"]).model, None, 28)
+    summary = summarise(model, torch.zeros(1, 35, dtype=torch.long))
+    assert summary.multiply_adds == 35 * (gates * (28 * 256 + 256 * 256) + 256 * 28)
+    assert summary.parameters == gates * (28 * 256 + 256 * 256 + 2 * 256) + 256 * 28 + 28

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrun.tasks import Classification
+from d2lrun.datasets.corpus import TextDataset, Vocabulary
+from d2lrun.tasks import Classification, LanguageModel, detached, task_of
 
 TASK = Classification(10)
 
@@ -80,3 +81,89 @@ def test_chance_is_one_class_among_all(classes, accuracy):
 def test_a_run_whose_accuracy_is_none_is_not_called_dead():
     """It has diverged, which is said elsewhere."""
     assert not TASK.dead(records(0.1, 0.1, math.nan))
+
+
+# --- language models ---------------------------------------------------------------------------------------------
+
+
+def rows(size, steps, classes, seed):
+    numbers = np.random.default_rng(seed)
+    return numbers.normal(scale=3, size=(size, steps, classes)), numbers.integers(classes, size=(size, steps))
+
+
+texts = st.builds(rows, st.integers(1, 4), st.integers(1, 5), st.integers(2, 6), st.integers(0, 10**6))
+
+
+@given(texts)
+def test_the_loss_of_a_text_is_the_mean_over_all_its_tokens(text):
+    logits, tokens = text
+    each = [
+        math.log(np.exp(logits[row, step]).sum()) - logits[row, step, token]
+        for (row, step), token in np.ndenumerate(tokens)
+    ]
+    loss = LanguageModel(carries=True).loss(*tensors(logits, tokens)).item()
+    assert loss == pytest.approx(sum(each) / len(each), rel=1e-9, abs=1e-12)
+
+
+@given(st.lists(texts, min_size=1, max_size=4))
+def test_the_perplexity_is_e_to_the_summed_loss_by_the_number_of_tokens(batches):
+    """Of all batches together, however large each is: not a mean of their perplexities."""
+    task, sums, units, total = LanguageModel(carries=True), torch.zeros(1, dtype=torch.float64), 0, 0.0
+    for logits, tokens in batches:
+        given = tensors(logits, tokens)
+        sums += task.count(*given, task.loss(*given))
+        units += tokens.size
+        log_probabilities = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
+        total -= np.take_along_axis(log_probabilities, tokens[..., None], axis=2).sum()
+    measured = task.measures("val", sums, units)
+    assert list(measured) == ["val_loss", "val_perplexity"]
+    assert measured["val_perplexity"] == pytest.approx(math.exp(total / units), rel=1e-9)
+
+
+def test_a_loss_too_high_for_a_float_has_a_perplexity_all_the_same():
+    measured = LanguageModel(carries=False).measures("train", torch.tensor([1e6]), 2)
+    assert math.isfinite(measured["train_perplexity"])
+
+
+class Recurrent(torch.nn.Module):
+    """The state is the sum of what was read, times a weight."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.weight, self.parts, self.given = torch.nn.Parameter(torch.ones(())), parts, []
+
+    def forward(self, tokens, state):
+        self.given.append(state)
+        h = (0.0 if state is None else state if self.parts == 1 else state[0]) + self.weight * tokens.double().sum(1)
+        return h[:, None, None].expand(*tokens.shape, 3), h if self.parts == 1 else (h, 2 * h)
+
+
+@pytest.mark.parametrize("parts", [1, 2])  # an LSTM has two
+def test_a_state_is_carried_on_by_value_and_no_gradient_flows_back_into_the_batch_before(parts):
+    model, task, tokens = Recurrent(parts), LanguageModel(carries=True), torch.tensor([[1, 2], [3, 4]])
+    _, carry = task.forward(model, tokens, None)
+    logits, _ = task.forward(model, tokens, carry)
+    assert model.given[0] is None
+    given = model.given[1] if parts == 1 else model.given[1][0]
+    assert given.tolist() == [3.0, 7.0] and not given.requires_grad
+    assert logits[:, 0, 0].tolist() == [6.0, 14.0]
+    logits[:, 0, 0].sum().backward()
+    assert model.weight.grad.item() == 10.0  # of the second batch; it would be 20 with the first
+
+
+def test_all_parts_of_a_state_lose_their_history():
+    parts = [torch.ones(2, requires_grad=True) * factor for factor in (1, 2)]
+    assert [part.requires_grad for part in detached(tuple(parts))] == [False, False]
+    assert torch.equal(detached(parts[1]), torch.full((2,), 2.0)) and not detached(parts[1]).requires_grad
+
+
+@pytest.mark.parametrize("sampling, carries", [("sequential", True), ("random", False)])
+def test_a_text_is_a_language_models_and_only_sequential_windows_carry_a_state(sampling, carries):
+    vocabulary = Vocabulary(["<unk>", "a"])
+    task = task_of(TextDataset("t", vocabulary, torch.zeros(9), "here", "char", "none", sampling=sampling))
+    assert isinstance(task, LanguageModel) and task.carries == carries
+
+
+def test_images_are_classified(stripes):
+    task = task_of(stripes)
+    assert isinstance(task, Classification) and task.classes == 10

@@ -7,7 +7,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.config import DATASETS, PICTURE
+from d2lrun.config import DATASETS, PICTURE, TEXT, WINDOW
+from d2lrun.datasets.corpus import clean
+from d2lrun.datasets.facts import Facts, facts
 
 if TYPE_CHECKING:
     from d2lrun.datasets.images import ImageDataset
@@ -23,18 +25,32 @@ def load(config: Any, say: Say = lambda line: None, progress: Progress | None = 
     """
     global _last
     wanted = asdict(config)
-    picture = {key: wanted.pop(key) for key in PICTURE if key in wanted}
+    view = {key: wanted.pop(key) for key in (*PICTURE, *WINDOW) if key in wanted}  # of what was read
     if _last is None or _last[0] != wanted:
         name, arguments = wanted["name"], {key: wanted[key] for key in wanted if key != "name"}
         loader = getattr(module(name), DATASETS[name].attribute)
         _last = wanted, loader(**arguments, say=say, progress=progress)
-    return replace(_last[1], **picture)
+    return replace(_last[1], **view)
 
 
-def form(config: Any) -> tuple[tuple[int, int, int], int]:
-    """The shape (C, H, W) of an image and the number of classes; files are read only where they may hold anything."""
+def facts_of(config: Any, say: Say = lambda line: None, progress: Progress | None = None) -> Facts:
+    """The counts of a text dataset, all of it, whatever part of it trains."""
+    arguments = {key: value for key, value in asdict(config).items() if key not in (*TEXT, "name")}
+    text, _ = module(config.name).read(**arguments, say=say, progress=progress)
+    return facts(clean(text, config.rule), config.kind, load(config).vocabulary)
+
+
+def form(
+    config: Any, say: Say = lambda line: None, progress: Progress | None = None
+) -> tuple[tuple[int, int, int] | None, int]:
+    """The shape (C, H, W) of an image and the number of classes; for text None and the tokens of the vocabulary.
+
+    Files are read only where they may hold anything.
+    """
+    if not hasattr(module(config.name), "SHAPE"):
+        return None, len(load(config, say, progress).vocabulary)
     if not config.verify:
-        data = load(config)
+        data = load(config, say, progress)
         return data.image_shape, data.num_classes
     _, height, width = module(config.name).SHAPE
     shape = config.channels, config.resize or height, config.resize or width

@@ -5,9 +5,9 @@ N examples, B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -49,10 +49,43 @@ class ImageDataset:
             scaled = resized(scaled, self.resize)
         return scaled.expand(-1, self.channels or -1, -1, -1)
 
-    def batches(self, images: Tensor, labels: Tensor, size: int, limit: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs [B, C, H, W] and labels [B] of the first ``limit`` batches, in the order in which they are stored."""
-        for some, targets in list(zip(images.split(size), labels.split(size), strict=True))[:limit]:
-            yield self.inputs(some), targets
+    def part(self, name: str, index: Tensor | None = None) -> ImagePart:
+        """The examples ``index`` [n] of "train" or "test", all of them by default."""
+        images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
+        index = torch.arange(len(labels)) if index is None else index
+        return ImagePart(self, images, labels, index.to(labels.device))
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePart:
+    """The examples that train, validate or test. A batch is named by the indices [B] of its examples."""
+
+    data: ImageDataset
+    images: Tensor  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]
+    index: Tensor  # int64 [n]
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
+        """The batches of an epoch: a pure function of (seed, epoch)."""
+        return list(order(self.index, seed, epoch).split(size))
+
+    def ordered(self, size: int) -> list[Tensor]:
+        """All examples as they are stored, in batches."""
+        return list(self.index.split(size))
+
+    def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs [B, C, H, W] and labels [B]."""
+        return self.data.inputs(self.images.index_select(0, batch)), self.labels.index_select(0, batch)
+
+    def count(self, batches: list[Tensor]) -> int:
+        return sum(map(len, batches))
+
+
+def order(index: Tensor, seed: int, epoch: int) -> Tensor:
+    """The indices [n] shuffled: a pure function of (seed, epoch)."""
+    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(mixed))
+    return index[torch.randperm(len(index), generator=generator).to(index.device)]
 
 
 def scale(images: Tensor) -> Tensor:

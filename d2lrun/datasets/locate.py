@@ -30,6 +30,9 @@ class Files:
     layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
     system: str | None = None  # where the distribution's package puts the files
     package: str | None = None  # the package's name
+    suffix: str = ".gz"  # of the files on the mirrors
+    fetch: str = "make data"  # the command that fetches them
+    instead: str | None = None  # what else can be done without the files, for the refusal
 
 
 def locate(
@@ -126,8 +129,8 @@ def kept_meanwhile(path: Path, files: Files) -> Found | None:
 
 def fetch(name: str, files: Files, mirrors: Sequence[str], say: Say, progress: Progress | None) -> Found:
     """The file from the first mirror that serves it; raises Unavailable."""
-    say(f"fetching {name}.gz")
-    urls = [f"{mirror.rstrip('/')}/{name}.gz" for mirror in mirrors]
+    say(f"fetching {name}{files.suffix}")
+    urls = [f"{mirror.rstrip('/')}/{name}{files.suffix}" for mirror in mirrors]
     return download(urls, files.sums[name], files.limit, progress)
 
 
@@ -149,9 +152,11 @@ def absences(missing: Sequence[str], places: Mapping[Path, Sequence[Path]]) -> I
 
 
 def refusal(files: Files, missing: Sequence[str], rows: Sequence[str]) -> Refused:
-    ways = ["connect to the network and give `make data`"]
+    ways = [f"connect to the network and give `{files.fetch}`"]
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
     ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")
+    if files.instead:
+        ways.append(files.instead)
     message = f"{files.dataset}: no good {', '.join(missing)}; tried" + "".join(f"\n  {row}" for row in rows)
     return Refused(message, "; or ".join(ways))

@@ -23,18 +23,22 @@ from d2lrun.models.shapes import smallest_side
 COMMON = {field.name for field in fields(Model)} | {"name"}
 
 
-def build(config: Any, inputs: tuple[int, int, int], classes: int) -> nn.Module:
+def build(config: Any, inputs: tuple[int, int, int] | None, classes: int) -> nn.Module:
     """The network that the config group ``model`` describes, initialised, on the CPU.
 
-    ``inputs`` is (C, H, W). Draws from torch's global generator: seed it first. Raises Refused where images are
-    too small for it, or where ``freeze`` names nothing.
+    ``inputs`` is (C, H, W), or None for text, whose ``classes`` are the tokens of the vocabulary. Draws from
+    torch's global generator: seed it first. Raises Refused where images are too small for it, or where ``freeze``
+    names nothing.
     """
     arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
     make = partial(network(config.name), classes=classes, **arguments)
     try:
         model = make(inputs=inputs)
-        try_shape(model, inputs)
+        if inputs is not None:
+            try_shape(model, inputs)
     except (ValueError, AssertionError) as error:
+        if inputs is None:
+            raise Refused(f"model={config.name}: {error}", "d2lrun --cfg job shows its keys") from error
         raise misfit(config, inputs, smallest_side(lambda shape: make(inputs=shape), inputs[0]), error) from error
     init = asdict(config.init)
     initialise(model, init.pop("name"), **init)

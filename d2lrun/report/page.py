@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrun import files
+from d2lrun.report.curves import metric_names
 from d2lrun.report.tables import SPLITS, book_rows
 from d2lrun.report.text import duration
 
@@ -33,6 +34,7 @@ pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; }}
 <h1>{title}</h1>
 {facts}
 {pictures}
+{samples}
 <h2>Epochs</h2>
 {epochs}
 <h2>Configuration</h2>
@@ -47,19 +49,21 @@ def write_page(path: Path, result: dict[str, Any], records: list[dict[str, Any]]
     title = f"{result['model']} on {result['dataset']}, seed {result['seed']}: {result['status']}"
     page = PAGE.format(
         title=escape(title),
-        facts=table(["", "loss", "accuracy"], metric_rows(result["metrics"])) + table([], fact_rows(result)),
+        facts=metric_table(result["metrics"]) + table([], fact_rows(result)),
         pictures="\n".join(map(embed, sorted(path.parent.glob("*.png")))),
+        samples=written(path.with_name("samples.txt")),
         epochs=table([key.replace("_", " ") for key in records[0]] if records else [], map(values, records)),
         config=escape(config),
     )
     files.write_atomic(path, page)
 
 
-def metric_rows(metrics: dict[str, float]) -> list[list[str]]:
-    """A row for each of train, val and test that was measured."""
-    names = ("loss", "accuracy")
+def metric_table(metrics: dict[str, float]) -> str:
+    """A row for each of train, val and test that was measured, a column for loss and what else was."""
     measured = [split for split in SPLITS if f"{split}_loss" in metrics]
-    return [[split, *(number(metrics[f"{split}_{name}"]) for name in names)] for split in measured]
+    names = metric_names([metrics])
+    rows = ([split, *(number(metrics.get(f"{split}_{name}")) for name in names)] for split in measured)
+    return table(["", *names], rows)
 
 
 def fact_rows(result: dict[str, Any]) -> list[list[str]]:
@@ -88,6 +92,14 @@ def number(value: float | None) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "nan"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 1000 else f"{value:.4f}"
+
+
+def written(samples: Path) -> str:
+    """What a language model wrote while it learned; nothing where there is no such file."""
+    if not samples.is_file():
+        return ""
+    text = samples.read_text(encoding="utf-8", errors="replace")
+    return f'<h2>Samples</h2>\n<pre style="white-space: pre-wrap">{escape(text)}</pre>'
 
 
 def embed(picture: Path) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 REDRAW = 1 / 8  # seconds between two redraws
+LINES = 50  # of epochs, at most: metrics.jsonl has them all
 NARROWEST = 6  # columns of the bar itself
 SPLITS = ("train", "val", "test")
 
@@ -72,8 +73,9 @@ class Progress:
         now = self.clock()
         self.whole = now - self.began if self.first == 0 else None
         self.began, self.first = now, 0
-        width = self.console.width if self.console.is_terminal else math.inf
-        self.say(epoch_line(record, self.epochs, width))
+        if record["epoch"] % max(1, self.epochs // LINES) == 0 or record["epoch"] in (1, self.epochs):
+            width = self.console.width if self.console.is_terminal else math.inf
+            self.say(epoch_line(record, self.epochs, width))
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""

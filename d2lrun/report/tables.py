@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
     from rich.text import Text
     from torch import Tensor
 
+    from d2lrun.datasets.corpus import TextDataset
+    from d2lrun.datasets.facts import Facts
     from d2lrun.datasets.images import ImageDataset
 
 SPLITS = ("train", "val", "test")
+FIRST = 10  # tokens of a vocabulary that are shown
 BAR = 12  # columns of a probability of 1
 
 
@@ -30,17 +35,33 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
         console.print(table)
         console.print()
     rows = [("parameters", f"{result['parameters']:,}")] if result.get("parameters") is not None else []
-    if "examples_per_second" in metrics:
-        speed = f"{metrics['examples_per_second']:,.0f} examples/s (whole epochs: training + evaluation)"
-        rows.append(("speed", speed))
+    for unit in ("examples", "tokens"):
+        if (speed := metrics.get(f"{unit}_per_second")) is not None:
+            rows.append(("speed", f"{speed:,.0f} {unit}/s (whole epochs: training + evaluation)"))
+    if baselines := result.get("baselines"):
+        values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
+        rows.append(("beside it", f"perplexity of guessing: {values}"))
+    if note := result.get("note"):
+        rows.append(("note", note))
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
     if dead := result.get("dead"):
         rows.append(("dead", f"still at chance after epoch {dead['epoch']}; {dead['hint']}"))
+    if text := last_sample(directory):
+        rows.append(("sample", text))
     if names := ", ".join(sorted(path.name for path in directory.glob("[!.]*.*") if path.is_file())):
         rows.append(("files", names))
     console.print(pairs(console, rows))
     say(console, f" directory   {directory}")
+
+
+def last_sample(directory: Path) -> str:
+    """The newest text of samples.txt on one line; nothing where there is none."""
+    try:
+        samples = (directory / "samples.txt").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return " ".join(re.split(r"^epoch \d+: ", samples, flags=re.MULTILINE)[-1].split())
 
 
 def metric_table(metrics: dict[str, float]) -> Table | None:
@@ -63,7 +84,9 @@ def book_rows(book: dict[str, Any] | None, metrics: dict[str, float]) -> list[tu
         return []
     label = f"book §{book['section']}"
     if book.get("changed"):
-        return [(label, f"not comparable: changed {', '.join(book['changed'])}")]
+        whole = "dataset.name" in book["changed"]  # of another dataset the other keys say nothing more
+        kept = [key for key in book["changed"] if not whole or key == "dataset.name" or not key.startswith("dataset.")]
+        return [(label, f"not comparable: changed {', '.join(kept)}")]
     verdicts = [verdict(name, metrics.get(name), *ends) for name, ends in book["band"].items()]
     return [("" if row else label, text) for row, text in enumerate(verdicts)]
 
@@ -97,6 +120,28 @@ def show_counts(console: Console, dataset: ImageDataset) -> None:
     total = dataset.train_images.nbytes + dataset.test_images.nbytes
     images = f"{height}×{width}, {counted(channels, 'channel')} of 8 bits"
     console.print(pairs(console, [("images", images), ("memory", size(total))]))
+    say(console, f" from        {dataset.source}")
+
+
+def show_facts(console: Console, dataset: TextDataset, facts: Facts) -> None:
+    """What a text holds, and its commonest words, pairs and triples."""
+    heading(console, f"{dataset.name}: {counted(facts.tokens, 'token')} ({dataset.kind})")
+    used = "all" if len(dataset.tokens) == facts.tokens else f"the first {len(dataset.tokens):,}"
+    rows = [
+        ("lines", f"{facts.lines:,}, {facts.empty:,} of them empty"),
+        ("tokens", f"{facts.tokens:,} of {counted(facts.types, 'type')}; {used} are used"),
+        ("vocabulary", f"{facts.vocabulary:,}: {' '.join(map(repr, dataset.vocabulary.tokens[:FIRST]))} …"),
+        ("words", f"{facts.words:,}"),
+        *((f"{name}", f"{counted(grams.types, 'type')}") for name, grams in facts.grams.items()),
+        ("memory", size(dataset.tokens.nbytes)),
+    ]
+    console.print(pairs(console, rows))
+    console.print()
+    table = grid("", *facts.grams)
+    for place, row in enumerate(zip_longest(*(grams.commonest for grams in facts.grams.values())), 1):
+        table.add_row(str(place), *(words(console, f"{cell[0]} {cell[1]:,}" if cell else "") for cell in row))
+    console.print(table)
+    console.print()
     say(console, f" from        {dataset.source}")
 
 

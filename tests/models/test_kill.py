@@ -31,7 +31,12 @@ SMALL = {
     "resnet": ["dataset.resize=32"],
     "densenet": ["dataset.resize=29", "model.growth=4", "model.blocks=[2,1,1,1]"],
     "torchvision": ["dataset.resize=32", "model.arch=mobilenet_v3_small"],
+    "rnn": ["model.hidden=8", "model.layers=2", "model.dropout=0.5", "model.embedding=8", "model.tied=true"],
+    "gru": ["model.hidden=8", "model.impl=scratch"],
+    "lstm": ["model.hidden=8", "model.layers=2", "model.dropout=0.5"],
 }
+UNINTERRUPTED = {"ngram"}  # counts once and has no step amid which it could be killed
+TEXT = {name for name in SMALL if "text" in MODELS[name].kinds}
 TRAINING = ["train.epochs=1", "train.batch_size=8", "train.limit_batches=4", "train.checkpoint_every=2"]
 KILL = "at('d2lrun.fit:train_batch', 3, lambda: send('SIGKILL'))"  # behind the third of four steps
 
@@ -64,14 +69,17 @@ def rooms(tmp_path):
 
 
 def test_every_network_is_killed():
-    assert set(SMALL) == set(MODELS)
-    assert len(SMALL) == 11
+    assert set(SMALL) | UNINTERRUPTED == set(MODELS)
+    assert len(SMALL) == 14
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripes_folder):
     words = [f"model={name}", *SMALL[name], *TRAINING, "optimizer.lr=0.01", "device=cpu", "device.threads=1"]
-    words += ["dataset.verify=false", f"dataset.dir={stripes_folder}", "run.dir=run"]
+    if name in TEXT:  # the hidden state goes from batch to batch, and so from process to process
+        words += ["dataset=pydoc", "dataset.max_tokens=2000", "dataset.steps=8", "run.dir=run"]
+    else:
+        words += ["dataset.verify=false", f"dataset.dir={stripes_folder}", "run.dir=run"]
     killed, whole = rooms
     assert d2lrun(killed, words, KILL)[0] == -9
     assert not (killed / "run" / "result.json").exists()
@@ -84,4 +92,5 @@ def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripe
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
     losses = [json.loads((room / "run" / "metrics.jsonl").read_text("utf-8")) for room in rooms]
     assert losses[0]["train_loss"] == losses[1]["train_loss"]
-    assert losses[0]["test_loss"] == losses[1]["test_loss"]
+    assert losses[0].get("test_loss") == losses[1].get("test_loss")
+    assert ("test_loss" in losses[0]) == (name not in TEXT)

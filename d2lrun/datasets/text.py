@@ -1,0 +1,110 @@
+"""Text files of one's own, in any language."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+from collections.abc import Sequence
+from typing import Any
+
+from d2lrun.datasets.corpus import TextDataset, build
+from d2lrun.datasets.locate import Progress, Say
+from d2lrun.download import Unusable
+from d2lrun.download import read as read_stream
+from d2lrun.errors import Refused
+
+LIMIT = 1 << 30  # bytes of all files together
+WIDE = ("utf-16", "utf-32")  # encodings in which an ordinary text has NUL bytes
+OTHERS = "such as gb18030 or big5 (Chinese), utf-16 (Windows) or latin-1 (Western Europe)"
+
+
+def load(
+    path: str | Sequence[str] | None,
+    encoding: str,
+    say: Say = lambda line: None,
+    progress: Progress | None = None,
+    **preparation: Any,
+) -> TextDataset:
+    """The dataset on the CPU; ``preparation`` is that of ``corpus.build``. Raises Refused."""
+    return build("text", *read(path, encoding), **preparation)
+
+
+def read(
+    path: str | Sequence[str] | None, encoding: str, say: Say = lambda line: None, progress: Progress | None = None
+) -> tuple[str, str]:
+    """The text of all files, one after the other, and their names; raises Refused that names file and fault."""
+    paths = [path] if isinstance(path, str) else list(path or [])
+    if not paths:
+        raise Refused("dataset=text needs dataset.path", "give dataset.path=FILE or 'dataset.path=[FILE,FILE]'")
+    known(encoding)
+    texts, left = [], LIMIT
+    for name in paths:
+        content = read_file(name, left)
+        left -= len(content)
+        texts.append(decode(name, content, encoding))
+    # A file that does not end its last line must not run into the next one.
+    ended = [text if text.endswith("\n") else f"{text}\n" for text in texts[:-1]]
+    return "".join([*ended, texts[-1]]), ", ".join(paths)
+
+
+def known(encoding: str) -> None:
+    """Refuse what is not the name of an encoding."""
+    try:
+        codecs.lookup(encoding)
+        "".encode(encoding)  # a codec for other things than text, such as zip, is a LookupError here
+    except (LookupError, ValueError):
+        raise Refused(
+            f"dataset.encoding={encoding}: Python knows no such encoding of text", f"give one {OTHERS}"
+        ) from None
+
+
+def read_file(path: str, limit: int) -> bytearray:
+    """The bytes of one ordinary file, at most ``limit``; raises Refused."""
+    place = os.path.expanduser(path)
+    try:
+        status = os.stat(place)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
+            raise Refused(f"{path} is {what}", "give the text file itself, or several: 'dataset.path=[FILE,FILE]'")
+        if status.st_size > limit:
+            raise too_large(path, f"{status.st_size:,} bytes")
+        with open(place, "rb") as file:
+            content = read_stream(file, limit)
+    except Unusable:  # it grew meanwhile
+        raise too_large(path, f"more than {limit:,} bytes") from None
+    except (OSError, ValueError) as error:  # the latter: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Refused(f"{path}: {reason}", "give dataset.path=FILE, a file that can be read") from None
+    if not content or content.isspace():
+        raise Refused(f"{path} is empty", "give a file with text in it")
+    return content
+
+
+def too_large(path: str, found: str) -> Refused:
+    return Refused(f"{path}: {found}, wanted at most {LIMIT:,} in all files together", "give a part of it")
+
+
+def decode(path: str, content: bytearray, encoding: str) -> str:
+    """The text that the bytes are; raises Refused at the first that is none."""
+    canonical = codecs.lookup(encoding).name
+    if not canonical.startswith(WIDE) and (at := content.find(0)) >= 0:
+        raise binary(path, at, content)
+    try:
+        text = content.decode(encoding).removeprefix("\ufeff")  # the mark that Windows puts before a text
+    except UnicodeDecodeError as error:
+        byte = content[error.start : error.start + 1].hex()
+        what = f"byte {error.start:,} (0x{byte}) is not {canonical.upper()}: {error.reason}"
+        raise Refused(f"{path}: {what}", f"name the file's encoding: dataset.encoding=…, {OTHERS}") from None
+    except ValueError as error:  # codecs with rules of their own
+        raise Refused(f"{path} is not {canonical}: {error}", f"dataset.encoding=…, {OTHERS}") from None
+    if (at := text.find("\0")) >= 0:
+        raise Refused(f"{path} is binary: character {at:,} is NUL", "give a plain text file")
+    return text
+
+
+def binary(path: str, at: int, content: bytearray) -> Refused:
+    hint = "give a plain text file: not a PDF, a Word file or an archive"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        hint = "it begins like UTF-16: give dataset.encoding=utf-16"
+    return Refused(f"{path} is binary: byte {at:,} is NUL", hint)

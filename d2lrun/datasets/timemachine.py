@@ -1,0 +1,43 @@
+"""The Time Machine by H. G. Wells, the book's copy (book 8.2): 3,221 lines, 32,775 words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from d2lrun.datasets.corpus import TextDataset, build
+from d2lrun.datasets.locate import Files, Progress, Say, locate
+
+FILE = "timemachine.txt"
+FILES = Files(
+    dataset="timemachine",
+    sums={FILE: "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516"},
+    limit=1 << 20,  # it has 178,979 bytes
+    suffix="",
+    fetch="d2lrun data dataset=timemachine",
+    instead="give dataset=pydoc, English text that comes with Python",
+)
+
+
+def load(
+    dir: str | None,
+    mirrors: Sequence[str],
+    say: Say = lambda line: None,
+    progress: Progress | None = None,
+    files: Files = FILES,
+    **preparation: Any,
+) -> TextDataset:
+    """The dataset on the CPU; ``preparation`` is that of ``corpus.build``. Raises Refused."""
+    return build("timemachine", *read(dir, mirrors, say, progress, files), **preparation)
+
+
+def read(
+    dir: str | None,
+    mirrors: Sequence[str],
+    say: Say = lambda line: None,
+    progress: Progress | None = None,
+    files: Files = FILES,
+) -> tuple[str, str]:
+    """The text, proved, and where it was found; raises Refused that names every place."""
+    found = locate(files, dir, mirrors, say, progress)[FILE]
+    return found.content.decode("utf-8"), found.origin

@@ -1,0 +1,176 @@
+"""Counting language models (book 8.3): the next token's probability from how often it followed the last few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Grams:
+    """The different n-grams of one length n.
+
+    One is written as a number: the rank of its first n−1 tokens among the shorter grams, times V, plus its last
+    token. That stays below N·V for any n, where V^n would not fit; its own rank is its place in ``ids``.
+    """
+
+    ids: Tensor  # int64 [G], sorted
+    counts: Tensor  # float64 [G]: how often each occurs
+    last: Tensor  # int64 [G]: the rank of its last n−1 tokens among the shorter grams
+
+    def ranks(self, ids: Tensor) -> Tensor:
+        """The ranks of n-grams; −1 for those that never occurred, as are all ids of a rank −1."""
+        at = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
+        return torch.where(self.ids[at] == ids, at, -1)
+
+
+@dataclass(frozen=True)
+class Level:
+    """What one order says: P(w | context) = (kept + share · P_lower(w)) / (Σ_w kept + share)."""
+
+    kept: Tensor  # float64 [G]: what is left of an n-gram's count
+    share: Tensor  # float64 [C]: by the rank of its context, what goes to the lower order
+    total: Tensor  # float64 [C]
+
+
+class NGram(nn.Module):
+    """Tokens [B, T] -> logits [B, T, V] of the token behind each, and the state behind the last: a language model.
+
+    ``order`` is the number n of tokens in a gram, the predicted one included: at 1 nothing before it is looked at.
+    A context that never occurred leaves the word to the lower order. ``smoothing``:
+
+    laplace (book 8.3.1): each order adds ε imagined tokens, shared out by the unigram probabilities, these by 1/V.
+    witten-bell (Bell, Cleary & Witten 1990): as many as different tokens followed, by those of the next lower order.
+    kneser-ney (Chen & Goodman 1998, modified): takes a discount from each count and hands it to the next lower
+    order, which counts in how many different places a gram stands instead of how often.
+
+    ``strength``, one for all orders or one for each from the unigrams up, is laplace's ε and a factor on the others'
+    imagined tokens or discounts. Counts on the CPU, in double precision; ``fit`` is the training.
+    """
+
+    def __init__(self, *, classes: int, order: int, smoothing: str, strength: list[float], inputs: Any = None):
+        super().__init__()
+        if inputs is not None:
+            raise ValueError("an n-gram model counts tokens and reads no images")
+        if len(strength) not in (1, order):
+            raise ValueError(f"strength: wanted one number or {order}, one for each order; got {len(strength)}")
+        self.bidirectional = False
+        self.classes, self.order, self.smoothing = classes, order, smoothing
+        self.strength = strength * order if len(strength) == 1 else strength
+        self.register_buffer("stream", torch.zeros(0, dtype=torch.int32))  # what was counted: all there is to save
+        self.grams: list[Grams] = []
+        self.levels: list[Level] = []
+
+    def fit(self, tokens: Tensor) -> NGram:
+        """Count a stream of tokens [N]; what was counted before is forgotten."""
+        if len(tokens) < self.order:
+            raise ValueError(f"{len(tokens)} tokens hold no gram of {self.order}")
+        self.stream = tokens.to("cpu", torch.int32)
+        self.grams = list(count(self.stream.long(), self.order, self.classes))
+        self.levels = [self.level(n) for n in range(1, self.order + 1)]
+        return self
+
+    def load_state_dict(self, state: dict[str, Tensor], strict: bool = True, assign: bool = False) -> None:
+        """Count the stream that was saved."""
+        self.fit(state["stream"])
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many different grams of each length were counted."""
+        return [len(grams.ids) for grams in self.grams]
+
+    def level(self, n: int) -> Level:
+        grams, strength = self.grams[n - 1], self.strength[n - 1]
+        contexts = grams.ids // self.classes  # by rank
+        size = 1 if n == 1 else len(self.grams[n - 2].ids)
+        if self.smoothing == "kneser-ney":
+            counts = grams.counts if n == self.order else self.places(n)
+            taken = discounts(counts, strength)[counts.clamp(max=3).long()]
+            kept, share = counts - taken, total_by(contexts, taken, size)
+        elif self.smoothing == "witten-bell":
+            kept, share = grams.counts, strength * total_by(contexts, torch.ones_like(grams.counts), size)
+        else:
+            kept, share = grams.counts, torch.full((size,), strength, dtype=torch.float64)
+        return Level(kept, share, total_by(contexts, kept, size) + share)
+
+    def places(self, n: int) -> Tensor:
+        """By rank, behind how many different tokens each n-gram stands."""
+        return torch.bincount(self.grams[n].last, minlength=len(self.grams[n - 1].ids)).double()
+
+    def contexts(self, tokens: Tensor) -> list[Tensor]:
+        """For 0, 1, … order−1 tokens, the rank of those that end before each place of streams [..., T]: [..., T+1].
+
+        −1 where they never occurred, or where the stream begins later.
+        """
+        *rows, length = tokens.shape
+        ranks = [torch.zeros(*rows, length + 1, dtype=torch.int64)]
+        none = torch.full((*rows, 1), -1)
+        for grams in self.grams[:-1]:
+            found = grams.ranks(ranks[-1][..., :-1] * self.classes + tokens)  # [..., T]
+            ranks.append(torch.cat((none, found), dim=-1))
+        return ranks
+
+    def probabilities(self, contexts: list[Tensor], tokens: Tensor) -> Tensor:
+        """Of ``tokens`` behind contexts of each length, both of shapes that broadcast."""
+        shape = torch.broadcast_shapes(contexts[0].shape, tokens.shape)
+        orders = [torch.full(shape, 1 / self.classes, dtype=torch.float64)]
+        for rank, grams, level in zip(contexts, self.grams, self.levels, strict=True):
+            lower = orders[:2][-1] if self.smoothing == "laplace" else orders[-1]  # the book's is never above unigrams
+            gram = grams.ranks(rank * self.classes + tokens)
+            kept = torch.where(gram < 0, 0.0, level.kept[gram])
+            mixed = (kept + level.share[rank] * lower) / level.total[rank]
+            orders.append(torch.where((rank < 0) | (level.total[rank] == 0), lower, mixed))
+        return orders[-1]
+
+    def log_probabilities(self, tokens: Tensor) -> Tensor:
+        """ln P of each token of a stream [N] behind all those before it: [N], of which a mean is the loss."""
+        tokens = tokens.to("cpu", torch.int64)
+        return self.probabilities([rank[:-1] for rank in self.contexts(tokens)], tokens).log()
+
+    def next_distribution(self, history: Tensor) -> Tensor:
+        """The probability [V] of each token behind ``history`` [T], which may be empty."""
+        tail = history.to("cpu", torch.int64)[max(0, len(history) - self.order + 1) :]
+        return self.probabilities([rank[-1:] for rank in self.contexts(tail)], torch.arange(self.classes))
+
+    def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The state is the last order−1 tokens."""
+        before = tokens[:, :0] if state is None else state
+        seen = torch.cat((before, tokens), dim=1)  # [B, n−1+T]
+        contexts = [rank[:, before.shape[1] + 1 :, None] for rank in self.contexts(seen.to("cpu", torch.int64))]
+        logits = self.probabilities(contexts, torch.arange(self.classes)).log().float()  # [B, T, V]
+        return logits.to(tokens.device), seen[:, max(0, seen.shape[1] - self.order + 1) :]
+
+
+def count(tokens: Tensor, order: int, classes: int) -> Iterator[Grams]:
+    """The grams of lengths 1, 2, … ``order`` in a stream [N]."""
+    rank = torch.zeros(len(tokens) + 1, dtype=torch.int64)  # of the empty gram that ends before each place
+    for _ in range(order):
+        # rank[i] belongs to the n−1 tokens from i on, which end before tokens[i + n−1]
+        ids = rank[: len(rank) - 1] * classes + tokens[len(tokens) - len(rank) + 1 :]
+        different, own, counts = ids.unique(return_inverse=True, return_counts=True)
+        last = torch.empty_like(different).scatter_(0, own, rank[1:])  # the same, wherever the gram stands
+        yield Grams(different, counts.double(), last)
+        rank = own
+
+
+def total_by(contexts: Tensor, values: Tensor, size: int) -> Tensor:
+    """The sum of the values of each context, by rank."""
+    return torch.zeros(size, dtype=torch.float64).index_add(0, contexts, values)
+
+
+def discounts(counts: Tensor, strength: float) -> Tensor:
+    """What to take from counts of 0, 1, 2, and 3 or more, by how many grams have 1, 2, 3 and 4 (Chen & Goodman).
+
+    A text too small or too regular for that estimate gets 0.75 of each.
+    """
+    n1, n2, n3, n4 = torch.bincount(counts.long().clamp(max=5), minlength=5)[1:5].tolist()
+    taken = [0.0, 0.75, 0.75, 0.75]
+    if n1 and n2 and n3:
+        y = n1 / (n1 + 2 * n2)
+        estimates = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
+        taken[1:] = [taken if 0 < taken < most else 0.75 for most, taken in enumerate(estimates, 1)]
+    return torch.tensor([min(strength * one, most) for most, one in enumerate(taken)], dtype=torch.float64)

@@ -1,0 +1,175 @@
+"""What stands around a recurrent layer: text in and out (book 8.5, 8.6), depth (9.3), both directions (9.4), images.
+
+Shapes: T time steps, B batch, F features of a step, D hidden units, V vocabulary. Inside, time comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+State: TypeAlias = "Tensor | tuple[Tensor, ...]"  # [layers · directions, B, D]; two of them for an LSTM
+
+
+def network(
+    cell: Callable[[int, int], nn.Module],
+    layer: type[nn.RNNBase],
+    *,
+    inputs: tuple[int, int, int] | None,
+    classes: int,
+    hidden: int,
+    layers: int,
+    bidirectional: bool,
+    dropout: float,
+    impl: str,
+    embedding: int | None,
+    tied: bool,
+) -> LanguageModel | RowClassifier:
+    """A language model over ``classes`` tokens, or with ``inputs`` (C, H, W) a classifier of images.
+
+    ``impl`` chooses the recurrent layer: "scratch" composes it of ``cell`` and draws all weights from N(0, 0.01²),
+    as the book does; "torch" takes torch's ``layer`` and torch's initial weights. Raises ValueError where the
+    arguments contradict each other.
+    """
+    width = hidden * (1 + bidirectional)
+    check(inputs, embedding, tied, width)
+    features = (embedding or classes) if inputs is None else inputs[0] * inputs[2]
+    made: nn.Module
+    if impl == "scratch":
+        made = Stack(cell, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
+    else:
+        between = dropout if layers > 1 else 0.0  # torch warns of a dropout that has no place
+        made = layer(features, hidden, layers, bidirectional=bidirectional, dropout=between)
+    head = nn.Linear(width, classes)
+    if impl == "scratch":
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(head.bias)
+    if inputs is not None:
+        return RowClassifier(made, head, dropout, bidirectional=bidirectional)
+    read: nn.Module
+    if embedding is not None:
+        read = nn.Sequential(nn.Embedding(classes, embedding), nn.Dropout(dropout))
+        if tied:
+            read[0].weight = head.weight
+    else:
+        read = nn.Identity() if impl == "scratch" else OneHot(classes)
+    return LanguageModel(read, made, head, dropout, bidirectional=bidirectional)
+
+
+def check(inputs: tuple[int, int, int] | None, embedding: int | None, tied: bool, width: int) -> None:
+    """Raise ValueError where an embedding, or sharing it with the output layer, is not possible."""
+    if inputs is not None and (embedding is not None or tied):
+        raise ValueError("images have no tokens: wanted embedding=null and tied=false")
+    if tied and embedding != width:
+        given = "none" if embedding is None else embedding
+        raise ValueError(f"tied weights: wanted an embedding as wide as the output of the layer, {width}; got {given}")
+
+
+class LanguageModel(nn.Module):
+    """Tokens [B, T] -> logits [B, T, V] of the token behind each, and the state behind the last.
+
+    The next call may go on from that state; without one it begins with zeros. Dropout acts behind the embedding
+    and behind every layer, never along time (Zaremba et al. 2014).
+    """
+
+    def __init__(self, read: nn.Module, layer: nn.Module, head: nn.Linear, dropout: float, *, bidirectional: bool):
+        super().__init__()
+        self.bidirectional = bidirectional  # such a model sees the tokens that it predicts
+        self.read, self.layer, self.dropout, self.head = read, layer, nn.Dropout(dropout), head
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        outputs, state = self.layer(self.read(tokens.T), state)  # [T, B, D]
+        return self.head(self.dropout(outputs)).transpose(0, 1), state
+
+
+class RowClassifier(nn.Module):
+    """Images [B, C, H, W] -> logits [B, classes]: a row of pixels is a time step, the last state tells the class."""
+
+    def __init__(self, layer: nn.Module, head: nn.Linear, dropout: float, *, bidirectional: bool):
+        super().__init__()
+        self.directions = 1 + bidirectional
+        self.layer, self.dropout, self.head = layer, nn.Dropout(dropout), head
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = images.permute(2, 0, 1, 3).flatten(2)  # [H, B, C·W]
+        _, state = self.layer(rows)
+        hidden = state[0] if isinstance(state, tuple) else state
+        last = torch.cat(tuple(hidden[-self.directions :]), dim=1)  # [B, D]: each direction has read every row
+        return self.head(self.dropout(last))
+
+
+class OneHot(nn.Module):
+    """Tokens [T, B] -> vectors [T, B, V] that are 1 at the token and 0 elsewhere."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        zeros = torch.zeros(*tokens.shape, self.classes, device=tokens.device)
+        return zeros.scatter_(-1, tokens.unsqueeze(-1), 1.0)  # without the integers that F.one_hot makes on its way
+
+
+class Stack(nn.Module):
+    """Cells above each other, each beside one that reads backwards if ``bidirectional``; called as torch's layers are.
+
+    Features [T, B, F], or tokens [T, B] that stand for their one-hot vectors -> [T, B, D], and the last state.
+    """
+
+    def __init__(
+        self,
+        cell: Callable[[int, int], nn.Module],
+        features: int,
+        hidden: int,
+        *,
+        layers: int,
+        bidirectional: bool,
+        dropout: float,
+    ):
+        super().__init__()
+        self.hidden, self.directions = hidden, 1 + bidirectional
+        widths = [features] + [hidden * self.directions] * (layers - 1)
+        self.cells = nn.ModuleList(cell(width, hidden) for width in widths for _ in range(self.directions))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        parts = self.zeros(x) if state is None else state if isinstance(state, tuple) else (state,)
+        starts = list(zip(*parts, strict=True))  # of each cell: (h,) or (h, c), each [B, D]
+        ends = []
+        for at in range(0, len(self.cells), self.directions):
+            x = self.dropout(x) if at > 0 else x
+            outputs, *end = self.cells[at](x, *starts[at])  # [T, B, D]
+            ends.append(end)
+            if self.directions == 2:
+                backwards, *end = self.cells[at + 1](x.flip(0), *starts[at + 1])
+                outputs = torch.cat((outputs, backwards.flip(0)), dim=2)  # [T, B, 2·D]
+                ends.append(end)
+            x = outputs
+        last = tuple(torch.stack(part) for part in zip(*ends, strict=True))
+        return x, last if len(last) > 1 else last[0]
+
+    def zeros(self, x: Tensor) -> tuple[Tensor, ...]:
+        weight = next(self.parameters())
+        zeros = weight.new_zeros(len(self.cells), x.shape[1], self.hidden)
+        return (zeros,) * self.cells[0].states
+
+
+def weight(rows: int, columns: int) -> nn.Parameter:
+    """As the book begins: N(0, 0.01²)."""
+    return nn.Parameter(torch.randn(rows, columns) * 0.01)
+
+
+def bias(columns: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(columns))
+
+
+def times(x: Tensor, matrix: Tensor) -> Tensor:
+    """x [T, B, F] times a matrix [F, D], all time steps at once; for tokens [T, B] their rows of the matrix.
+
+    That is the product with their one-hot vectors, without the multiplications by zero.
+    """
+    return x @ matrix if x.is_floating_point() else F.embedding(x, matrix)
