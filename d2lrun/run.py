@@ -177,7 +177,7 @@ def sample(experiment: Experiment, directory: RunDirectory) -> str | None:
     prefix = data.beginning()
     ids = generate(state.model, data.vocabulary.encode(prefix), SAMPLED)
     text = untokenise([*prefix, *data.vocabulary.decode(ids)], data.kind)
-    kept = directory.samples.read_text(encoding="utf-8").splitlines() if directory.samples.exists() else []
+    kept = directory.samples.read_text(encoding="utf-8").split("\n") if directory.samples.exists() else []
     kept = [line for line in kept if epoch_of(line) < state.epoch]  # a run that was killed may have written further
     line = f"epoch {state.epoch}: {text.replace(chr(10), '⏎')}"
     files.write_atomic(directory.samples, "".join(f"{one}\n" for one in [*kept, line]))
