@@ -6,12 +6,14 @@ composes leniently (every value is forced in) and leaves the judgement to ``sche
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from d2lrun import schema
-from d2lrun.config import Config, conf_dir
+from d2lrun.config import Config, Grid, Search, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.schema import Complaint
 
@@ -47,15 +49,74 @@ def show(overrides: list[str], config_dir: str | None = None) -> str:
 
 def gather(overrides: list[str], config_dir: str | None) -> tuple[DictConfig, list[Complaint]]:
     """What Hydra composes, leniently, and the complaints about the overrides themselves."""
-    parsed, complaints = parse_overrides(overrides)
-    with aside(), initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="d2lrun"):
-        lenient = check_options(parsed, config_dir, complaints)
-        if config_dir:
-            lenient.append(f"hydra.searchpath=['file://{existing_folder(config_dir)}']")
+    with composer(config_dir) as gathered:
+        return gathered(overrides)
+
+
+def compose_all(combinations: list[list[str]], config_dir: str | None = None) -> list[Config]:
+    """The checked config of each list of overrides; raises Refused with the complaints of all of them."""
+    found, complaints = [], []
+    with composer(config_dir) as gathered:
+        for overrides in combinations:
+            try:
+                found.append(from_hydra(*gathered(overrides)))
+            except Refused as refusal:
+                complaints += getattr(refusal, "complaints", [])
+                if not complaints:
+                    raise
+    schema.refuse(complaints)
+    return found
+
+
+@contextmanager
+def composer(config_dir: str | None) -> Iterator[Callable[[list[str]], tuple[DictConfig, list[Complaint]]]]:
+    """A function that does what ``gather`` does, many times.
+
+    Hydra composes once for each choice of options (0.06 s) and the values are set in a copy of that (1 ms), in the
+    same way as Hydra sets them.
+    """
+    composed: dict[tuple[str, ...], DictConfig] = {}
+    search = [f"hydra.searchpath=['file://{existing_folder(config_dir)}']"] if config_dir else []
+
+    def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
+        parsed, complaints = parse_overrides(overrides)
+        choices, values = check_options(parsed, options, complaints)
         try:
-            return hydra_compose("config", lenient), complaints
+            if tuple(choices) not in composed:
+                composed[tuple(choices)] = hydra_compose("config", [*choices, *search])
+            data = copy.deepcopy(composed[tuple(choices)])
+            for override in values:
+                OmegaConf.update(data, override.key_or_group, override.value(), merge=True, force_add=True)
+            return data, complaints
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
             refuse_composition(error, complaints)
+
+    with aside(), initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="d2lrun"):
+        options = group_options(config_dir)
+        yield gathered
+
+
+def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[str], list[list[str]], list[Override]]:
+    """What stays fixed, the choices KEY=VALUE of every key that has several, and the keys with an interval.
+
+    The syntax is Hydra's: a,b  choice(a,b)  range(1,5)  glob(*)  interval(0,1). Raises Refused.
+    """
+    fixed, axes, intervals = [], [], []
+    with aside(), initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="d2lrun"):
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        for text in overrides:
+            try:
+                override = parser.parse_override(text)
+                if not override.is_sweep_override():
+                    fixed.append(text)
+                elif override.is_discrete_sweep():
+                    key = override.get_key_element()
+                    axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+                else:
+                    intervals.append(override)
+            except HydraException:
+                fixed.append(text)  # which is complained of where all are composed
+    return fixed, axes, intervals
 
 
 @contextmanager
@@ -69,6 +130,15 @@ def aside() -> Iterator[None]:
         GlobalHydra.instance().hydra = held  # Hydra put a copy of itself in the place of ``state``
 
 
+def sweep_settings(overrides: list[str], config_dir: str | None = None) -> Grid | Search:
+    """The config group ``sweep`` that the fixed overrides of a sweep describe; raises Refused."""
+    data, _ = gather(overrides, config_dir)
+    complaints: list[Complaint] = []
+    settings = schema.variant("sweep", OmegaConf.to_container(data.sweep, resolve=True), complaints)
+    schema.refuse(complaints)
+    return settings
+
+
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
     """The checked config of what Hydra composed; ``complaints`` are those there are already."""
     try:
@@ -80,33 +150,39 @@ def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> C
 
 def parse_overrides(overrides: list[str]) -> tuple[list[Override], list[Complaint]]:
     """Each override by itself, so that one typing mistake does not hide the others."""
-    parser, parsed, complaints = OverridesParser.create(), [], []
+    parsed, complaints = [], []
     for text in overrides:
         try:
-            parsed += parser.parse_overrides([text])
+            parsed.append(parse_override(text))
         except HydraException:
             complaints.append(Complaint(text, "wanted key=value, with quotes around a value of several words"))
     return parsed, complaints
 
 
-def check_options(parsed: list[Override], config_dir: str | None, complaints: list[Complaint]) -> list[str]:
-    """The overrides to compose with: options that exist, and every value forced in."""
-    options = group_options(config_dir)
-    lenient = []
+@cache
+def parse_override(text: str) -> Override:
+    return OverridesParser.create().parse_override(text)
+
+
+def check_options(
+    parsed: list[Override], options: dict[str, list[str]], complaints: list[Complaint]
+) -> tuple[list[str], list[Override]]:
+    """What Hydra composes with, such as options that exist, and the values that are then forced in."""
+    choices, values = [], []
     for override in parsed:
         key, text = override.key_or_group, override.input_line
         if override.is_sweep_override():
             complaints.append(Complaint(text, "several values; add -m to run one after the other"))
         elif key in options and isinstance(override.value(), str):
             if override.value() in options[key]:
-                lenient.append(text)
+                choices.append(text)
             else:
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
-        elif override.is_delete() or key.startswith(("hydra.", "hydra/")):
-            lenient.append(text)
+        elif override.is_delete() or override.package is not None or key.startswith(("hydra.", "hydra/")):
+            choices.append(text)
         else:
-            lenient.append("++" + text.lstrip("+"))
-    return lenient
+            values.append(override)
+    return choices, values
 
 
 def group_options(config_dir: str | None) -> dict[str, list[str]]:
@@ -151,8 +227,13 @@ def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoRetur
 def departures(config: Config) -> list[str]:
     """The keys in which ``config`` departs from the book's recipe for its model."""
     named = config.recipe.experiment
-    recipe = compose([f"experiment={named}" if named else f"model={config.model.name}"])
+    recipe = compose_recipe(f"experiment={named}" if named else f"model={config.model.name}")
     return schema.differing(config, recipe, ignore=(*schema.CIRCUMSTANCES, "seed", "device."))
+
+
+@cache
+def compose_recipe(choice: str) -> Config:
+    return compose([choice])
 
 
 def parse_command(words: list[str]) -> Namespace:

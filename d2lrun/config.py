@@ -199,6 +199,22 @@ class Holdout:
 
 
 @dataclass
+class Once:
+    name: Literal["once"]
+
+
+@dataclass
+class KFold:
+    name: Literal["kfold"]
+    k: Annotated[int, Between(2)]
+    fold: Annotated[int, Between(0)] | None  # this one only, counted from 0; null: one after the other
+    shuffle: bool  # by the seed; false: contiguous blocks
+    stratify: bool  # of what is shuffled: every fold has its share of each class
+    repeats: Count  # of all folds, with other seeds
+    refit: bool  # in the end train on everything, and measure the test set once
+
+
+@dataclass
 class Train:
     epochs: Count
     batch_size: Count
@@ -214,6 +230,33 @@ class Run:
     root: str  # where runs without a directory of their own go
     dir: str | None  # this very directory: the same command continues what it finds there
     name: str | None  # a label, appended to the date and time
+    pictures: bool  # and the page; a sweep leaves them out
+
+
+@dataclass
+class Grid:
+    """How ``-m`` goes through the combinations of values."""
+
+    engine: Literal["grid"]
+    name: str | None  # of the folder <run.root>/sweeps/<name>; null: from the keys that are swept
+    on_error: Literal["continue", "stop"]  # what a failed run means for the others
+    metric: str | None  # that ranks, one of validation; null: accuracy, perplexity or loss, whichever there is
+    grid: dict[str, Any]  # values by key: a list, or Hydra's syntax such as range(1,5); beside those of the command
+    zip: list[str]  # keys whose values go together, the first with the first, and are not combined
+    combinations: list[str]  # explicit ones, such as "model=lenet optimizer.lr=0.9"
+    pictures: bool  # and a page of every single run
+
+
+@dataclass
+class Search(Grid):
+    """How ``-m`` lets Optuna choose the values."""
+
+    engine: Literal["optuna"]
+    trials: Count  # in all: the same command goes on up to this number
+    sampler: Literal["tpe", "random"]
+    pruner: Literal["median", "none"]  # median: a run ends that is worse than half of those before it
+    startup: Count  # trials that are random and never pruned
+    storage: str | None  # an address that Optuna understands; null: study.db in the sweep's folder
 
 
 @dataclass
@@ -237,7 +280,8 @@ VARIANTS = {
     "optimizer": {"sgd": SGD, "adam": Adam, "adamw": Adam},
     "schedule": {"constant": Constant, "step": Step, "cosine": Cosine},
     "device": dict.fromkeys(("auto", "cpu", "cuda", "mps"), Device),
-    "validation": {"none": NoValidation, "holdout": Holdout},
+    "sweep": {"grid": Grid, "optuna": Search},
+    "validation": {"none": NoValidation, "once": Once, "holdout": Holdout, "kfold": KFold},
     "dataset": {
         name: make_dataclass("Dataset", [("name", Literal[name]), *entry.arguments.items()])
         for name, entry in DATASETS.items()
@@ -259,9 +303,10 @@ class Config:
     optimizer: SGD | Adam
     schedule: Constant | Step | Cosine
     device: Device
-    validation: NoValidation | Holdout
+    validation: NoValidation | Once | Holdout | KFold
     train: Train
     run: Run
+    sweep: Grid | Search
     recipe: Recipe
     book: Book | None
 

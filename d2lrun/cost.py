@@ -54,7 +54,7 @@ def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
     keep_freed_memory()
     config = experiment.config
     split, state, task, train = experiment.split, experiment.state, experiment.task, config.train
-    watched = split.test if split.val is None else split.val
+    watched = split.watched[1] if split.watched else None
     batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[: train.limit_batches]
     measured = [] if watched is None else watched.ordered(train.batch_size)[: train.limit_batches]
 

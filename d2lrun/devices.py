@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from d2lrun.errors import Refused
+from d2lrun import files
+from d2lrun.config import Device
+from d2lrun.errors import InUse, Refused
 
 THREADS = torch.get_num_threads()  # torch's own choice
 MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 weights; products in the shorter type
@@ -34,6 +39,27 @@ def resolve(name: str) -> torch.device:
             "take one of these, or device=auto for the fastest; d2lrun doctor shows what torch sees",
         )
     return torch.device(name)
+
+
+@contextmanager
+def a_gpu(config: Device, folder: Path) -> Iterator[None]:
+    """Hold one of several GPUs, so that the runs of a sweep take one each; with one GPU or none nothing happens.
+
+    Where there are more runs than GPUs they are shared.
+    """
+    count = torch.cuda.device_count() if config.name in ("auto", "cuda") else 0
+    with ExitStack() as held:
+        for index in range(count) if count > 1 else ():
+            try:
+                held.enter_context(files.lock(folder / f".gpu-{index}" / ".lock"))
+            except InUse:
+                continue
+            torch.cuda.set_device(index)
+            break
+        else:
+            if count > 1:
+                torch.cuda.set_device(os.getpid() % count)
+        yield
 
 
 def precisions(device: torch.device) -> list[str]:
@@ -72,7 +98,8 @@ def prepare(config: Any) -> torch.device:
         backend.fp32_precision = products  # torch's own default would be tf32 for convolutions
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses
-    torch.use_deterministic_algorithms(config.deterministic)
+    if torch.are_deterministic_algorithms_enabled() != config.deterministic:
+        torch.use_deterministic_algorithms(config.deterministic)  # which imports the compiler: half a second
     torch.utils.deterministic.fill_uninitialized_memory = False  # no kernel here reads what it has not written
     return device
 

@@ -20,6 +20,10 @@ class Refused(D2lrunError):
     code = 2
 
 
+class InUse(Refused):
+    """Another process holds the directory."""
+
+
 class Failed(D2lrunError):
     """A run broke down on its way: the disk is full, the memory is too small."""
 

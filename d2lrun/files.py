@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from d2lrun.errors import Refused
+from d2lrun.errors import InUse
 
 CHUNK = 1 << 20  # bytes read at a time
 
@@ -101,7 +101,7 @@ def lock(path: Path, waiting: Callable[[str], object] | None = None) -> Iterator
     """Hold ``path`` against all other processes; the kernel frees it when the holder dies.
 
     If another process holds it: ``waiting(holder)`` is called once and then waited, however long it takes;
-    without ``waiting``, Refused at once. Raises OSError where nothing can be written.
+    without ``waiting``, InUse at once. Raises OSError where nothing can be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()  # fails at once where filelock would try for ever
@@ -111,7 +111,7 @@ def lock(path: Path, waiting: Callable[[str], object] | None = None) -> Iterator
     except Timeout:
         if waiting is None:
             hint = "wait until it has finished, or choose another directory"
-            raise Refused(f"{path.parent} is in use by {holder(path)}", hint) from None
+            raise InUse(f"{path.parent} is in use by {holder(path)}", hint) from None
         waiting(holder(path))
         guard.acquire()
     try:

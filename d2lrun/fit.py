@@ -211,10 +211,10 @@ def keep_best(state: State, epoch: int, val_loss: float) -> None:
 
 
 def watch(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:
-    """Measured after every epoch: the validation part, or without one the test set, as in the book."""
-    name, part = ("test", split.test) if split.val is None else ("val", split.val)
-    if part is None:
+    """Measured after every epoch: what the split says, such as the test set, as in the book."""
+    if split.watched is None:
         return {}
+    name, part = split.watched
     return (yield from evaluate(name, model, part, task, config.train.batch_size, config.train.limit_batches))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 60  # no more work than this is lost to a kill
 SAMPLED = 50  # tokens of a sample, as in the book
-PICTURED = 1000  # test images among which predictions.png looks for mistakes
+PICTURED = 1000  # images among which predictions.png looks for mistakes
 
 
 @dataclass
@@ -52,13 +53,14 @@ class Experiment:
 
 
 class Log:
-    """What is said: to the terminal and, with the time, to run.log."""
+    """What is said: to the terminal, unless ``quiet``, and with the time to run.log."""
 
-    def __init__(self, path: Path, console: Console):
-        self.path, self.console = path, console
+    def __init__(self, path: Path, console: Console, quiet: bool = False):
+        self.path, self.console, self.quiet = path, console, quiet
 
     def say(self, text: str) -> None:
-        say(self.console, text)
+        if not self.quiet:
+            say(self.console, text)
         self.write(text)
 
     def write(self, text: str) -> None:
@@ -66,20 +68,28 @@ class Log:
             file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
 
 
-def run(config: Config, directory: RunDirectory, console: Console, changed: list[str] | None) -> dict[str, Any]:
+def run(
+    config: Config,
+    directory: RunDirectory,
+    console: Console,
+    changed: list[str] | None,
+    progress: Callable[..., Progress] = Progress,
+    quiet: bool = False,
+) -> dict[str, Any]:
     """Train ``config`` in its directory, from the newest checkpoint if there is one; returns result.json.
 
-    ``changed`` are the keys that depart from the book's recipe (None: unknown). Raises Refused, Failed,
-    Diverged or Stopped; what was saved until then can be continued.
+    ``changed`` are the keys that depart from the book's recipe (None: unknown). ``progress`` makes what shows the
+    epochs, ``quiet`` says the rest to run.log alone. Raises Refused, Failed, Diverged or Stopped; what was saved
+    until then can be continued.
     """
-    log = Log(directory.log, console)
+    log = Log(directory.log, console, quiet)
     experiment = None
     try:
         experiment = build(config, log)
         log.say(f"{describe_briefly(experiment)}, in {directory.path}")
         if isinstance(experiment.data, TextDataset):
             files.write_json(directory.vocabulary_file, experiment.data.vocabulary.to_data())
-        train(experiment, directory, log)
+        train(experiment, directory, log, progress)
         return finish(experiment, directory, changed)
     except BaseException as error:
         if isinstance(error, Stopped):
@@ -116,7 +126,9 @@ def describe_briefly(experiment: Experiment) -> str:
     return f"{config.model.name} on {config.dataset.name}, {count:,} parameters, {where}"
 
 
-def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
+def train(
+    experiment: Experiment, directory: RunDirectory, log: Log, progress: Callable[..., Progress] = Progress
+) -> None:
     """Pull the loop: draw, record, save; on a signal save once more and raise Stopped."""
     config, state = experiment.config, experiment.state
     origin = config_hash(config)
@@ -133,7 +145,7 @@ def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
     saved = time.monotonic()
     with (
         StopRequest() as stop,
-        Progress(log.console, config.train.epochs, len(batches), part.count(batches), state.batch) as bar,
+        progress(log.console, config.train.epochs, len(batches), part.count(batches), state.batch) as bar,
     ):
         for record in loop:
             if record is None:
@@ -212,11 +224,12 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
     result = describe(config, state, experiment.task, "finished", changed)
     if isinstance(experiment.data, TextDataset):
         result |= beside_guessing(split, len(experiment.data.vocabulary))
-    if split.val is not None and split.test is not None:  # the test set was not looked at before this
+    if split.kept is not None:  # the test set was not looked at before this
         size, limit = config.train.batch_size, config.train.limit_batches
-        result["metrics"] |= exhaust(evaluate("test", state.model, split.test, experiment.task, size, limit))
+        result["metrics"] |= exhaust(evaluate("test", state.model, split.kept, experiment.task, size, limit))
     weights.save(state.model, directory.weights_file)
-    draw(experiment, directory, result)
+    if config.run.pictures:
+        draw(experiment, directory, result)
     files.write_json(directory.result_file, result)
     return result
 
@@ -231,7 +244,9 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
         if not sample_due(config, state.epoch):
             sample(experiment, directory)
     else:
-        images, labels = data.test_images[:PICTURED], data.test_labels[:PICTURED]
+        part = experiment.split.kept or experiment.split.watched[1]  # a fold never looks at the test set
+        index = part.index[:PICTURED]
+        images, labels = part.images[index], part.labels[index]
         guesses = probabilities(state.model, map(data.inputs, images.split(config.train.batch_size)))
         draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
     write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))

@@ -18,6 +18,8 @@ from d2lrun import files, schema
 from d2lrun.config import Config
 from d2lrun.errors import Refused
 
+FOLDS = "fold-*"  # the folders in a K-fold run
+
 
 class PlainLoader(yaml.SafeLoader):
     """YAML without aliases: ten lines of them unfold to more than any memory holds."""
@@ -80,6 +82,26 @@ class RunDirectory:
         """All of metrics.jsonl anew: on resume it may hold epochs that the checkpoint does not know."""
         files.write_atomic(self.metrics_file, b"".join(files.to_json(record) + b"\n" for record in records))
 
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl that are whole."""
+        try:
+            lines = self.metrics_file.read_bytes().splitlines()
+        except OSError:
+            return []
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return [record for record in found if isinstance(record, dict) and "epoch" in record]
+
+    def begun(self) -> bool:
+        """Whether a step was taken, of the run or of a fold of it."""
+        return any(
+            path.exists()
+            for folder in (self.path, *self.path.glob(FOLDS))
+            for path in (folder / self.metrics_file.name, folder / self.checkpoints.name)
+        )
+
     def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics_file, "ab") as file:
             file.write(files.to_json(record) + b"\n")
@@ -106,7 +128,7 @@ def claim(config: Config) -> Iterator[RunDirectory]:
         try:
             yield directory
         except Refused:
-            if not config.run.dir and not directory.checkpoints.exists():  # nothing began: leave nothing behind
+            if not config.run.dir and not directory.begun():  # nothing began: leave nothing behind
                 shutil.rmtree(directory.path, ignore_errors=True)
             raise
 
@@ -115,8 +137,8 @@ def enter(directory: RunDirectory, config: Config) -> None:
     """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    ours = (directory.config_file.name, directory.log.name)
-    if directory.metrics_file.exists() or directory.checkpoints.exists():
+    ours = {directory.config_file.name, directory.log.name, *(path.name for path in directory.path.glob(FOLDS))}
+    if directory.begun():
         refuse_other(directory, config)
     elif strangers := [path.name for path in directory.path.glob("[!.]*") if path.name not in ours]:
         raise Refused(

@@ -16,7 +16,7 @@ from d2lrun.config import DATASETS, MODELS, VARIANTS, Config
 from d2lrun.errors import Refused
 
 # What may be otherwise in a run that is continued, and still be the same experiment.
-CIRCUMSTANCES = ("run.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
+CIRCUMSTANCES = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -52,10 +52,13 @@ def refuse(complaints: list[Complaint]) -> None:
     if not complaints:
         return
     hint = "d2lrun --help lists the groups and options, d2lrun --cfg job prints every key"
-    if len(complaints) == 1:
-        raise Refused(str(complaints[0]), hint)
-    rows = "".join(f"\n  {complaint}" for complaint in dict.fromkeys(complaints))
-    raise Refused(f"{len(set(complaints))} problems in the configuration{rows}", hint)
+    distinct = list(dict.fromkeys(complaints))
+    message = str(distinct[0])
+    if len(distinct) > 1:
+        message = f"{len(distinct)} problems in the configuration" + "".join(f"\n  {each}" for each in distinct)
+    refusal = Refused(message, hint)
+    refusal.complaints = distinct
+    raise refusal
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -116,7 +119,8 @@ def field_value(kind: Any, value: Any, where: str, complaints: list[Complaint], 
 def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
     """The dataclass of a config group that the group's ``name`` selects."""
     options = VARIANTS[group]
-    name = value.get("name") if isinstance(value, dict) else value
+    key = "engine" if group == "sweep" else "name"  # a sweep's name is its folder's
+    name = value.get(key) if isinstance(value, dict) else value
     if not isinstance(name, str) or name not in options:
         complaints.append(unknown_option(group, name, list(options)))
         return None
@@ -154,6 +158,8 @@ def convert(kind: Any, value: Any) -> Any:
         if not isinstance(value, dict):
             raise Mismatch("a mapping")
         return {str(key): convert(get_args(kind)[1], item) for key, item in value.items()}
+    if kind is Any:
+        return value
     if kind is float and type(value) is int and abs(value) < 2**1023:  # beyond that float() overflows
         value = float(value)
     if type(value) is not kind:
@@ -200,13 +206,15 @@ def misfit(data: dict[str, Any]) -> Complaint | None:
 def contradictions(config: Config) -> list[Complaint]:
     """What no single key shows: values that do not go together."""
     found = []
-    if config.train.patience and config.validation.name == "none":
+    if config.train.patience and config.validation.name in ("none", "once"):
         found.append(
             Complaint(
                 f"train.patience={config.train.patience}",
                 "the test set never stops a run: add validation=holdout",
             )
         )
+    if config.validation.name == "kfold":
+        found += fold_contradictions(config.validation)
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:
         found.append(Complaint("optimizer.nesterov=true", "wanted optimizer.momentum above 0 with it"))
     if config.schedule.warmup > config.train.epochs:
@@ -220,13 +228,30 @@ def contradictions(config: Config) -> list[Complaint]:
     if model.name == "mlp" and len(model.dropout) not in (1, len(model.hidden)):
         wanted = f"wanted one value, or one for each of model.hidden={model.hidden}"
         found.append(Complaint(f"model.dropout={model.dropout}", wanted))
-    if config.run.name is not None and not is_safe_name(config.run.name):
-        found.append(
-            Complaint(
-                f"run.name={config.run.name[:40]!r}",
-                "names a folder: wanted at most 80 letters, digits and . - _ behind a first letter or digit",
-            )
-        )
+    for key, name in (("run.name", config.run.name), ("sweep.name", config.sweep.name)):
+        if name is not None and not is_safe_name(name):
+            wanted = "names a folder: wanted at most 80 letters, digits and . - _ behind a first letter or digit"
+            found.append(Complaint(f"{key}={name[:40]!r}", wanted))
+    metric = config.sweep.metric
+    if metric is not None and not metric.startswith("val_"):
+        wanted = "wanted a metric of validation, such as val_loss: nothing else may choose"
+        found.append(Complaint(f"sweep.metric={metric}", wanted))
+    return found
+
+
+def fold_contradictions(validation: Any) -> list[Complaint]:
+    """What does not go together in ``validation=kfold``."""
+    fold, k = validation.fold, validation.k
+    if fold is None:
+        return []
+    found = []
+    if fold >= k:
+        found.append(Complaint(f"validation.fold={fold}", f"wanted 0 to {k - 1}, for validation.k={k}"))
+    if validation.repeats > 1:
+        wanted = "of a single fold: take validation.fold=null, or sweep over seed"
+        found.append(Complaint(f"validation.repeats={validation.repeats}", wanted))
+    if validation.refit:
+        found.append(Complaint("validation.refit=true", "comes after all folds, not after one: validation.fold=null"))
     return found
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from d2lrun.datasets.corpus import TextDataset
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.errors import Refused
 from d2lrun.tasks import Part
 
 
@@ -21,19 +22,46 @@ class Split:
     train: Part
     val: Part | None
     test: Part | None
+    test_watched: bool = False  # after every epoch, as the book does; otherwise once, at the end
+
+    @property
+    def watched(self) -> tuple[str, Part] | None:
+        """The name and the part that is measured after every epoch."""
+        if self.val is not None:
+            return "val", self.val
+        return ("test", self.test) if self.test_watched and self.test is not None else None
+
+    @property
+    def kept(self) -> Part | None:
+        """The test set where nobody looks at it before the end."""
+        return None if self.test_watched else self.test
 
 
 def split(config: Any, data: ImageDataset | TextDataset, seed: int) -> Split:
     """The split that the config group ``validation`` describes, on the device where the data lies.
 
-    Images are drawn by the seed; a text is cut before windows are made of it, its end validates.
+    Images are drawn by the seed; a text is cut before windows are made of it. Of K folds it is the one that
+    ``config.fold`` names, the first where it names none; a fold never sees the test set. Raises Refused.
     """
     if isinstance(data, TextDataset):
-        return Split(*data.cut(config.fraction if config.name == "holdout" else None), None)
-    if config.name == "none":
-        return Split(data.part("train"), None, data.part("test"))
-    train, val = holdout(config, data.train_labels.cpu(), seed)
-    return Split(data.part("train", train), data.part("train", val), data.part("test"))
+        return split_text(config, data)
+    if config.name in ("none", "once"):
+        return Split(data.part("train"), None, data.part("test"), test_watched=config.name == "none")
+    labels = data.train_labels.cpu()
+    train, val = holdout(config, labels, seed) if config.name == "holdout" else fold(config, labels, seed)
+    test = data.part("test") if config.name == "holdout" else None
+    return Split(data.part("train", train), data.part("train", val), test)
+
+
+def split_text(config: Any, data: TextDataset) -> Split:
+    """The end of the stream validates, or one of K pieces of it, whatever the seed; there is no test set."""
+    tokens = data.tokens
+    if config.name == "holdout":
+        return Split(*data.cut(config.fraction), None)
+    if config.name == "kfold":
+        train, val = pieces(len(tokens), config)
+        return Split(*data.parts(tokens[train.to(tokens.device)], tokens[val.to(tokens.device)]), None)
+    return Split(*data.cut(None), None)
 
 
 def holdout(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -45,3 +73,33 @@ def holdout(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     val = torch.cat([group[:cut] for group, cut in zip(groups, cuts, strict=True)]).sort().values
     train = torch.cat([group[cut:] for group, cut in zip(groups, cuts, strict=True)]).sort().values
     return train, val
+
+
+def fold(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """The indices that train [n] and validate [m] in one of K folds; ``labels`` is [n + m], on the CPU.
+
+    Not shuffled, they are the book's contiguous blocks (book 4.10). Shuffled, the examples are dealt out like
+    cards, class by class where ``stratify`` is on, so that every fold has its share of each class.
+    """
+    if not config.shuffle:
+        return pieces(len(labels), config)
+    check_folds(len(labels), config.k)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
+    if config.stratify:
+        order = order[labels[order].argsort(stable=True)]
+    chosen = torch.arange(len(labels)) % config.k == (config.fold or 0)
+    return order[~chosen].sort().values, order[chosen].sort().values
+
+
+def pieces(count: int, config: Any) -> tuple[Tensor, Tensor]:
+    """The places of all but one, and of one, of K contiguous blocks; the book drops what K does not divide."""
+    check_folds(count, config.k)
+    bounds = [count * block // config.k for block in range(config.k + 1)]
+    start, end = bounds[config.fold or 0], bounds[(config.fold or 0) + 1]
+    places = torch.arange(count)
+    return torch.cat((places[:start], places[end:])), places[start:end]
+
+
+def check_folds(count: int, k: int) -> None:
+    if k > count:
+        raise Refused(f"validation.k={k}: there are only {count:,} examples to train with", "choose a smaller k")

@@ -5,7 +5,9 @@ What a verb needs is imported inside it: a refused config never waits for torch.
 
 from __future__ import annotations
 
+import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,20 +44,29 @@ def train(words: list[str]) -> int:
 
 
 def sweep(words: list[str]) -> int:
-    """Run every combination; one that fails is named and does not stop the others."""
+    """Run every combination that is not finished; one that fails is named and does not stop the others."""
     from d2lrun import compose
+    from d2lrun import sweep as sweeps
+    from d2lrun.job import job
+    from d2lrun.monitor import Monitor
+    from d2lrun.report.text import say
 
-    failed = []
+    options = compose.parse_command(words)
+    steering = [word for word in options.overrides if word.lstrip("+~").startswith("hydra")]
+    overrides = [word for word in options.overrides if word not in steering]
+    planned = sweeps.plan(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
+    sweeps.prepare(planned)
 
-    def job(data: Any) -> None:
-        try:
-            train_config(compose.from_hydra(data))
-        except D2lrunError as error:
-            tell(error)
-            failed.append(error)
+    def task(data: Any) -> None:  # Hydra's sweeper launches ``job`` instead, when and where ``steer`` says so
+        raise AssertionError("hydra/sweeper is not d2lrun's")
 
-    compose.hand_to_hydra(words, job)
-    return SOME_JOBS_FAILED if failed else 0
+    task.job, task.steer = job, partial(sweeps.carry_out, planned)
+    console = terminal()
+    say(console, planned.opening())
+    with Monitor(planned, console) as monitor:
+        compose.hand_to_hydra(["-m", *steering], task)
+    monitor.show()
+    return SOME_JOBS_FAILED if planned.failures() else 0
 
 
 def train_composed(data: Any) -> None:
@@ -67,6 +78,7 @@ def train_composed(data: Any) -> None:
 def train_config(config: Config) -> None:
     """One run in its directory, told on the terminal; a finished one is only shown again."""
     from d2lrun import compose, rundir
+    from d2lrun.report.folds import show_folds
     from d2lrun.report.tables import show_result
     from d2lrun.report.text import say
 
@@ -77,10 +89,11 @@ def train_config(config: Config) -> None:
             say(console, f"already finished: {directory.path}")
             result = directory.result()
         else:
-            from d2lrun.run import run
+            from d2lrun.kfold import train
 
-            result = run(config, directory, console, changed)
-        show_result(console, result, directory.path)
+            result = train(config, directory, console, changed)
+        show = show_folds if "folds" in result else show_result
+        show(console, result, directory.path)
 
 
 def resume(words: list[str]) -> int:

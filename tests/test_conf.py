@@ -79,7 +79,7 @@ def option(request) -> Path:
 
 
 def test_all_files_are_seen():
-    assert len(OPTIONS) == 38
+    assert len(OPTIONS) == 42
     assert sorted(conf_dir().rglob("*")) == sorted(
         [conf_dir() / "config.yaml", *OPTIONS, *{path.parent for path in OPTIONS}]
     )
@@ -92,7 +92,8 @@ def test_an_option_composes_and_survives_the_round_trip(option):
     if option.parent.name == "experiment":
         assert config.recipe.experiment == option.stem
     else:
-        assert getattr(config, option.parent.name).name == option.stem
+        group = getattr(config, option.parent.name)
+        assert getattr(group, "engine" if option.parent.name == "sweep" else "name") == option.stem
     assert parse(to_dict(config)) == config
 
 

@@ -186,7 +186,8 @@ def test_every_missing_key_is_missed(key):
         place = place[part]
     del place[last]
     group = path == ["dataset"] or path == ["model"] or len(path) == 1
-    if last == "name" and group and path[0] not in ("run", "book"):
+    selects = "engine" if path == ["sweep"] else "name"
+    if last == selects and group and path[0] not in ("run", "book"):
         assert "no such option" in refusal(data)
     elif path[:2] in (["recipe", "lr"], ["book", "band"]):
         parse(data)  # a mapping: any of its keys may be absent

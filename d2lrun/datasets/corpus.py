@@ -108,14 +108,16 @@ class TextDataset:
         """What trains and, where a fraction is given, the end of the stream that validates; raises Refused."""
         if fraction is None:
             return TextPart(self.tokens, self.steps, self.sampling), None
-        train, val = (TextPart(tokens, self.steps, self.sampling) for tokens in cut(self.tokens, fraction))
-        if len(val.tokens) <= self.steps:
+        return self.parts(*cut(self.tokens, fraction))
+
+    def parts(self, train: Tensor, val: Tensor) -> tuple[TextPart, TextPart]:
+        """What trains and what validates of two streams of tokens; raises Refused where too little validates."""
+        if len(val) <= self.steps:
             raise Refused(
-                f"{len(val.tokens):,} tokens held out are too few for a window of {self.steps}: "
-                f"wanted {self.steps + 1:,}",
-                "give a longer text, a larger validation.fraction or a smaller dataset.steps",
+                f"{len(val):,} tokens held out are too few for a window of {self.steps}: wanted {self.steps + 1:,}",
+                "give a longer text, hold more of it out (validation), or choose a smaller dataset.steps",
             )
-        return train, val
+        return TextPart(train, self.steps, self.sampling), TextPart(val, self.steps, self.sampling)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 REDRAW = 1 / 8  # seconds between two redraws
-LINES = 50  # of epochs, at most: metrics.jsonl has them all
+LINES = 50  # of epochs, about: metrics.jsonl has them all
 NARROWEST = 6  # columns of the bar itself
 SPLITS = ("train", "val", "test")
 
@@ -27,7 +27,8 @@ class Progress:
     """A context manager around the training loop.
 
     ``steps`` batches with ``examples`` examples make an epoch; a run that is resumed inside an epoch begins
-    after its batch ``start_step``. ``clock`` gives seconds.
+    after its batch ``start_step``. ``clock`` gives seconds. ``lines`` of epochs are printed, none at 0; ``label``
+    stands before them.
     """
 
     def __init__(
@@ -38,9 +39,12 @@ class Progress:
         examples: int,
         start_step: int = 0,
         clock: Callable[[], float] = time.perf_counter,
+        lines: int = LINES,
+        label: str = "",
     ):
         self.console, self.clock = console, clock
         self.epochs, self.steps, self.examples = epochs, steps, examples
+        self.lines, self.label = lines, f"{label} " if label else ""
         self.first = start_step  # steps of this epoch that were done before its clock began
         self.began = clock()
         self.whole: float | None = None  # seconds of the last whole epoch, evaluation included
@@ -73,7 +77,9 @@ class Progress:
         now = self.clock()
         self.whole = now - self.began if self.first == 0 else None
         self.began, self.first = now, 0
-        if record["epoch"] % max(1, self.epochs // LINES) == 0 or record["epoch"] in (1, self.epochs):
+        if not self.lines:
+            return
+        if record["epoch"] % max(1, self.epochs // self.lines) == 0 or record["epoch"] in (1, self.epochs):
             width = self.console.width if self.console.is_terminal else math.inf
             self.say(epoch_line(record, self.epochs, width))
 
@@ -105,7 +111,7 @@ class Progress:
         speed = (step - self.first) / elapsed * self.examples / self.steps
         left = timedelta(seconds=round(self.left(epoch, step, elapsed)))
         return [
-            epoch_of(epoch, self.epochs),
+            self.label + epoch_of(epoch, self.epochs),
             f"{step:>{len(str(self.steps))}}/{self.steps}",
             *(f"{name} {value:5.3f}" for name, value in metrics.items()),
             f"{speed:>7,.0f}{unit}",

@@ -84,8 +84,9 @@ def book_rows(book: dict[str, Any] | None, metrics: dict[str, float]) -> list[tu
         return []
     label = f"book §{book['section']}"
     if book.get("changed"):
-        whole = "dataset.name" in book["changed"]  # of another dataset the other keys say nothing more
-        kept = [key for key in book["changed"] if not whole or key == "dataset.name" or not key.startswith("dataset.")]
+        whole = {key for key in ("dataset.name", "validation.name") if key in book["changed"]}
+        others = tuple(key.removesuffix("name") for key in whole)  # of another dataset they say nothing more
+        kept = [key for key in book["changed"] if key in whole or not key.startswith(others)]
         return [(label, f"not comparable: changed {', '.join(kept)}")]
     verdicts = [verdict(name, metrics.get(name), *ends) for name, ends in book["band"].items()]
     return [("" if row else label, text) for row, text in enumerate(verdicts)]

@@ -340,7 +340,7 @@ def test_a_held_out_part_shorter_than_a_window_is_refused():
     with pytest.raises(Refused) as caught:
         data.cut(0.58)
     assert str(caught.value) == "35 tokens held out are too few for a window of 35: wanted 36"
-    assert "validation.fraction" in caught.value.hint
+    assert "dataset.steps" in caught.value.hint
 
 
 @pytest.mark.parametrize("sampling", corpus.SAMPLINGS)

@@ -1,0 +1,177 @@
+"""K folds in one run's directory: each is a run of its own in a folder of its own, and this is their mean (book 4.10).
+
+A fold that has finished is never trained again, one that was stopped goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from math import nan
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from d2lrun import files
+from d2lrun.config import Config, Once
+from d2lrun.errors import Diverged, Failed, Stopped
+from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
+from d2lrun.report.progress import Progress
+from d2lrun.result import beside_book
+from d2lrun.run import Log, run
+from d2lrun.rundir import RunDirectory, claim, config_hash
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+REFIT = "refit"  # the folder of the run that trains on everything in the end
+SUMMED = ("epochs", "steps", "seconds")
+SHARED = ("model", "dataset", "parameters", "device", "precision", "channels_last", "compile", "deterministic")
+SHARED += ("threads", "versions")
+
+
+def is_folded(config: Config) -> bool:
+    """Whether the config names all folds, not one of them and not another way to validate."""
+    return config.validation.name == "kfold" and config.validation.fold is None
+
+
+def train(
+    config: Config,
+    directory: RunDirectory,
+    console: Console,
+    changed: list[str] | None,
+    progress: Callable[..., Progress] = Progress,
+) -> dict[str, Any]:
+    """One run in its directory, or with ``validation=kfold`` one for each fold; returns result.json.
+
+    Raises what ``run`` does.
+    """
+    each = run_folds if is_folded(config) else run
+    return each(config, directory, console, changed, progress)
+
+
+def run_folds(
+    config: Config,
+    directory: RunDirectory,
+    console: Console,
+    changed: list[str] | None,
+    progress: Callable[..., Progress] = Progress,
+) -> dict[str, Any]:
+    """Train what is left of the folds, then, where it is asked for, once on everything; returns result.json."""
+    log = Log(directory.log, console)
+    results: dict[str, dict[str, Any]] = {}
+    refit = None
+    try:
+        for name, one in folds(config, directory).items():
+            results[name] = train_fold(name, one, console, progress, quiet=bool(results))
+            log.say(fold_line(name, results[name]))
+        if config.validation.refit:
+            one = everything(config, directory, [result["selected_epoch"] for result in results.values()])
+            refit = train_fold(REFIT, one, console, progress, quiet=True)
+            log.say(fold_line(REFIT, refit))
+    except BaseException as error:
+        if isinstance(error, Stopped):
+            error.args = (f"stopped, saved; continue with: d2lrun resume {directory.path}",)
+        status = {Diverged: "diverged", Stopped: "stopped"}.get(type(error), "failed")
+        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+            log.write(f"{status}: {error}")
+            summary = summarise(config, results, refit, status, changed)
+            files.write_json(directory.result_file, summary | {"error": str(error) or repr(error)})
+        raise
+    result = summarise(config, results, refit, "finished", changed)
+    if config.run.pictures:
+        title = f"{config.model.name} on {config.dataset.name}, {len(results)} folds, seed {config.seed}"
+        draw_folds(directory.curves, {name: RunDirectory(directory.path / name).records() for name in results}, title)
+        write_folds_page(directory.page, result, directory.config_file.read_text(encoding="utf-8"))
+    files.write_json(directory.result_file, result)
+    return result
+
+
+def folds(config: Config, directory: RunDirectory) -> dict[str, Config]:
+    """The config of each fold by the name of its folder: fold-0, …, and of a repetition fold-0-repeat-1, …"""
+    found = {}
+    for repeat in range(config.validation.repeats):
+        for fold in range(config.validation.k):
+            name = f"fold-{fold}" + (f"-repeat-{repeat}" if repeat else "")
+            validation = replace(config.validation, fold=fold, repeats=1, refit=False)
+            found[name] = replace(inside(config, directory, name), seed=config.seed + repeat, validation=validation)
+    return found
+
+
+def everything(config: Config, directory: RunDirectory, epochs: list[int]) -> Config:
+    """The same with all that may train, as many epochs as the folds found best, and one look at the test set."""
+    train = replace(config.train, patience=None)
+    if config.train.patience:
+        train = replace(train, epochs=max(1, round(fmean(epochs))))
+    return replace(inside(config, directory, REFIT), validation=Once("once"), train=train)
+
+
+def inside(config: Config, directory: RunDirectory, name: str) -> Config:
+    """The same config in a folder of its own within the run's directory."""
+    return replace(config, run=replace(config.run, dir=str(directory.path / name), name=None))
+
+
+def train_fold(
+    name: str, config: Config, console: Console, progress: Callable[..., Progress], quiet: bool
+) -> dict[str, Any]:
+    """The result of one fold, trained as far as it is not; an error names the fold."""
+    with claim(config) as directory:
+        if directory.finished():
+            return directory.result()
+        try:
+            labelled = partial(progress, lines=0, label=name)
+            return run(config, directory, console, ["validation.name"], labelled, quiet)
+        except Failed as error:
+            error.args = (f"{name}: {error}",)
+            raise
+
+
+def summarise(
+    config: Config,
+    results: dict[str, dict[str, Any]],
+    refit: dict[str, Any] | None,
+    status: str,
+    changed: list[str] | None,
+) -> dict[str, Any]:
+    """The content of result.json: mean and standard deviation of every metric over the folds, and the folds."""
+    metrics = spread([result["metrics"] for result in results.values()])
+    means = {name: nan if each["mean"] is None else each["mean"] for name, each in metrics.items()}
+    first = next(iter(results.values()), {"model": config.model.name, "dataset": config.dataset.name})
+    return {
+        "status": status,
+        **{key: first.get(key) for key in SHARED},
+        "seed": config.seed,
+        **{key: sum(result[key] for result in results.values()) for key in SUMMED},
+        "metrics": metrics,
+        "folds": [of_fold(name, result) for name, result in results.items()],
+        "refit": refit and {**of_fold(REFIT, refit), "test_set": "measured once, after all folds", "at": now()},
+        "book": beside_book(config, means, changed),
+        "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
+        "config_hash": config_hash(config),
+    }
+
+
+def spread(metrics: list[dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """{"val_loss": {"mean": …, "std": …}} of what all have; the sample's standard deviation, by n − 1.
+
+    A metric that was not finite anywhere (null in the file) has neither.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for name in metrics[0] if metrics else ():
+        values = [each.get(name) for each in metrics]
+        known = None not in values
+        std = stdev(values) if known and len(values) > 1 else None
+        found[name] = {"mean": fmean(values) if known else None, "std": std}
+    return found
+
+
+def of_fold(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """What the parent's result.json tells of a fold."""
+    told = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "dead")
+    return {"directory": name, **{key: result.get(key) for key in told}}
+
+
+def now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,131 @@
+"""What K folds come to: a table with their mean, their curves in one picture, and the page that shows both."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun import files
+from d2lrun.report.curves import STYLES, metric_names, number
+from d2lrun.report.figure import INK, new_figure, save
+from d2lrun.report.page import PAGE, embed, fact_rows, table
+from d2lrun.report.progress import metrics_of
+from d2lrun.report.tables import SPLITS, book_rows, counted, grid, heading, pairs
+from d2lrun.report.text import duration, say
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from rich.console import Console
+    from rich.table import Table
+
+FAINT = 0.35  # of a single fold's line
+
+
+def fold_line(name: str, result: dict[str, Any]) -> str:
+    """'fold-0: train loss 0.383 accuracy 0.864  val loss 0.401 accuracy 0.857  7.1 s'."""
+    metrics = real(result["metrics"])
+    splits = [f"{split} {measured}" for split in SPLITS if (measured := metrics_of(metrics, split))]
+    return f"{name}: {'  '.join(splits)}  {duration(result['seconds'])}"
+
+
+def show_folds(console: Console, result: dict[str, Any], directory: Path) -> None:
+    """The end of a K-fold run: ``result`` is its result.json, ``directory`` where its files are."""
+    count = counted(len(result["folds"]), "fold")
+    heading(console, f"{result['model']} on {result['dataset']}, {count}, seed {result['seed']}: {result['status']}")
+    console.print(fold_table(result))
+    console.print()
+    means = {name: math.nan if each["mean"] is None else each["mean"] for name, each in result["metrics"].items()}
+    rows = [("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}")]
+    rows += book_rows(result["book"], means)
+    if refit := result.get("refit"):
+        measured = metrics_of(real(refit["metrics"]), "test") or "nothing: it has no labelled test set"
+        rows.append(("refit", f"on all of it, {counted(refit['epochs'], 'epoch')}; test set, once: {measured}"))
+    if dead := result.get("dead"):
+        rows.append(("dead", f"a fold is still at chance after epoch {dead['epoch']}; {dead['hint']}"))
+    console.print(pairs(console, rows))
+    say(console, f" directory   {directory}")
+
+
+def fold_table(result: dict[str, Any]) -> Table:
+    """A row for each fold, and the mean with the standard deviation; a column for each metric of train and val."""
+    names = [name for name in result["metrics"] if name.startswith(SPLITS)]
+    rows = grid("", *(name.replace("_", " ") for name in names))
+    for fold in result["folds"]:
+        metrics = real(fold["metrics"])
+        rows.add_row(fold["directory"], *(f"{metrics[name]:.4f}" for name in names))
+    rows.add_section()
+    for label, key in (("mean", "mean"), ("± std", "std")):
+        rows.add_row(label, *(of(result["metrics"][name][key]) for name in names))
+    return rows
+
+
+def draw_folds(path: Path, curves: dict[str, list[dict[str, Any]]], title: str) -> None:
+    """Write a PNG: a panel for each metric, a faint line for each fold and a strong one for their mean.
+
+    ``curves`` holds the lines of metrics.jsonl by the fold's name.
+    """
+    records = [record for each in curves.values() for record in each]
+    names = metric_names(records)
+    if not names:
+        return
+    figure = new_figure(750 * len(names), 600)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        draw_panel(axes, name, list(curves.values()))
+    figure.set_layout_engine("tight")
+    save(figure, path)
+
+
+def draw_panel(axes: Axes, name: str, curves: list[list[dict[str, Any]]]) -> None:
+    """One metric of all folds, in training and in validation."""
+    from matplotlib.ticker import MaxNLocator
+
+    longest = max(map(len, curves))
+    for split, style in STYLES.items():
+        key = f"{split}_{name}"
+        lines = [[number(record.get(key)) for record in records] for records in curves if key in records[0]]
+        for line in lines:
+            axes.plot(range(1, len(line) + 1), line, color=style["color"], linewidth=0.8, alpha=FAINT)
+        if lines:
+            shared = min(map(len, lines))  # with early stopping a fold may end before the others
+            mean = [sum(values) / len(lines) for values in zip(*(line[:shared] for line in lines))]
+            label = f"{split}: mean of {len(lines)}, {mean[-1]:.4g} in the end"
+            axes.plot(
+                range(1, shared + 1), mean, color=style["color"], linestyle=style["linestyle"], linewidth=2, label=label
+            )
+    axes.set(xlabel="epoch", ylabel=name.replace("_", " "), xlim=(0.5, longest + 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.legend(fontsize=8, framealpha=0.8)
+
+
+def write_folds_page(path: Path, result: dict[str, Any], config: str) -> None:
+    """Write the page of a finished K-fold run; pictures are the PNGs that lie beside ``path``."""
+    title = f"{result['model']} on {result['dataset']}, {len(result['folds'])} folds, seed {result['seed']}"
+    names = [name for name in result["metrics"] if name.startswith(SPLITS)]
+    rows = [[fold["directory"], *(of(fold["metrics"].get(name)) for name in names)] for fold in result["folds"]]
+    rows += [[key, *(of(result["metrics"][name][key]) for name in names)] for key in ("mean", "std")]
+    means = {name: each["mean"] for name, each in result["metrics"].items()}
+    page = PAGE.format(
+        title=escape(title),
+        facts=table([], fact_rows(result | {"metrics": means})),
+        pictures="\n".join(map(embed, sorted(path.parent.glob("*.png")))),
+        samples="",
+        rows="Folds",
+        epochs=table(["fold", *(name.replace("_", " ") for name in names)], rows),
+        config=escape(config),
+    )
+    files.write_atomic(path, page)
+
+
+def real(metrics: dict[str, float | None]) -> dict[str, float]:
+    """What is not finite has become null in the file."""
+    return {name: math.nan if value is None else value for name, value in metrics.items()}
+
+
+def of(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

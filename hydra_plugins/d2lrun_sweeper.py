@@ -1,0 +1,61 @@
+"""Where Hydra looks for sweepers: hands its launcher, whichever it is, to d2lrun's own sweep.
+
+Loaded at every start that Hydra takes part in, so nothing heavy is imported here. Hydra does not register the module
+while it runs it, so a dataclass in it cannot have its annotations as text (``from __future__ import annotations``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class D2lrunSweeperConf:
+    _target_: str = "hydra_plugins.d2lrun_sweeper.D2lrunSweeper"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="d2lrun", node=D2lrunSweeperConf, provider="d2lrun")
+
+
+class D2lrunSweeper(Sweeper):
+    """Gives ``task_function.steer`` a way to launch runs, and lets it decide which and when."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.steer: Any = task_function.steer  # type: ignore[attr-defined]
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function.job, config=config
+        )
+        self.launched = 0
+
+    def sweep(self, arguments: list[str]) -> Any:
+        serial = isinstance(self.launcher, BasicLauncher)  # which would compose each config anew to do the same
+        return self.steer(None if serial else self.launch)
+
+    def launch(self, directories: Sequence[Path]) -> list[str | Exception]:
+        """Let the runs whose configs lie in ``directories`` be trained; returns how each ended, when all have."""
+        overrides = [[f"run.dir={quoted(str(directory))}"] for directory in directories]
+        first, self.launched = self.launched, self.launched + len(overrides)
+        return [how_it_ended(job) for job in self.launcher.launch(overrides, initial_job_idx=first)]
+
+
+def how_it_ended(job: JobReturn) -> str | Exception:
+    """What the job returned or raised."""
+    try:
+        return job.return_value
+    except Exception as error:
+        return error
+
+
+def quoted(text: str) -> str:
+    """As a value of Hydra's command line."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
