@@ -17,7 +17,7 @@ def make_sweep():
 
 
 def build_sweep(keys, score=None, failed=(), kfold=False, metric="val_accuracy", direction="max", name="lr", **changes):
-    """``keys`` is {key: values}; ``score(values)`` gives the accuracy; ``failed`` are numbers of jobs, or a status each.
+    """``keys`` is {key: values}; ``score(values)`` is the accuracy; ``failed``: numbers of jobs, or {number: status}.
 
     Each job has an error of 1 - accuracy as its losses; a job of a K-fold sweep has mean and std.
     """
