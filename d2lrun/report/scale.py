@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.colors import Normalize
 
 DECADES = 100  # from the least to the greatest value: from here on the axis is logarithmic
@@ -32,16 +33,20 @@ class Scale:
 
         return (LogNorm if self.log else Normalize)(self.low, self.high, clip=True)
 
-    def apply(self, axes: Axes, axis: str = "y") -> None:
-        """Make it the axes' own, with some room."""
+    def apply(self, axes: Axes, axis: str = "y", bars: Iterable[tuple[float, float]] = ()) -> None:
+        """Make it the axes' own, with some room; the error ``bars`` (mean, std) of what is in view are, too."""
+        held = [(mean, std) for mean, std in bars if self.holds(mean)]
+        low = min([self.low, *(mean - std for mean, std in held if mean > std or not self.log)])
+        high = max([self.high, *(mean + std for mean, std in held)])
         if self.log:
             getattr(axes, f"set_{axis}scale")("log")
-            room = (self.high / self.low) ** 0.06 * 1.02
-            ends = self.low / room, self.high * room**1.5
+            room = (high / low) ** 0.06 * 1.02
+            ends = low / room, high * room**1.5
         else:
-            room = 0.06 * (self.high - self.low) or 0.05 * abs(self.high) or 0.05
-            ends = self.low - room, self.high + 1.5 * room
+            room = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
+            ends = low - room, high + 1.5 * room
         getattr(axes, f"set_{axis}lim")(*ends)
+        plain_ticks(getattr(axes, f"{axis}axis"))
 
 
 def scale_of(values: Iterable[float]) -> Scale:
@@ -62,3 +67,19 @@ def scale_of(values: Iterable[float]) -> Scale:
 
 def spans(ordered: list[float], ratio: float) -> bool:
     return ordered[0] > 0 and ordered[-1] / ordered[0] >= ratio
+
+
+def plain_ticks(axis: Axis) -> None:
+    """0.001 where matplotlib would write a formula on a logarithmic axis; few decades have 1, 2 and 5 each."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    if axis.get_scale() != "log":
+        return
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades(axis) else (1.0,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def few_decades(axis: Axis) -> bool:
+    low, high = axis.get_view_interval()
+    return 0 < high / max(low, 1e-300) < 1e3

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun.report.curves import STYLES
 from d2lrun.report.figure import GREY, INK, PALETTE, RED, new_figure, save
-from d2lrun.report.scale import Scale, scale_of, spans
+from d2lrun.report.scale import DECADES, Scale, plain_ticks, scale_of, spans
 from d2lrun.report.sweep import FAILED, HIGHER_IS_BETTER, is_finite, main_metrics, words
 from d2lrun.report.text import counted, measured, setting, short_names, shortened
 
@@ -29,7 +29,6 @@ MARKERS = ("o", "s", "^", "D", "v")  # of those lines
 WORD = 24  # characters of a value on an axis
 CROSS = {"marker": "x", "color": RED, "linestyle": "", "markersize": 7, "markeredgewidth": 2}
 OPEN = {"marker": "o", "color": GREY, "linestyle": "", "markersize": 6, "fillstyle": "none"}
-STAR = {"marker": "*", "color": "#F2C500", "markeredgecolor": INK, "markersize": 13, "linestyle": "", "zorder": 5}
 
 
 @dataclass
@@ -161,10 +160,10 @@ def line_figure(points: list[Point], key: str, by: str | None, topic: Topic) -> 
     """Metrics over a number, a panel a metric; train and the watched split, and a colour for each value of ``by``."""
     figure = new_figure(780 * len(topic.names), 640)
     for axes, name in zip(figure.subplots(1, len(topic.names), squeeze=False)[0], topic.names, strict=True):
-        scale = scale_of(mean for split in STYLES for _, mean, _ in series(points, key, f"{split}_{name}"))
-        values = distinct(points, key)
-        spread_axis(axes, values)
-        scale.apply(axes)
+        bars = bars_of(points, name)
+        scale = scale_of(mean for mean, _ in bars)
+        spread_axis(axes, distinct(points, key))
+        scale.apply(axes, bars=bars)
         if by is None:
             for split, style in STYLES.items():
                 draw_series(axes, series(points, key, f"{split}_{name}"), scale, {**style, "label": split})
@@ -188,6 +187,12 @@ def draw_families(axes: Axes, points: list[Point], key: str, by: str, name: str,
         dashed = {"color": colour, "linestyle": ":", "marker": "", "label": f"{words_of}, train"}
         if topic.watched != "train":
             draw_series(axes, series(own, key, f"train_{name}"), scale, dashed)
+
+
+def bars_of(points: list[Point], name: str) -> list[tuple[float, float]]:
+    """[(mean, std)] of a metric of every split."""
+    found = [each.metrics.get(f"{split}_{name}") for each in points for split in STYLES]
+    return [(value[0], value[1] or 0.0) for value in found if value]
 
 
 def series(points: list[Point], key: str, metric: str) -> list[tuple[float, float, float | None]]:
@@ -215,7 +220,7 @@ def draw_series(axes: Axes, rows: list[tuple[float, float, float | None]], scale
 def spread_axis(axes: Axes, values: list[float]) -> None:
     """The x axis of a number: logarithmic over two decades or more, and each value named where there is room."""
     positive = [value for value in values if value > 0]
-    log = len(positive) > 1 and spans(positive, 100)
+    log = len(positive) > 1 and spans(positive, DECADES)
     if log and values[0] > 0:
         axes.set_xscale("log")
     elif log and values[0] == 0:  # weight decay 0, 1e-4, 1e-3: nothing has its own place left of them
@@ -227,12 +232,19 @@ def spread_axis(axes: Axes, values: list[float]) -> None:
     if close > 0.011 * max(len(setting(value)) for value in values) + 0.01:
         axes.set_xticks(values, [setting(value) for value in values])
         axes.set_xticks([], minor=True)
+    else:
+        plain_ticks(axes.xaxis)
 
 
 def mark_best(axes: Axes, points: list[Point], key: str, metric: str, scale: Scale) -> None:
     for each in points:
         if each.best and metric in each.metrics and scale.holds(each.metrics[metric][0]):
-            axes.plot([each.values[key]], [each.metrics[metric][0]], **STAR, label="best")
+            star(axes, each.values[key], each.metrics[metric][0])
+
+
+def star(axes: Axes, x: float, y: float) -> None:
+    """'★ best' above a point."""
+    axes.annotate("★ best", (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8, color=INK)
 
 
 def mark_lost(axes: Axes, points: list[Point], key: str) -> None:
@@ -256,18 +268,14 @@ def finish(axes: Axes) -> None:
 def dot_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
     """Metrics of words, one below the other so that long ones have room; a panel a metric."""
     shown = best_points(points, topic)
-    labels = [shortened(text_of(each, keys[0]) if keys else "this job", WORD) for each in shown]
+    names = [shortened(text_of(each, keys[0]) if keys else "this job", WORD) for each in shown]
+    labels = [f"{name} ✗" if each.partly else name for name, each in zip(names, shown, strict=True)]
     figure = new_figure(750 * len(topic.names), 230 + 46 * max(3, len(shown)))
     panels = figure.subplots(1, len(topic.names), squeeze=False, sharey=True)[0]
     for axes, name in zip(panels, topic.names, strict=True):
-        found = [
-            each.metrics[f"{split}_{name}"][0]
-            for each in shown
-            for split in STYLES
-            if f"{split}_{name}" in each.metrics
-        ]
-        scale = scale_of(found)
-        scale.apply(axes, "x")
+        bars = bars_of(shown, name)
+        scale = scale_of(mean for mean, _ in bars)
+        scale.apply(axes, "x", bars)
         for split, style in STYLES.items():
             draw_dots(axes, shown, f"{split}_{name}", scale, {**style, "linestyle": "", "label": split})
         draw_states(axes, shown, f"{topic.watched}_{name}", scale)
@@ -301,8 +309,8 @@ def draw_states(axes: Axes, shown: list[Point], metric: str, scale: Scale) -> No
     """The best starred; what has no result says so in its row."""
     for row, each in enumerate(shown):
         if each.best and metric in each.metrics and scale.holds(each.metrics[metric][0]):
-            axes.plot([each.metrics[metric][0]], [row], **STAR, label="best")
-        if text := "✗ failed or diverged" if each.state == "failed" else each.state or ("✗" if each.partly else ""):
+            star(axes, each.metrics[metric][0], row)
+        if text := "✗ failed or diverged" if each.state == "failed" else each.state:
             colour = RED if "✗" in text else GREY
             axes.text(0.02, row, text, color=colour, va="center", fontsize=8, transform=axes.get_yaxis_transform())
 
@@ -373,8 +381,10 @@ def scatter_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure
     axes = figure.subplots()
     for axis, key in zip("xy", keys, strict=True):
         values = distinct(points, key)
-        if values[0] > 0 and spans(values, 100):
+        if values[0] > 0 and spans(values, DECADES):
             getattr(axes, f"set_{axis}scale")("log")
+            getattr(axes, f"set_{axis}lim")(values[0] / 1.3, values[-1] * 1.3)
+            plain_ticks(getattr(axes, f"{axis}axis"))
     done = sorted((each for each in points if topic.main in each.metrics), key=lambda each: -order_of(each, topic))
     means = [each.metrics[topic.main][0] for each in done]
     places = [[each.values[key] for each in done] for key in keys]
@@ -390,7 +400,7 @@ def scatter_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure
             axes.plot(*([each.values[key] for each in lost] for key in keys), **style, label=label)
     for each in points:
         if each.best:
-            axes.plot(*([each.values[key]] for key in keys), **STAR, label="best")
+            star(axes, *(each.values[key] for key in keys))
     axes.set(xlabel=keys[0], ylabel=keys[1])
     finish(axes)
     return figure
@@ -403,13 +413,14 @@ def parallel_figure(points: list[Point], keys: list[str], topic: Topic) -> Figur
     scale = scale_of(each.metrics[topic.main][0] for each in points if topic.main in each.metrics)
     heights = [heights_of(points, key) for key in keys]
     norm, colours = scale.norm(), cmap(topic)
+    thin = 1.3 if len(points) <= 100 else 0.5
     for each in sorted(points, key=lambda each: (each.best, -order_of(each, topic))):
         ys = [height[text_of(each, key)] for key, height in zip(keys, heights, strict=True)]
         if topic.main in each.metrics:
             mean = each.metrics[topic.main][0]
             end, style = (
                 float(norm(min(mean, scale.high))),
-                {"color": colours(norm(mean)), "alpha": 0.8, "linewidth": 1.3},
+                {"color": colours(norm(mean)), "alpha": 0.8, "linewidth": thin},
             )
             if each.best:
                 style = {"color": PALETTE[1], "linewidth": 3.2, "zorder": 4, "label": f"best: {measured(mean)}"}
@@ -419,8 +430,9 @@ def parallel_figure(points: list[Point], keys: list[str], topic: Topic) -> Figur
             axes.plot(range(len(keys) + 1), [*ys, -0.08], color=style["color"], linewidth=0.8, linestyle=":", alpha=0.7)
             axes.plot([len(keys)], [-0.08], **style)
     for x, (key, height) in enumerate(zip(keys, heights, strict=True)):
-        draw_rail(axes, x, key, height, topic)
-    draw_rail(axes, len(keys), words(topic.main), metric_ticks(scale, norm), topic)
+        draw_rail(axes, x, key, height)
+    measured_any = any(topic.main in each.metrics for each in points)
+    draw_rail(axes, len(keys), words(topic.main), metric_ticks(scale, norm) if measured_any else {})
     axes.set(xlim=(-0.35, len(keys) + 0.55), ylim=(-0.13, 1.12))
     axes.axis("off")
     if axes.get_legend_handles_labels()[1]:
@@ -428,7 +440,7 @@ def parallel_figure(points: list[Point], keys: list[str], topic: Topic) -> Figur
     return figure
 
 
-def draw_rail(axes: Axes, x: int, name: str, ticks: dict[str, float], topic: Topic) -> None:
+def draw_rail(axes: Axes, x: int, name: str, ticks: dict[str, float]) -> None:
     """One upright axis of parallel coordinates, with its name above."""
     axes.plot([x, x], [0, 1], color=INK, linewidth=1.2, zorder=3)
     axes.text(x, 1.05, shortened(name, WORD), ha="center", va="bottom", fontsize=8, weight="bold", color=INK)
@@ -443,7 +455,7 @@ def heights_of(points: list[Point], key: str) -> dict[str, float]:
     values = distinct(points, key)
     if not numeric(points, key):
         return {setting(value): place / max(1, len(values) - 1) for place, value in enumerate(values)}
-    log = values[0] > 0 and spans(values, 100)
+    log = values[0] > 0 and spans(values, DECADES)
     places = [math.log(value) if log else float(value) for value in values]
     return {
         setting(value): (place - places[0]) / (places[-1] - places[0])
@@ -468,6 +480,7 @@ def cmap(topic: Topic) -> Any:
 def colour_bar(figure: Figure, image: Any, axes: Axes, topic: Topic) -> None:
     bar = figure.colorbar(image, ax=axes)
     bar.set_label(f"{words(topic.main)} (darker is better)", fontsize=8)
+    plain_ticks(bar.ax.yaxis)
     bar.ax.tick_params(labelsize=7)
 
 
