@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.files import is_finite
 from d2lrun.report.figure import GREY, INK, PALETTE, RED, new_figure, save
 from d2lrun.report.scale import Scale, scale_of
-from d2lrun.report.sweep import is_finite, words
+from d2lrun.report.sweep import words
 from d2lrun.report.text import measured, shortened
 
 if TYPE_CHECKING:

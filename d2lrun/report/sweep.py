@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
+from d2lrun.files import is_finite
 from d2lrun.report.columns import Column, fitted
 from d2lrun.report.tables import heading, pairs
 from d2lrun.report.text import counted, duration, say, setting, settings, short_names, shortened, spread
@@ -186,10 +186,6 @@ def value_cell(group: dict[str, Any], key: str) -> str:
 def metric_cell(value: dict[str, Any] | None) -> str:
     """'0.853 ± 0.004', of {"mean", "std"}."""
     return spread(value["mean"], value.get("std")) if value else ""
-
-
-def is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def write_csv(sweep: dict[str, Any], path: Path) -> None:

@@ -95,7 +95,7 @@ def settings(values: dict[str, Any], names: dict[str, str]) -> str:
 def short_names(keys: Iterable[str]) -> dict[str, str]:
     """Each key with as few of its last parts as tell it apart: {"optimizer.lr": "lr", "model": "model"}."""
     keys = list(dict.fromkeys(keys))
-    parts = dict.fromkeys(keys, 1)
+    parts = {key: 2 if key.endswith(".name") else 1 for key in keys}  # a name of what?
 
     def name(key: str) -> str:
         return ".".join(key.split(".")[-parts[key] :])
