@@ -78,15 +78,17 @@ def note_failure(directory: RunDirectory, reason: str) -> None:
 
 def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:
     """A job's row in sweep.json, from the files in its folder."""
-    result = directory.result()
-    metrics = (result or {}).get("metrics")
+    result = directory.result() or {}
+    metrics = result.get("metrics") if isinstance(result.get("metrics"), dict) else {}
+    if folds := result.get("folds"):
+        metrics = {name: {**value, "n": len(folds)} for name, value in metrics.items()}
     return {
         "overrides": overrides,
         "values": values,
         "directory": os.path.relpath(directory.path, base),
-        "status": (result or {}).get("status") or ("stopped" if directory.begun() else PENDING),
-        "metrics": metrics if isinstance(metrics, dict) else {},
-        "epochs": (result or {}).get("epochs"),
-        "seconds": (result or {}).get("seconds"),
-        "error": (result or {}).get("error"),
+        "status": result.get("status") or ("stopped" if directory.begun() else PENDING),
+        "metrics": metrics,
+        "epochs": result.get("epochs"),
+        "seconds": result.get("seconds"),
+        "error": result.get("error"),
     }

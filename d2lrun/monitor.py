@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files
+from d2lrun.job import tell
+from d2lrun.ranking import main_metric
+from d2lrun.report.jobs import Display, job_line
+from d2lrun.report.sweep import show_sweep, write_csv
+from d2lrun.report.sweep_page import write_sweep_page
+from d2lrun.report.sweep_picture import draw_sweep
 from d2lrun.report.text import say
-from d2lrun.sweep import Sweep, rows
+from d2lrun.rundir import FOLDS, RunDirectory
+from d2lrun.sweep import Job, Sweep
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,37 +25,116 @@ ENDED = ("finished", "failed", "diverged", "pruned")
 
 
 class Monitor:
-    """A context manager around a sweep. It reads files only, so that it is the same wherever the runs are."""
+    """A context manager around a sweep. It reads files only, so it is the same wherever the runs are."""
 
     def __init__(self, sweep: Sweep, console: Console):
         self.sweep, self.console = sweep, console
-        self.rows: list[dict[str, Any]] = []
-        self.seen: dict[str, int] = {}  # when each result.json was written that was read
+        self.rows: dict[str, dict[str, Any]] = {}  # by folder
+        self.written: dict[str, int] = {}  # when the result.json was written that was read
+        self.told: set[str] | None = None  # the folders whose end is known to the user; None before the start
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.live: Any = None
 
     def __enter__(self) -> Monitor:
-        self.rows = rows(self.sweep)
-        self.sweep.write(self.rows)
+        self.look()
+        self.told = {folder for folder, row in self.rows.items() if row["status"] == "finished"}
+        self.sweep.write(list(self.rows.values()))
+        if self.console.is_interactive:
+            from rich.live import Live
+
+            self.live = Live(console=self.console, auto_refresh=False, transient=True)
+            self.live.start()
         self.thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.over.set()
         self.thread.join()
-        self.rows = rows(self.sweep)
+        if self.live is not None:
+            self.live.stop()
+            self.live, self.told = None, None
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
-            self.sweep.write(self.rows)
+            self.look()
+            self.sweep.write(list(self.rows.values()))
 
     def watch(self) -> None:
+        """Look again and again until the sweep is over."""
         while not self.over.wait(TICK):
             with contextlib.suppress(OSError):
-                self.look()
+                if self.look():
+                    self.sweep.write(list(self.rows.values()))
+                self.draw()
 
-    def look(self) -> None:
-        """Read what has ended since the last look."""
+    def look(self) -> bool:
+        """Read what was written since the last look; returns whether there was anything."""
+        changed = False
+        for job in list(self.sweep.jobs):
+            folder = job.config.run.dir
+            written = stamp(job.directory.result_file)
+            if folder not in self.rows or written != self.written[folder]:
+                self.rows[folder] = tell(job.directory, job.overrides, job.values, self.sweep.directory)
+                self.written[folder] = written
+                changed = True
+                self.announce(folder, job)
+        return changed
 
-    def show(self) -> None:
-        """The table of them all."""
-        say(self.console, files.to_json(self.sweep.summary(self.rows), indent=1).decode())
+    def announce(self, folder: str, job: Job) -> None:
+        """On no terminal: a line for a run that has just ended."""
+        if self.told is not None and self.live is None and self.rows[folder]["status"] in ENDED:
+            self.told.add(folder)
+            say(self.console, job_line(self.of(job), len(self.told), len(self.sweep.jobs)))
+
+    def draw(self) -> None:
+        """On a terminal: all runs as they stand."""
+        if self.live is None:
+            return
+        metric = self.metric()
+        display = Display(self.console, metric or "metric")
+        self.live.update(display.rows([self.of(job) for job in list(self.sweep.jobs)]), refresh=True)
+
+    def metric(self) -> str | None:
+        return main_metric(list(self.rows.values()), self.sweep.settings.metric)
+
+    def of(self, job: Job) -> dict[str, Any]:
+        """The job as ``report.jobs`` wants it."""
+        row, metric = self.rows[job.config.run.dir], self.metric()
+        epochs = job.config.train.epochs * folds_of(job)
+        told = {"label": " ".join(job.overrides), "status": row["status"], "epochs": epochs, "metric_name": metric}
+        if row["status"] in ENDED:
+            value = row["metrics"].get(metric)
+            value = value["mean"] if isinstance(value, dict) else value
+            return told | {"metric": value, "epoch": row["epochs"], "seconds": row["seconds"], "error": row["error"]}
+        records = [record for each in (job.directory, *fold_folders(job)) for record in each.records()]
+        value = records[-1].get(metric) if records and metric else None
+        status = "running" if job.directory.held() else row["status"]
+        seconds = sum(record["seconds"] for record in records)
+        return told | {"status": status, "metric": value, "epoch": len(records), "seconds": seconds}
+
+    def show(self) -> bool:
+        """The table of them all, sweep.csv, the pictures and the page; returns whether any came to nothing."""
+        summary = self.sweep.summary(list(self.rows.values()))
+        directory = self.sweep.directory
+        write_csv(summary, directory / "sweep.csv")
+        draw_sweep(summary, directory / "sweep.png")
+        write_sweep_page(directory / "report.html", summary)
+        show_sweep(self.console, summary, directory)
+        return any(job["status"] in ("failed", "diverged") for job in summary["jobs"])
+
+
+def stamp(path: Path) -> int:
+    """When the file was written; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def folds_of(job: Job) -> int:
+    """How many times the job trains."""
+    validation = job.config.validation
+    return validation.k * validation.repeats if validation.name == "kfold" and validation.fold is None else 1
+
+
+def fold_folders(job: Job) -> list[RunDirectory]:
+    return [RunDirectory(path) for path in sorted(job.directory.path.glob(FOLDS))] if folds_of(job) > 1 else []

@@ -18,6 +18,7 @@ from d2lrun import files, schema
 from d2lrun.config import Config
 from d2lrun.errors import Refused
 
+LOCK = ".lock"
 FOLDS = "fold-*"  # the folders in a K-fold run
 
 
@@ -82,6 +83,10 @@ class RunDirectory:
         """All of metrics.jsonl anew: on resume it may hold epochs that the checkpoint does not know."""
         files.write_atomic(self.metrics_file, b"".join(files.to_json(record) + b"\n" for record in records))
 
+    def held(self) -> bool:
+        """Whether a process says that it has the run; after a kill it may say so still."""
+        return files.signature(self.path / LOCK).exists()
+
     def records(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl that are whole."""
         try:
@@ -118,7 +123,7 @@ def claim(config: Config) -> Iterator[RunDirectory]:
         try:
             directory = RunDirectory(Path(config.run.dir).expanduser() if config.run.dir else unique(config))
             directory.path.mkdir(parents=True, exist_ok=True)
-            held.enter_context(files.lock(directory.path / ".lock"))
+            held.enter_context(files.lock(directory.path / LOCK))
             enter(directory, config)
         except OSError as error:
             raise Refused(

@@ -22,7 +22,7 @@ from d2lrun import compose, files, schema
 from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
 from d2lrun.errors import Refused
-from d2lrun.job import BUSY, MARKER, note_failure, tell, train_in
+from d2lrun.job import BUSY, MARKER, note_failure, train_in
 from d2lrun.ranking import SPOILED, ranked
 from d2lrun.rundir import RunDirectory, config_hash
 
@@ -230,8 +230,3 @@ def launched(batch: list[Job], launch: Launch) -> list[Job]:
         if isinstance(end, Exception) and not job.directory.finished():
             note_failure(job.directory, f"{type(end).__name__}: {end}")
     return [job for job, end in zip(batch, ends, strict=True) if end == BUSY]
-
-
-def rows(sweep: Sweep) -> list[dict[str, Any]]:
-    """What is known of every job at this moment."""
-    return [tell(job.directory, job.overrides, job.values, sweep.directory) for job in sweep.jobs]

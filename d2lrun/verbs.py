@@ -65,8 +65,7 @@ def sweep(words: list[str]) -> int:
     say(console, planned.opening())
     with Monitor(planned, console) as monitor:
         compose.hand_to_hydra(["-m", *steering], task)
-    monitor.show()
-    return SOME_JOBS_FAILED if planned.failures() else 0
+    return SOME_JOBS_FAILED if monitor.show() else 0
 
 
 def train_composed(data: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from d2lrun import files
 from d2lrun.report.curves import STYLES, metric_names, number
 from d2lrun.report.figure import INK, new_figure, save
-from d2lrun.report.page import PAGE, embed, fact_rows, table
+from d2lrun.report.page import embed, fact_rows, page_of, table
 from d2lrun.report.progress import metrics_of
 from d2lrun.report.tables import SPLITS, book_rows, counted, grid, heading, pairs
 from d2lrun.report.text import duration, say
@@ -110,16 +110,13 @@ def write_folds_page(path: Path, result: dict[str, Any], config: str) -> None:
     rows = [[fold["directory"], *(of(fold["metrics"].get(name)) for name in names)] for fold in result["folds"]]
     rows += [[key, *(of(result["metrics"][name][key]) for name in names)] for key in ("mean", "std")]
     means = {name: each["mean"] for name, each in result["metrics"].items()}
-    page = PAGE.format(
-        title=escape(title),
-        facts=table([], fact_rows(result | {"metrics": means})),
-        pictures="\n".join(map(embed, sorted(path.parent.glob("*.png")))),
-        samples="",
-        rows="Folds",
-        epochs=table(["fold", *(name.replace("_", " ") for name in names)], rows),
-        config=escape(config),
-    )
-    files.write_atomic(path, page)
+    parts = [
+        table(["fold", *(name.replace("_", " ") for name in names)], rows),
+        table([], fact_rows(result | {"metrics": means})),
+        *map(embed, sorted(path.parent.glob("*.png"))),
+        f"<h2>Configuration</h2>\n<pre>{escape(config)}</pre>",
+    ]
+    files.write_atomic(path, page_of(title, "\n".join(parts)))
 
 
 def real(metrics: dict[str, float | None]) -> dict[str, float]:

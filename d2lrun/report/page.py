@@ -40,7 +40,7 @@ RUN = """\
 {facts}
 {pictures}
 {samples}
-<h2>{rows}</h2>
+<h2>Epochs</h2>
 {epochs}
 <h2>Configuration</h2>
 <pre>{config}</pre>
@@ -54,7 +54,6 @@ def write_page(path: Path, result: dict[str, Any], records: list[dict[str, Any]]
         facts=metric_table(result["metrics"]) + table([], fact_rows(result)),
         pictures="\n".join(map(embed, sorted(path.parent.glob("*.png")))),
         samples=written(path.with_name("samples.txt")),
-        rows="Epochs",
         epochs=table([key.replace("_", " ") for key in records[0]] if records else [], map(values, records)),
         config=escape(config),
     )
