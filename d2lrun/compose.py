@@ -152,7 +152,7 @@ def departures(config: Config) -> list[str]:
     """The keys in which ``config`` departs from the book's recipe for its model."""
     named = config.recipe.experiment
     recipe = compose([f"experiment={named}" if named else f"model={config.model.name}"])
-    return schema.differing(config, recipe, ignore=(*schema.CIRCUMSTANCES, "seed", "device."))
+    return schema.differing(config, recipe, ignore=(*schema.CIRCUMSTANCES, "seed", "dataset.seed", "device."))
 
 
 def parse_command(words: list[str]) -> Namespace:

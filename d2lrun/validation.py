@@ -11,6 +11,7 @@ from torch import Tensor
 
 from d2lrun.datasets.corpus import TextDataset
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.table import TableDataset
 from d2lrun.tasks import Part
 
 
@@ -23,16 +24,18 @@ class Split:
     test: Part | None
 
 
-def split(config: Any, data: ImageDataset | TextDataset, seed: int) -> Split:
+def split(config: Any, data: ImageDataset | TextDataset | TableDataset, seed: int) -> Split:
     """The split that the config group ``validation`` describes, on the device where the data lies.
 
-    Images are drawn by the seed; a text is cut before windows are made of it, its end validates.
+    Images and rows of a table are drawn by the seed; rows have no classes to stratify. What prepares a table is
+    fitted on the rows that train. A text is cut before windows are made of it, its end validates.
     """
     if isinstance(data, TextDataset):
         return Split(*data.cut(config.fraction if config.name == "holdout" else None), None)
     if config.name == "none":
         return Split(data.part("train"), None, data.part("test"))
     train, val = holdout(config, data.train_labels.cpu(), seed)
+    data = data.fitted(train)
     return Split(data.part("train", train), data.part("train", val), data.part("test"))
 
 

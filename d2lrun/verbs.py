@@ -117,6 +117,8 @@ def predict(words: list[str]) -> int:
     if files := options["files"]:
         rows = infer.predict_files(directory, list(map(Path, files)), int(options["top"]), options["invert"])
         tables.show_predictions(console, rows)
+    elif infer.is_table(directory):
+        tables.show_numbers(console, *infer.predict_table(directory))
     else:
         data, confusion, path = infer.predict_test(directory)
         tables.show_classes(console, data.classes, confusion)
@@ -196,16 +198,21 @@ def cost(words: list[str]) -> int:
 
 
 def data(words: list[str]) -> int:
-    chosen = any(word.startswith("dataset=") for word in words)
-    config = composed(["model=rnn", *words] if chosen else words)  # a network that takes text as well as images
+    config = composed([*reader(words), *words])
     from d2lrun import datasets
     from d2lrun.datasets.corpus import TextDataset
+    from d2lrun.datasets.table import TableDataset
     from d2lrun.report.text import say
     from d2lrun.report.transfer import Transfer
 
     console = terminal()
     with Transfer(console) as transfer:
         found = datasets.load(config.dataset, transfer.say, transfer.progress)
+    if isinstance(found, TableDataset):
+        from d2lrun.report.tables import show_table
+
+        show_table(console, found)
+        return 0
     picture = Path(config.run.root).expanduser() / "data" / f"{found.name}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(found, TextDataset):
@@ -225,6 +232,17 @@ def data(words: list[str]) -> int:
         draw_samples(picture, found.train_images, found.train_labels, found.classes)
         say(console, f" samples     {picture}")
     return 0
+
+
+def reader(words: list[str]) -> list[str]:
+    """The override for a network that takes the dataset which ``words`` name; none where they name none."""
+    from d2lrun.config import DATASETS, MODELS
+
+    chosen = [word.removeprefix("dataset=") for word in words if word.startswith("dataset=")]
+    if not chosen or chosen[-1] not in DATASETS:
+        return []
+    kinds = set(DATASETS[chosen[-1]].kinds)
+    return [f"model={next(name for name, entry in MODELS.items() if kinds & set(entry.kinds))}"]
 
 
 def doctor(words: list[str]) -> int:

@@ -70,6 +70,7 @@ def fact_rows(result: dict[str, Any]) -> list[list[str]]:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     return [
         *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
+        *([["weight norm", number(norm)]] if (norm := result["metrics"].get("weight_norm")) is not None else []),
         ["parameters", f"{result['parameters']:,}"],
         ["time", f"{result['epochs']} epochs, {result['steps']:,} steps in {duration(result['seconds'])}"],
         ["device", f"{result['device']}, {result['threads']} threads"],
@@ -91,7 +92,11 @@ def values(record: dict[str, Any]) -> list[str]:
 def number(value: float | None) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "nan"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 1000 else f"{value:.4f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if value >= 0.001 or value == 0 else f"{value:.2e}"
 
 
 def written(samples: Path) -> str:
