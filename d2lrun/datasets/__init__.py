@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from d2lrun.datasets.locate import Progress, Say
     from d2lrun.datasets.table import TableDataset
 
-_last: tuple[dict[str, Any], ImageDataset | TextDataset | TableDataset] | None = (
-    None  # wanted and found: a sweep loads it once
-)
+# Wanted and found: a sweep loads it once.
+_last: tuple[dict[str, Any], ImageDataset | TextDataset | TableDataset] | None = None
 
 
 def load(

@@ -53,7 +53,7 @@ def network(name: str) -> Callable[..., nn.Module]:
 
 
 def try_shape(model: nn.Module, inputs: tuple[int, ...]) -> None:
-    """Show the model one black image (C, H, W) or one row of zeros (D,); raises ValueError where it does not take that shape."""
+    """Show the model a black image (C, H, W) or a row of zeros (D,); raises ValueError where it does not take it."""
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros(1, *inputs))
