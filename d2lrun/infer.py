@@ -33,8 +33,7 @@ def evaluate_run(directory: RunDirectory) -> dict[str, float]:
     name, part = ("val", split.val) if split.test is None else ("test", split.test)
     if part is None:
         raise Refused(
-            f"{directory.path}: {config.dataset.name} has no labelled test set, and nothing was held out of "
-            f"{config.dataset.name}",
+            f"{directory.path}: {config.dataset.name} has no labelled test set, and nothing was held out of it",
             "train with validation=holdout",
         )
     return exhaust(evaluate(name, model, part, task_of(data), config.train.batch_size))

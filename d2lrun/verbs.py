@@ -95,10 +95,11 @@ def evaluate(words: list[str]) -> int:
     directory, _ = a_run(words, {})
     directory.load_config()  # a damaged one is refused before torch is imported
     from d2lrun.infer import evaluate_run
-    from d2lrun.report.text import say
+    from d2lrun.report.text import figures, say
 
     metrics = evaluate_run(directory)
-    say(terminal(), "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items()))
+    shown = {name: f"{value:.4f}" if 0.001 < value < 1000 else figures(value) for name, value in metrics.items()}
+    say(terminal(), "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items()))
     return 0
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from d2lrun.datasets.locate import Progress, Say
 from d2lrun.datasets.made import draw, tensor
 from d2lrun.datasets.table import Field, TableDataset
-from d2lrun.errors import Refused
 
 
 def load(
@@ -28,11 +27,8 @@ def load(
 ) -> TableDataset:
     """y = x·w + b + noise · N(0, 1) with x ~ N(0, 1)^D; ``weights`` holds one for all inputs or one for each.
 
-    The rows depend on ``seed`` and ``inputs`` alone. Raises Refused where the weights are of another number.
+    The inputs depend on ``seed`` and on their number alone: of two training sets the larger holds the smaller one.
     """
-    if len(weights) not in (1, inputs):
-        wanted = f"wanted one value, or one for each of dataset.inputs={inputs}"
-        raise Refused(f"dataset.weights: {len(weights)} values, {wanted}", "dataset.weights=[0.01] is for all inputs")
     slope = np.broadcast_to(np.asarray(weights, float), inputs)  # [D]
     tensors = []
     for place, count in enumerate((n_train, n_test)):

@@ -53,7 +53,7 @@ def terms(x: np.ndarray, count: int) -> np.ndarray:
     """x [N] -> xⁱ/i! [N, count] for i = 0, 1, …: divided, for high powers would make gradients of any size."""
     powers = np.arange(1, count)
     steps = x[:, None] / powers  # each term is the one before, times x/i
-    return np.cumprod(np.concatenate((np.ones((len(x), 1)), steps), axis=1), axis=1)
+    return np.cumprod(np.concatenate((np.ones((len(x), 1)), steps), axis=1), axis=1)[:, :count]
 
 
 def curve(x: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:

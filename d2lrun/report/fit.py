@@ -33,19 +33,21 @@ def draw_agreement(
     """Write a PNG with a point for each row: true [N] across, predicted [N] up, both alike on the diagonal.
 
     ``logarithmic`` are axes of what is positive: equal shares are equally long on them, and what is predicted
-    below 1 is drawn at the lowest true one.
+    below half of the lowest true one is drawn there.
     """
-    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure, axes = panel(title)
     if logarithmic:
         predicted = predicted.maximum(truth.min() / 2)
         axes.set(xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axis.set_minor_formatter(NullFormatter())
     axes.plot(truth.numpy(), predicted.numpy(), ".", color=LEARNED, markersize=4, alpha=0.6)
-    axes.axline((truth[0].item(),) * 2, (truth[0].item() + 1,) * 2, color=INK, linewidth=0.8, linestyle="--")
+    ends = [truth.min().item(), truth.max().item()]
+    axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--")
     axes.set(xlabel=f"true {target}", ylabel=f"predicted {target}")
     save(figure, path)
 

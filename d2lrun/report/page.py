@@ -63,7 +63,7 @@ def metric_table(metrics: dict[str, float]) -> str:
     measured = [split for split in SPLITS if f"{split}_loss" in metrics]
     names = metric_names([metrics])
     rows = ([split, *(number(metrics.get(f"{split}_{name}")) for name in names)] for split in measured)
-    return table(["", *names], rows)
+    return table(["", *(name.replace("_", " ") for name in names)], rows)
 
 
 def fact_rows(result: dict[str, Any]) -> list[list[str]]:

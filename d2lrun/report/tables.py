@@ -74,7 +74,7 @@ def metric_table(metrics: dict[str, float]) -> Table | None:
     names = list(dict.fromkeys(name for split, _, name in parts if split in SPLITS))
     if not names:
         return None
-    table = grid("", *names)
+    table = grid("", *(name.replace("_", " ") for name in names))
     for split in SPLITS:
         values = [figures(metrics[key]) if (key := f"{split}_{name}") in metrics else "" for name in names]
         if any(values):

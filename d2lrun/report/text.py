@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-ASCII = str.maketrans({"✓": "ok", "✗": "NO", "×": "x", "→": "->", "–": "-", "±": "+-", "§": "", "█": "#"})
+ASCII = str.maketrans({"✓": "ok", "✗": "NO", "×": "x", "→": "->", "–": "-", "±": "+-", "§": "", "█": "#", "‖": "||"})
 
 
 def printable(console: Console, text: object) -> str:
