@@ -228,7 +228,7 @@ def departures(config: Config) -> list[str]:
     """The keys in which ``config`` departs from the book's recipe for its model."""
     named = config.recipe.experiment
     recipe = compose_recipe(f"experiment={named}" if named else f"model={config.model.name}")
-    return schema.differing(config, recipe, ignore=(*schema.CIRCUMSTANCES, "seed", "device."))
+    return schema.differing(config, recipe, ignore=(*schema.CIRCUMSTANCES, "seed", "dataset.seed", "device."))
 
 
 @cache

@@ -38,6 +38,7 @@ Fraction = Annotated[float, Between(0, 1, without=(0, 1))]
 Probability = Annotated[float, Between(0, 1, without=(1,))]  # of dropping a unit: 1 would drop them all
 Count = Annotated[int, Between(1)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
+Terms = Annotated[int, Between(1, 50)]  # of a polynomial
 Rule = Literal["normal", "xavier", "kaiming", "constant", "torch"]
 Activation = Literal["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"]
 
@@ -73,7 +74,8 @@ NGRAM_ARGUMENTS = {
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
     "softmax": Entry("Softmax"),
-    "mlp": Entry("MLP", MLP_ARGUMENTS),
+    "linear": Entry("Linear", {"bias": bool}, ("table",)),
+    "mlp": Entry("MLP", MLP_ARGUMENTS, ("images", "table")),
     "lenet": Entry("LeNet", LENET_ARGUMENTS),
     "lenet-bn": Entry("LeNetBN", LENET_ARGUMENTS),
     "alexnet": Entry("AlexNet", {"dropout": Probability}),
@@ -106,12 +108,20 @@ TEXT = {
     **WINDOW,
 }
 
+# Rows that are made and not read.
+MADE = {"n_train": Count, "n_test": Count, "noise": NonNegative, "seed": Seed}
+
 # A dataset: conf/dataset/<name>.yaml, d2lrun/datasets/<name, dashes as _>.py, and one line here.
 DATASETS = {
     "fashion-mnist": Entry("load", {"dir": str | None, "verify": bool, "mirrors": list[str], **PICTURE}),
     "timemachine": Entry("load", {"dir": str | None, "mirrors": list[str], **TEXT}, ("text",)),
     "text": Entry("load", {"path": list[str], "encoding": str, **TEXT}, ("text",)),
     "pydoc": Entry("load", TEXT, ("text",)),
+    "polynomial": Entry("load", {"degree": Terms, "coefficients": list[Number], **MADE}, ("table",)),
+    "linear": Entry("load", {"inputs": Count, "weights": list[Number], "bias": Number, **MADE}, ("table",)),
+    "house-prices": Entry(
+        "load", {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]}, ("table",)
+    ),
 }
 
 
@@ -125,6 +135,7 @@ class Init:
     linear: Rule | None  # of fully connected layers, where it is another
     conv: Rule | None  # of convolutions, where it is another
     bias: Number | None  # where every bias begins; null: torch's default, as in the book
+    bias_std: Positive | None  # biases are drawn from N(bias or 0, bias_std²)
 
 
 @dataclass
@@ -143,6 +154,7 @@ class SGD:
     momentum: Probability
     nesterov: bool
     weight_decay: NonNegative
+    decay_bias: bool  # false: what has one dimension is spared
 
 
 @dataclass
@@ -153,6 +165,7 @@ class Adam:
     beta2: Probability
     eps: Positive
     weight_decay: NonNegative
+    decay_bias: bool
 
 
 @dataclass

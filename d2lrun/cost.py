@@ -57,6 +57,7 @@ def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
     watched = split.watched[1] if split.watched else None
     batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[: train.limit_batches]
     measured = [] if watched is None else watched.ordered(train.batch_size)[: train.limit_batches]
+    again = len(batches) if task.again else 0  # the training part is measured too
 
     def step() -> None:
         state.model.train()
@@ -65,11 +66,12 @@ def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
     @torch.inference_mode()
     def evaluation() -> None:
         state.model.eval()
-        logits, _ = task.forward(state.model, watched.load(measured[0])[0], None)
+        logits, _ = task.forward(state.model, (watched or split.train).load((measured or batches)[0])[0], None)
         logits.sum().item()  # a GPU has finished only when it is asked for a number
 
+    evaluations = len(measured) + again
     return Cost(
-        timed(step), timed(evaluation) if measured else 0.0, len(batches), len(measured), train.epochs
+        timed(step), timed(evaluation) if evaluations else 0.0, len(batches), evaluations, train.epochs
     ), experiment
 
 

@@ -1,4 +1,4 @@
-"""A model measured: metrics over a part of a dataset, and the probability of each class."""
+"""A model measured: metrics over a part of a dataset, the probability of each class, predicted numbers."""
 
 from __future__ import annotations
 
@@ -45,3 +45,10 @@ def probabilities(model: nn.Module, batches: Iterable[Tensor]) -> Tensor:
     """The probability of each class [N, K] over batches of inputs [B, …]."""
     model.eval()
     return torch.cat([model(inputs).softmax(dim=1) for inputs in batches])
+
+
+@torch.inference_mode()
+def predictions(model: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    """What a regression predicts [N] over batches of features [B, D], on the CPU."""
+    model.eval()
+    return torch.cat([model(features)[:, 0] for features in batches]).cpu()

@@ -180,6 +180,9 @@ def scale_left(scaler: torch.amp.GradScaler) -> bool:
 def close_epoch(state: State, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, Any]]:
     """Evaluate, then move the state to the next epoch; returns the epoch's record."""
     started = perf_counter()
+    learned = task.measures("train", state.sums, state.units)
+    if task.again:
+        learned = yield from remeasure(state.model, split, task, config)
     measured = yield from watch(state.model, split, task, config)
     seconds = state.seconds + perf_counter() - started
     record = {
@@ -187,8 +190,9 @@ def close_epoch(state: State, split: Split, task: Task, config: Config) -> Gener
         "step": state.step,
         "seconds": seconds,
         "lr": state.optimizer.param_groups[0]["lr"],
-        **task.measures("train", state.sums, state.units),
+        **learned,
         **measured,
+        **task.weigh(state.model),
         f"{task.unit}_per_second": state.units / seconds,
     }
     if config.train.clip is not None:
@@ -208,6 +212,11 @@ def keep_best(state: State, epoch: int, val_loss: float) -> None:
     if state.best is None or val_loss < state.best["val_loss"]:
         weights = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
         state.best = {"epoch": epoch, "val_loss": val_loss, "model": weights}
+
+
+def remeasure(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:
+    """The training part in eval mode, with the weights that the epoch ended with."""
+    return (yield from evaluate("train", model, split.train, task, config.train.batch_size, config.train.limit_batches))
 
 
 def watch(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:

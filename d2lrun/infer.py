@@ -15,24 +15,26 @@ import torch
 from torch import Tensor, nn
 
 from d2lrun import checkpoint, datasets, devices, files, models, validation, weights
-from d2lrun.config import Config
+from d2lrun.config import DATASETS, Config
 from d2lrun.datasets.corpus import TextDataset, Vocabulary, prefix_tokens
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.table import TableDataset
 from d2lrun.errors import Refused
-from d2lrun.evaluate import evaluate, exhaust, probabilities
+from d2lrun.evaluate import evaluate, exhaust, predictions, probabilities
 from d2lrun.generate import generate
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.tasks import task_of
 
 
 def evaluate_run(directory: RunDirectory) -> dict[str, float]:
-    """Loss and accuracy of a run's weights on the test set."""
+    """Loss and the like of a run's weights on the test set, or where it has none on what was held out."""
     config, data, model = load(directory)
     split = validation.split(config.validation, data, config.seed)
     name, part = ("val", split.val) if split.test is None else ("test", split.test)
     if part is None:
         raise Refused(
-            f"{directory.path}: nothing was held out of {config.dataset.name}", "train with validation=holdout"
+            f"{directory.path}: {config.dataset.name} has no labelled test set, and nothing was held out of it",
+            "train with validation=holdout",
         )
     return exhaust(evaluate(name, model, part, task_of(data), config.train.batch_size))
 
@@ -71,6 +73,41 @@ def predict_files(
     certainty, ranked = guesses.topk(min(top, data.num_classes), dim=1)
     rows = zip(paths, ranked.tolist(), certainty.tolist(), strict=True)
     return [(path, [(data.classes[k], p) for k, p in zip(best, sure)]) for path, best, sure in rows]
+
+
+def predict_table(directory: RunDirectory) -> tuple[TableDataset, Tensor, Path]:
+    """The dataset, what is predicted [N] of its test rows, and the submission.csv that was written.
+
+    Raises Refused where the rows are made: each has a target already.
+    """
+    config = directory.load_config()
+    if not hasattr(config.dataset, "dir"):
+        raise Refused(
+            f"{directory.path}: the rows of {config.dataset.name} are made, there is none whose target is unknown",
+            f"d2lrun evaluate {directory.path} measures it on the test rows",
+        )
+    config, data, model = load(directory)
+    data = validation.split(config.validation, data, config.seed).train.data  # prepared as in training
+    return data, *write_submission(directory, model, data, config.train.batch_size)
+
+
+def write_submission(directory: RunDirectory, model: nn.Module, data: TableDataset, size: int) -> tuple[Tensor, Path]:
+    """Write submission.csv, as Kaggle takes it: Id and prediction of each test row. Returns predictions [N] and path.
+
+    None is below 1, as where the error of the logarithms is measured: some rows would have none.
+    """
+    predicted = predictions(model, data.test_features.split(size)).clamp(min=1)  # [N]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("Id", data.target))
+    writer.writerows((name, f"{value:.2f}") for name, value in zip(data.test_ids, predicted.tolist(), strict=True))
+    files.write_atomic(directory.submission, text.getvalue())
+    return predicted, directory.submission
+
+
+def is_table(directory: RunDirectory) -> bool:
+    """Whether the run predicts numbers from the rows of a table."""
+    return "table" in DATASETS[directory.load_config().dataset.name].kinds
 
 
 def continue_text(
@@ -112,7 +149,7 @@ def read_vocabulary(directory: RunDirectory) -> Vocabulary:
         raise Refused(f"{path} is damaged: {error}", "train the run anew") from error
 
 
-def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset, nn.Module]:
+def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset | TableDataset, nn.Module]:
     """A run's config, its dataset and its trained model, on the run's device."""
     config = directory.load_config()
     trained = read_weights(directory, config)
@@ -130,7 +167,12 @@ def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset, n
 
 
 def load_classifier(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
-    """``load`` for a run on images; raises Refused for a language model."""
+    """``load`` for a run on images; raises Refused for a language model and for a regression."""
+    if is_table(directory):
+        raise Refused(
+            f"{directory.path} is a run on the rows of a table: it predicts numbers, and takes no images",
+            f"d2lrun predict {directory.path}",
+        )
     if hasattr(directory.load_config().dataset, "kind"):  # of tokens
         raise Refused(
             f"{directory.path} is a language model's run: it predicts tokens, not classes",

@@ -12,11 +12,20 @@ from torch import nn
 
 def build(config: Any, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer that the config group ``optimizer`` describes."""
+    groups = list(parameters) if config.decay_bias else spared(parameters)
     shared = {"lr": config.lr, "weight_decay": config.weight_decay}
     if config.name == "sgd":
-        return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=config.nesterov, **shared)
+        return torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.nesterov, **shared)
     adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
-    return adam(parameters, betas=(config.beta1, config.beta2), eps=config.eps, **shared)
+    return adam(groups, betas=(config.beta1, config.beta2), eps=config.eps, **shared)
+
+
+def spared(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+    """Two groups: weights, which decay, and what has one dimension, which does not: biases, gains (book 4.5)."""
+    groups: list[dict[str, Any]] = [{"params": []}, {"params": [], "weight_decay": 0.0}]
+    for parameter in parameters:
+        groups[parameter.dim() <= 1]["params"].append(parameter)
+    return [group for group in groups if group["params"]]
 
 
 def learning_rate(config: Any, lr: float, epoch: float, epochs: int) -> float:

@@ -48,10 +48,10 @@ def describe(config: Config, state: State, task: Task, status: str, changed: lis
 
 
 def final_metrics(records: list[dict[str, Any]], epoch: int) -> dict[str, float]:
-    """Losses and accuracies of ``epoch`` (from 1); the speed is that of all epochs together."""
+    """Losses, accuracies and the like of ``epoch`` (from 1); the speed is that of all epochs together."""
     if not records:
         return {}
-    parts = ("train_", "val_", "test_")
+    parts = ("train_", "val_", "test_", "weight_norm")
     metrics = {key: value for key, value in records[epoch - 1].items() if key.startswith(parts)}
     speed = next(key for key in records[0] if key.endswith("_per_second"))
     done = sum(record[speed] * record["seconds"] for record in records)

@@ -18,11 +18,14 @@ from d2lrun import checkpoint, datasets, devices, files, models, optim, validati
 from d2lrun.config import Config
 from d2lrun.datasets.corpus import TextDataset, untokenise
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.table import TableDataset, TablePart
 from d2lrun.errors import D2lrunError, Diverged, Failed, Stopped
-from d2lrun.evaluate import evaluate, exhaust, precise, probabilities
+from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
 from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
+from d2lrun.infer import write_submission
 from d2lrun.report.curves import draw_curves
+from d2lrun.report.fit import draw_agreement, draw_line
 from d2lrun.report.page import write_page
 from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
@@ -46,7 +49,7 @@ class Experiment:
     """What a config names, built and on its device."""
 
     config: Config
-    data: ImageDataset | TextDataset
+    data: ImageDataset | TextDataset | TableDataset
     split: validation.Split
     task: Task
     state: State
@@ -228,6 +231,8 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
         size, limit = config.train.batch_size, config.train.limit_batches
         result["metrics"] |= exhaust(evaluate("test", state.model, split.kept, experiment.task, size, limit))
     weights.save(state.model, directory.weights_file)
+    if isinstance(split.train, TablePart) and split.train.data.test_targets is None:
+        write_submission(directory, state.model, split.train.data, config.train.batch_size)
     if config.run.pictures:
         draw(experiment, directory, result)
     files.write_json(directory.result_file, result)
@@ -243,6 +248,8 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
     if isinstance(data, TextDataset):
         if not sample_due(config, state.epoch):
             sample(experiment, directory)
+    elif isinstance(data, TableDataset):
+        draw_table(experiment, directory, title)
     else:
         part = experiment.split.kept or experiment.split.watched[1]  # a fold never looks at the test set
         index = part.index[:PICTURED]
@@ -250,6 +257,27 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
         guesses = probabilities(state.model, map(data.inputs, images.split(config.train.batch_size)))
         draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
     write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
+
+
+def draw_table(experiment: Experiment, directory: RunDirectory, title: str) -> None:
+    """predictions.png: the function that was learned, of one variable; else what was predicted beside what is true.
+
+    Of the validation part, or without one of the test set, or where that has no targets of the training part.
+    """
+    split, size = experiment.split, experiment.config.train.batch_size
+    model, device, line = experiment.state.model, experiment.state.device, experiment.data.line
+    if line is not None:
+        learned = predictions(model, line.features.to(device).split(size))
+        points = line.points, experiment.data.train_targets.cpu()[:, 0]
+        draw_line(directory.predictions, points, line.grid, line.truth, learned, title)
+        return
+    parts = {"validation rows": split.val, "test rows": split.test, "training rows": split.train}
+    name, part = next((name, part) for name, part in parts.items() if part is not None)
+    loaded = [part.load(batch) for batch in part.ordered(size)]
+    truth = torch.cat([targets[:, 0] for _, targets in loaded]).cpu()
+    predicted = predictions(model, (features for features, _ in loaded))
+    logarithmic = experiment.data.logarithmic
+    draw_agreement(directory.predictions, truth, predicted, experiment.data.target, f"{title}: {name}", logarithmic)
 
 
 def record_failure(

@@ -45,6 +45,7 @@ class RunDirectory:
         self.predictions = path / "predictions.png"
         self.vocabulary_file = path / "vocabulary.json"
         self.samples = path / "samples.txt"
+        self.submission = path / "submission.csv"
         self.page = path / "report.html"
         self.log = path / "run.log"
 

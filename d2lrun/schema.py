@@ -196,10 +196,11 @@ def misfit(data: dict[str, Any]) -> Complaint | None:
     takes, holds = MODELS[model].kinds, DATASETS[dataset].kinds
     if set(takes) & set(holds):
         return None
+    held, taken = ("rows of a table" if kinds[0] == "table" else kinds[0] for kinds in (holds, takes))
     fitting = ", ".join(name for name, entry in MODELS.items() if set(entry.kinds) & set(holds))
     return Complaint(
         f"model={model} dataset={dataset}",
-        f"the dataset holds {holds[0]}, the network takes {takes[0]} (for {holds[0]}: {fitting})",
+        f"the dataset holds {held}, the network takes {taken} (for {held}: {fitting})",
     )
 
 
@@ -228,6 +229,10 @@ def contradictions(config: Config) -> list[Complaint]:
     if model.name == "mlp" and len(model.dropout) not in (1, len(model.hidden)):
         wanted = f"wanted one value, or one for each of model.hidden={model.hidden}"
         found.append(Complaint(f"model.dropout={model.dropout}", wanted))
+    data = config.dataset
+    if data.name == "linear" and len(data.weights) not in (1, data.inputs):
+        wanted = f"wanted one value, or one for each of dataset.inputs={data.inputs}"
+        found.append(Complaint(f"dataset.weights: {len(data.weights)} values", wanted))
     for key, name in (("run.name", config.run.name), ("sweep.name", config.sweep.name)):
         if name is not None and not is_safe_name(name):
             wanted = "names a folder: wanted at most 80 letters, digits and . - _ behind a first letter or digit"

@@ -5,7 +5,7 @@ B batch, K classes, T time steps, V tokens of the vocabulary.
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, sqrt
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from d2lrun.datasets.corpus import TextDataset
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.table import TableDataset
 
 CHANCE_EPOCHS = 3  # LeNet sits at chance for a whole epoch and then learns (book 6.6)
 
@@ -38,18 +39,22 @@ class Task(Protocol):
     unit: str  # of what is counted: examples or tokens
     counts: int  # numbers in the sums
     carries: bool  # whether in training a batch begins with what the one before left
+    again: bool  # whether the training part is measured again after each epoch, in place of running values
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
         """The logits of a batch, and what the next batch begins with; ``carry`` is that of the batch before."""
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross-entropy, in nats."""
+        """What is to become small: the mean cross-entropy, in nats, or the mean squared error."""
 
     def count(self, logits: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
         """[counts] of a batch, on its device: add them up, measure at the end."""
 
     def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
         """The metrics that the sums come to: the one place where counts leave the device."""
+
+    def weigh(self, model: nn.Module) -> dict[str, float]:
+        """What a record says of the weights themselves."""
 
     def dead(self, records: list[dict[str, Any]]) -> bool:
         """Whether training is still at chance after its third epoch or later."""
@@ -58,7 +63,7 @@ class Task(Protocol):
 class Classification:
     """Logits [B, K] against labels [B]: cross-entropy and accuracy."""
 
-    unit, counts, carries = "examples", 2, False
+    unit, counts, carries, again = "examples", 2, False, False
 
     def __init__(self, classes: int):
         self.classes = classes
@@ -78,6 +83,10 @@ class Classification:
         loss, correct = sums.tolist()
         return {f"{part}_loss": loss / units, f"{part}_accuracy": correct / units}
 
+    def weigh(self, model: nn.Module) -> dict[str, float]:
+        """Nothing."""
+        return {}
+
     def dead(self, records: list[dict[str, Any]]) -> bool:
         """Whether training is, after its third epoch or later, no more than 3 % of the way from chance to all."""
         accuracy = records[-1]["train_accuracy"] if len(records) >= CHANCE_EPOCHS else 1.0
@@ -91,7 +100,7 @@ class LanguageModel:
     not zeros (book 8.5). An evaluation carries it on in any case.
     """
 
-    unit, counts = "tokens", 1
+    unit, counts, again = "tokens", 1, False
 
     def __init__(self, carries: bool):
         self.carries = carries
@@ -111,8 +120,52 @@ class LanguageModel:
         loss = sums.item() / units
         return {f"{part}_loss": loss, f"{part}_perplexity": exp(min(loss, 700.0))}  # beyond that exp overflows
 
+    def weigh(self, model: nn.Module) -> dict[str, float]:
+        """Nothing."""
+        return {}
+
     def dead(self, records: list[dict[str, Any]]) -> bool:
         """Never: a language model learns the frequencies of its tokens within an epoch."""
+        return False
+
+
+class Regression:
+    """Predictions [B, 1] against numbers [B, 1]: the mean squared error (book 3.3, 4.4).
+
+    ``logarithmic``: also the root mean square of log predicted - log true, each prediction at least 1, so that an
+    error counts by its share of what is right (book 4.10); it is measured and not trained with.
+    As in the book the training part is measured again after each epoch, in eval mode with the weights that the
+    epoch ended with: train and test figures are of one kind, and dropout is off in both.
+    """
+
+    unit, carries, again = "examples", False, True
+
+    def __init__(self, logarithmic: bool):
+        self.counts = 2 if logarithmic else 1
+
+    def forward(self, model: nn.Module, inputs: Tensor, carry: None) -> tuple[Tensor, None]:
+        return model(inputs), None  # [B, 1]
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(predictions, targets)
+
+    def count(self, predictions: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+        """[summed squared error] and, where asked for, [summed squared error of the logarithms]."""
+        sums = [loss * targets.numel()]
+        if self.counts == 2:
+            sums.append((predictions.clamp(min=1).log() - targets.log()).square().sum())
+        return torch.stack(sums)
+
+    def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
+        means = [value / units for value in sums.tolist()]
+        return {f"{part}_loss": means[0], **{f"{part}_log_rmse": sqrt(mean) for mean in means[1:]}}
+
+    def weigh(self, model: nn.Module) -> dict[str, float]:
+        """Of a linear model ‖w‖₂, which weight decay draws towards 0 (book 4.5)."""
+        return {"weight_norm": model.weight.detach().norm().item()} if isinstance(model, nn.Linear) else {}
+
+    def dead(self, records: list[dict[str, Any]]) -> bool:
+        """Never: there is no chance to be no better than."""
         return False
 
 
@@ -121,8 +174,10 @@ def detached(state: Any) -> Any:
     return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)
 
 
-def task_of(data: ImageDataset | TextDataset) -> Task:
+def task_of(data: ImageDataset | TextDataset | TableDataset) -> Task:
     """What the dataset is for."""
     if isinstance(data, TextDataset):
         return LanguageModel(carries=data.sampling == "sequential")
+    if isinstance(data, TableDataset):
+        return Regression(data.logarithmic)
     return Classification(data.num_classes)

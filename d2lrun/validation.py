@@ -11,6 +11,7 @@ from torch import Tensor
 
 from d2lrun.datasets.corpus import TextDataset
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.table import TableDataset
 from d2lrun.errors import Refused
 from d2lrun.tasks import Part
 
@@ -37,10 +38,11 @@ class Split:
         return None if self.test_watched else self.test
 
 
-def split(config: Any, data: ImageDataset | TextDataset, seed: int) -> Split:
+def split(config: Any, data: ImageDataset | TextDataset | TableDataset, seed: int) -> Split:
     """The split that the config group ``validation`` describes, on the device where the data lies.
 
-    Images are drawn by the seed; a text is cut before windows are made of it. Of K folds it is the one that
+    Images and rows of a table are drawn by the seed; rows have no classes to stratify. What prepares a table is
+    fitted on the rows that train. A text is cut before windows are made of it. Of K folds it is the one that
     ``config.fold`` names, the first where it names none; a fold never sees the test set. Raises Refused.
     """
     if isinstance(data, TextDataset):
@@ -49,6 +51,7 @@ def split(config: Any, data: ImageDataset | TextDataset, seed: int) -> Split:
         return Split(data.part("train"), None, data.part("test"), test_watched=config.name == "none")
     labels = data.train_labels.cpu()
     train, val = holdout(config, labels, seed) if config.name == "holdout" else fold(config, labels, seed)
+    data = data.fitted(train)
     test = data.part("test") if config.name == "holdout" else None
     return Split(data.part("train", train), data.part("train", val), test)
 

@@ -107,10 +107,11 @@ def evaluate(words: list[str]) -> int:
     directory, _ = a_run(words, {})
     directory.load_config()  # a damaged one is refused before torch is imported
     from d2lrun.infer import evaluate_run
-    from d2lrun.report.text import say
+    from d2lrun.report.text import figures, say
 
     metrics = evaluate_run(directory)
-    say(terminal(), "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items()))
+    shown = {name: f"{value:.4f}" if 0.001 < value < 1000 else figures(value) for name, value in metrics.items()}
+    say(terminal(), "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items()))
     return 0
 
 
@@ -129,6 +130,8 @@ def predict(words: list[str]) -> int:
     if files := options["files"]:
         rows = infer.predict_files(directory, list(map(Path, files)), int(options["top"]), options["invert"])
         tables.show_predictions(console, rows)
+    elif infer.is_table(directory):
+        tables.show_numbers(console, *infer.predict_table(directory))
     else:
         data, confusion, path = infer.predict_test(directory)
         tables.show_classes(console, data.classes, confusion)
@@ -208,16 +211,21 @@ def cost(words: list[str]) -> int:
 
 
 def data(words: list[str]) -> int:
-    chosen = any(word.startswith("dataset=") for word in words)
-    config = composed(["model=rnn", *words] if chosen else words)  # a network that takes text as well as images
+    config = composed([*reader(words), *words])
     from d2lrun import datasets
     from d2lrun.datasets.corpus import TextDataset
+    from d2lrun.datasets.table import TableDataset
     from d2lrun.report.text import say
     from d2lrun.report.transfer import Transfer
 
     console = terminal()
     with Transfer(console) as transfer:
         found = datasets.load(config.dataset, transfer.say, transfer.progress)
+    if isinstance(found, TableDataset):
+        from d2lrun.report.tables import show_table
+
+        show_table(console, found)
+        return 0
     picture = Path(config.run.root).expanduser() / "data" / f"{found.name}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(found, TextDataset):
@@ -252,6 +260,17 @@ def compare(words: list[str]) -> int:
     for path in compare.write(entries, options["out"] or None, arranged=bool(options["sort"])):
         say(console, f" {path.suffix[1:]:<4} {path}")
     return 0
+
+
+def reader(words: list[str]) -> list[str]:
+    """The override for a network that takes the dataset which ``words`` name; none where they name none."""
+    from d2lrun.config import DATASETS, MODELS
+
+    chosen = [word.removeprefix("dataset=") for word in words if word.startswith("dataset=")]
+    if not chosen or chosen[-1] not in DATASETS:
+        return []
+    kinds = set(DATASETS[chosen[-1]].kinds)
+    return [f"model={next(name for name, entry in MODELS.items() if kinds & set(entry.kinds))}"]
 
 
 def doctor(words: list[str]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from d2lrun import models
+from d2lrun import models, verbs
 from d2lrun.compose import compose, departures
 from d2lrun.config import DATASETS, MODELS, VARIANTS, Config, conf_dir
 from d2lrun.help import headline
@@ -43,8 +43,16 @@ EXPERIMENTS = {
     "deep-rnn": ("lstm", 826_396, 2.0, "sequential", "9.3", [0.95, 1.65]),
     "bi-rnn": ("lstm", 2_177_052, 1.0, "sequential", "9.4", [1.05, 1.25]),
 }
+# Terms of the polynomial, epochs, band of the losses.
+POLYNOMIALS = {
+    "polynomial-normal": (4, 400, {"train_loss": [0.0, 0.77], "test_loss": [0.0, 1.7]}),
+    "polynomial-underfit": (2, 400, {"train_loss": [1.4, 50.0], "test_loss": [2.4, 55.0]}),
+    "polynomial-overfit": (20, 1500, {"test_loss": [0.0, 0.43]}),
+}
+DECAYS = {"weight-decay": (3.0, [0.3365, 0.7195]), "weight-decay-off": (0.0, [11.35, 15.15])}  # λ, band of ‖w‖
+CLASSICS = {*POLYNOMIALS, *DECAYS, "dropout", "house-prices"}
 OURS = {"whole-book"}  # experiments of no chapter
-OTHERS = {"torchvision", "ngram"}  # of no chapter
+OTHERS = {"torchvision", "ngram", "linear"}  # of no chapter, or of several
 RECURRENT = {
     **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
     **{"embedding": None, "tied": False},
@@ -64,9 +72,10 @@ NETWORKS = {  # how the weights begin, and the arguments
     "rnn": ("torch", RECURRENT),
     "gru": ("torch", {**RECURRENT, "reset_after": False}),
     "lstm": ("torch", RECURRENT),
+    "linear": ("torch", {"bias": True}),
     "ngram": ("torch", {"order": 6, "smoothing": "kneser-ney", "strength": [1.0]}),
 }
-COMMON = {"std": 0.01, "value": 0.0, "linear": None, "conv": None, "bias": None}
+COMMON = {"std": 0.01, "value": 0.0, "linear": None, "conv": None, "bias": None, "bias_std": None}
 STABLE = {
     "nin": ("model.final_relu=false", "final_relu", False),
     "googlenet": ("model.batch_norm=true", "batch_norm", True),
@@ -79,15 +88,15 @@ def option(request) -> Path:
 
 
 def test_all_files_are_seen():
-    assert len(OPTIONS) == 42
+    assert len(OPTIONS) == 53
     assert sorted(conf_dir().rglob("*")) == sorted(
         [conf_dir() / "config.yaml", *OPTIONS, *{path.parent for path in OPTIONS}]
     )
 
 
 def test_an_option_composes_and_survives_the_round_trip(option):
-    reader = ["model=rnn"] if option.parent.name == "dataset" else []  # it takes text as well as images
-    config = compose([*reader, f"{option.parent.name}={option.stem}"])
+    reading = verbs.reader([f"dataset={option.stem}"]) if option.parent.name == "dataset" else []
+    config = compose([*reading, f"{option.parent.name}={option.stem}"])
     assert isinstance(config, Config)
     if option.parent.name == "experiment":
         assert config.recipe.experiment == option.stem
@@ -117,7 +126,7 @@ def test_every_model_has_its_recipe_here():
 
 
 def test_every_experiment_is_here():
-    assert {path.stem for path in OPTIONS if path.parent.name == "experiment"} == set(EXPERIMENTS) | OURS
+    assert {path.stem for path in OPTIONS if path.parent.name == "experiment"} == {*EXPERIMENTS, *CLASSICS, *OURS}
 
 
 @pytest.mark.parametrize("model", RECIPES)
@@ -168,7 +177,63 @@ def test_an_experiment_is_the_books(experiment):
     assert sum(one.numel() for one in models.build(config.model, None, 28).parameters()) == parameters
 
 
-@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *OURS}))
+def is_plain(config):
+    """No momentum, no clipping, nothing held out, a constant learning rate."""
+    return (getattr(config.optimizer, "momentum", 0), config.train.clip, config.schedule.name) == (0, None, "constant")
+
+
+@pytest.mark.parametrize("experiment", POLYNOMIALS)
+def test_a_polynomial_is_the_books(experiment):
+    config = compose([f"experiment={experiment}"])
+    data = config.dataset
+    assert (data.degree, config.train.epochs, config.book.band) == POLYNOMIALS[experiment]
+    assert (data.coefficients, data.n_train, data.n_test, data.noise) == ([5.0, 1.2, -3.4, 5.6], 100, 100, 0.1)
+    assert (config.model.name, config.model.bias, config.model.init.name) == ("linear", False, "torch")
+    assert (config.optimizer.name, config.optimizer.lr, config.optimizer.weight_decay) == ("sgd", 0.01, 0)
+    assert (config.train.batch_size, config.book.section, is_plain(config)) == (10, "4.4", True)
+
+
+@pytest.mark.parametrize("experiment", DECAYS)
+def test_the_weight_decay_is_the_books(experiment):
+    config = compose([f"experiment={experiment}"])
+    data, optimizer, init = config.dataset, config.optimizer, config.model.init
+    assert (optimizer.weight_decay, config.book.band["weight_norm"]) == DECAYS[experiment]
+    assert (data.name, data.inputs, data.weights, data.bias) == ("linear", 200, [0.01], 0.05)
+    assert (data.n_train, data.n_test, data.noise) == (20, 100, 0.01)
+    assert (init.name, init.std, init.bias_std, config.model.bias) == ("normal", 1.0, 1.0, True)
+    assert (optimizer.name, optimizer.lr, optimizer.decay_bias) == ("sgd", 0.003, False)
+    assert (config.train.batch_size, config.train.epochs, config.book.section) == (5, 100, "4.5")
+    assert is_plain(config)
+
+
+def test_the_dropout_is_the_books():
+    config = compose(["experiment=dropout"])
+    model = config.model
+    assert (model.name, model.hidden, model.dropout, model.init.name) == ("mlp", [256, 256], [0.2, 0.5], "normal")
+    assert (config.optimizer.lr, config.train.batch_size, config.train.epochs) == (0.5, 256, 10)
+    assert config.book.band == {"train_loss": [0.338, 0.364], "test_accuracy": [0.796, 0.872]}
+    assert sum(one.numel() for one in models.build(model, (1, 28, 28), 10).parameters()) == 269_322
+    assert (config.book.section, is_plain(config)) == ("4.6", True)
+
+
+def test_the_house_prices_are_the_books():
+    config = compose(["experiment=house-prices"])
+    assert (config.model.name, config.model.bias, config.model.init.name) == ("linear", True, "torch")
+    assert (config.dataset.name, config.dataset.fit) == ("house-prices", "all")
+    assert (config.optimizer.name, config.optimizer.lr, config.optimizer.weight_decay) == ("adam", 5.0, 0)
+    assert (config.train.batch_size, config.train.epochs, config.book.section) == (64, 100, "4.10")
+    assert sum(one.numel() for one in models.build(config.model, (331,), 1).parameters()) == 332
+    assert is_plain(config)
+
+
+@pytest.mark.parametrize("experiment", CLASSICS)
+def test_other_seeds_of_the_rows_are_still_the_book(experiment):
+    """Its builds were never seeded."""
+    made = [] if experiment in ("dropout", "house-prices") else ["dataset.seed=7"]
+    assert departures(compose([f"experiment={experiment}", "seed=7", *made])) == []
+
+
+@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *CLASSICS, *OURS}))
 def test_an_experiment_departs_from_itself_in_nothing_but_what_is_overridden(experiment):
     assert departures(compose([f"experiment={experiment}"])) == []
     assert departures(compose([f"experiment={experiment}", "train.epochs=3"])) == ["train.epochs"]

@@ -78,7 +78,7 @@ def parameters():
 
 
 def test_sgd_gets_its_arguments():
-    config = SimpleNamespace(name="sgd", lr=0.2, momentum=0.9, nesterov=True, weight_decay=0.01)
+    config = SimpleNamespace(name="sgd", lr=0.2, momentum=0.9, nesterov=True, weight_decay=0.01, decay_bias=True)
     optimizer = build(config, parameters())
     group = optimizer.param_groups[0]
     assert type(optimizer) is torch.optim.SGD
@@ -90,7 +90,7 @@ def test_sgd_gets_its_arguments():
 
 @pytest.mark.parametrize("name, kind", [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
 def test_adam_gets_its_arguments(name, kind):
-    optimizer = build(Adam(name, 0.002, 0.8, 0.95, 1e-6, 0.03), parameters())
+    optimizer = build(Adam(name, 0.002, 0.8, 0.95, 1e-6, 0.03, True), parameters())
     group = optimizer.param_groups[0]
     assert type(optimizer) is kind
     assert {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")} == {
@@ -107,10 +107,29 @@ def test_adam_gets_its_arguments(name, kind):
     ],
 )
 def test_one_step_of_each(name, after):
-    decay = {"name": name, "lr": 0.1, "weight_decay": 0.5}
+    decay = {"name": name, "lr": 0.1, "weight_decay": 0.5, "decay_bias": True}
     rest = {"momentum": 0.0, "nesterov": False} if name == "sgd" else {"beta1": 0.9, "beta2": 0.999, "eps": 1e-12}
     weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
     optimizer = build(SimpleNamespace(**decay, **rest), [weight])
     (2 * weight).sum().backward()
     optimizer.step()
     assert weight.item() == pytest.approx(after, rel=1e-6)
+
+
+@pytest.mark.parametrize("decay_bias, bias_after", [(True, 0.95), (False, 1.0)])
+def test_what_has_one_dimension_is_spared_where_asked_for(decay_bias, bias_after):
+    config = SimpleNamespace(name="sgd", lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.5, decay_bias=decay_bias)
+    layer = nn.Linear(3, 2)
+    for parameter in layer.parameters():
+        nn.init.ones_(parameter)
+        parameter.grad = torch.zeros_like(parameter)
+    build(config, layer.parameters()).step()
+    assert torch.allclose(layer.weight, torch.tensor(1 - 0.1 * 0.5))
+    assert torch.allclose(layer.bias, torch.tensor(bias_after))
+
+
+def test_every_parameter_is_in_one_group_where_biases_are_spared():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
+    config = SimpleNamespace(name="sgd", lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.5, decay_bias=False)
+    groups = build(config, net.parameters()).param_groups
+    assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.5, 2), (0.0, 4)]

@@ -26,7 +26,10 @@ from d2lrun.schema import (
 
 PLAIN = to_dict(compose([]))
 VGG = to_dict(compose(["model=vgg"]))["model"]
-ADAM = {**{"name": "adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999}, "eps": 1e-8, "weight_decay": 0.0}
+ADAM = {
+    **{"name": "adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999},
+    **{"eps": 1e-8, "weight_decay": 0.0, "decay_bias": True},
+}
 
 
 def changed(**values):
@@ -330,8 +333,20 @@ def test_differing_sees_another_variant_whole():
         (["model=mlp", "dataset=pydoc"], "text", "images"),
         (["model=lenet", "dataset=timemachine"], "text", "images"),
         (["model=ngram", "dataset=fashion-mnist"], "images", "text"),
+        (["model=lenet", "dataset=house-prices"], "rows of a table", "images"),
+        (["model=linear", "dataset=fashion-mnist"], "images", "rows of a table"),
     ],
 )
 def test_a_network_that_does_not_take_what_the_dataset_holds_is_refused_at_the_door(words, held, taken):
     with pytest.raises(Refused, match=f"the dataset holds {held}, the network takes {taken}"):
         compose(words)
+
+
+@pytest.mark.parametrize("weights, fits", [([1.0], True), ([1.0, 2.0], False), ([1.0, 2.0, 3.0], True)])
+def test_true_weights_are_one_for_all_inputs_or_one_for_each(weights, fits):
+    words = ["model=linear", "dataset.inputs=3", f"dataset.weights={weights}"]
+    if fits:
+        assert compose(words).dataset.weights == weights
+    else:
+        with pytest.raises(Refused, match=r"dataset\.weights: 2 values: wanted one .* each of dataset\.inputs=3"):
+            compose(words)

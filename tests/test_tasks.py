@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from d2lrun.datasets import linear
 from d2lrun.datasets.corpus import TextDataset, Vocabulary
-from d2lrun.tasks import Classification, LanguageModel, detached, task_of
+from d2lrun.tasks import Classification, LanguageModel, Regression, detached, task_of
 
 TASK = Classification(10)
 
@@ -167,3 +168,53 @@ def test_a_text_is_a_language_models_and_only_sequential_windows_carry_a_state(s
 def test_images_are_classified(stripes):
     task = task_of(stripes)
     assert isinstance(task, Classification) and task.classes == 10
+
+
+# --- regression --------------------------------------------------------------------------------------------------
+
+
+def prices(size, seed):
+    """Predictions, some of them negative, and true ones [B, 1]."""
+    numbers = np.random.default_rng(seed)
+    return numbers.normal(2e5, 2e5, size=(size, 1)), numbers.uniform(3e4, 8e5, size=(size, 1))
+
+
+sales = st.builds(prices, st.integers(1, 9), st.integers(0, 10**6))
+
+
+@given(st.lists(sales, min_size=1, max_size=4))
+def test_the_errors_of_all_batches_are_averaged_together_however_large_each_is(batches):
+    task, sums, units, squares, logs = Regression(logarithmic=True), torch.zeros(2, dtype=torch.float64), 0, [], []
+    for predicted, true in batches:
+        given = tensors(predicted, true)
+        sums += task.count(*given, task.loss(*given))
+        units += len(true)
+        squares += [(one - other) ** 2 for one, other in zip(predicted[:, 0], true[:, 0], strict=True)]
+        logs += [(math.log(max(one, 1)) - math.log(other)) ** 2 for one, other in zip(predicted[:, 0], true[:, 0])]
+    measured = task.measures("val", sums, units)
+    assert list(measured) == ["val_loss", "val_log_rmse"]
+    assert measured["val_loss"] == pytest.approx(sum(squares) / units, rel=1e-9)
+    assert measured["val_log_rmse"] == pytest.approx(math.sqrt(sum(logs) / units), rel=1e-9)
+
+
+def test_without_logarithms_there_is_the_loss_alone():
+    task = Regression(logarithmic=False)
+    counted = task.count(torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [-1.0]]), torch.tensor(5.0))
+    assert counted.tolist() == [10.0] and task.counts == 1
+    assert task.measures("train", counted, 2) == {"train_loss": 5.0}
+
+
+def test_only_a_linear_model_has_a_norm():
+    model = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[3.0, -4.0]]))
+        model.bias.fill_(100.0)
+    task = Regression(logarithmic=False)
+    assert task.weigh(model) == {"weight_norm": 5.0}
+    assert task.weigh(torch.nn.Sequential(model)) == {}
+
+
+def test_a_table_is_regressed_on():
+    data = linear.load(inputs=2, weights=[1.0], bias=0.0, n_train=3, n_test=3, noise=0.0, seed=1)
+    task = task_of(data)
+    assert isinstance(task, Regression) and task.counts == 1 and not task.dead([])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from d2lrun.config import Holdout, NoValidation
 from d2lrun.datasets.corpus import TextDataset, Vocabulary
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.table import TableDataset
 from d2lrun.validation import split
 
 labels = st.lists(st.integers(0, 4), min_size=2, max_size=60).map(torch.tensor)
@@ -109,3 +110,35 @@ def test_without_validation_all_of_a_text_trains():
     data = TextDataset("t", Vocabulary(["<unk>"]), torch.zeros(50, dtype=torch.int32), "here", "char", "none")
     parts = split(NoValidation("none"), data, seed=0)
     assert (len(parts.train.tokens), parts.val, parts.test) == (50, None, None)
+
+
+def rows(count, prepare=None):
+    """Features that are the number of the row; no test row has a target."""
+    numbers = torch.arange(count, dtype=torch.float32)[:, None]
+    return TableDataset("rows", numbers, numbers, numbers[:2], None, "made", (), prepare=prepare)
+
+
+@given(st.integers(2, 60), fractions, st.booleans(), seeds)
+def test_a_table_is_held_out_by_the_seed_alone(count, fraction, stratify, seed):
+    parts = split(holdout(fraction, stratify), rows(count), seed)
+    assert sorted(parts.train.index.tolist() + parts.val.index.tolist()) == list(range(count))
+    assert abs(len(parts.val.index) - fraction * count) <= 0.5
+    assert parts.test is None
+
+
+def test_a_table_is_prepared_by_the_rows_that_train_alone():
+    asked = []
+
+    def prepare(index):
+        asked.append(index.tolist())
+        return torch.full((50, 1), 7.0), torch.full((2, 1), 8.0)
+
+    parts = split(holdout(0.3), rows(50, prepare), seed=1)
+    assert asked == [parts.train.index.tolist()]
+    assert parts.val.load(parts.val.index)[0].unique().tolist() == [7.0]
+    assert parts.train.data.test_features.unique().tolist() == [8.0]
+
+
+def test_without_validation_all_rows_train_as_they_are():
+    parts = split(NoValidation("none"), rows(50), seed=1)
+    assert (len(parts.train.index), parts.val, parts.test) == (50, None, None)

@@ -12,13 +12,18 @@ from d2lrun.datasets.corpus import clean
 from d2lrun.datasets.facts import Facts, facts
 
 if TYPE_CHECKING:
+    from d2lrun.datasets.corpus import TextDataset
     from d2lrun.datasets.images import ImageDataset
     from d2lrun.datasets.locate import Progress, Say
+    from d2lrun.datasets.table import TableDataset
 
-_last: tuple[dict[str, Any], ImageDataset] | None = None  # wanted and found: a sweep loads it once
+# Wanted and found: a sweep loads it once.
+_last: tuple[dict[str, Any], ImageDataset | TextDataset | TableDataset] | None = None
 
 
-def load(config: Any, say: Say = lambda line: None, progress: Progress | None = None) -> ImageDataset:
+def load(
+    config: Any, say: Say = lambda line: None, progress: Progress | None = None
+) -> ImageDataset | TextDataset | TableDataset:
     """The dataset that the config group ``dataset`` describes, on the CPU; raises Refused.
 
     ``say`` takes a line for people, ``progress`` the bytes of a download so far and in all (or None).
@@ -42,13 +47,16 @@ def facts_of(config: Any, say: Say = lambda line: None, progress: Progress | Non
 
 def form(
     config: Any, say: Say = lambda line: None, progress: Progress | None = None
-) -> tuple[tuple[int, int, int] | None, int]:
-    """The shape (C, H, W) of an image and the number of classes; for text None and the tokens of the vocabulary.
+) -> tuple[tuple[int, ...] | None, int]:
+    """What a network is given and how many numbers it gives back.
 
-    Files are read only where they may hold anything.
+    Of images the shape (C, H, W) and the number of classes; of a text None and the tokens of the vocabulary; of a
+    table (D,) and 1. Files of images are read only where they may hold anything.
     """
-    if not hasattr(module(config.name), "SHAPE"):
+    if "text" in DATASETS[config.name].kinds:
         return None, len(load(config, say, progress).vocabulary)
+    if "table" in DATASETS[config.name].kinds:
+        return load(config, say, progress).input_shape, 1
     if not config.verify:
         data = load(config, say, progress)
         return data.image_shape, data.num_classes

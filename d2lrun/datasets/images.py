@@ -49,6 +49,10 @@ class ImageDataset:
             scaled = resized(scaled, self.resize)
         return scaled.expand(-1, self.channels or -1, -1, -1)
 
+    def fitted(self, index: Tensor) -> ImageDataset:
+        """Itself: pixels are scaled by a fixed number, nothing is learned of the images that train."""
+        return self
+
     def part(self, name: str, index: Tensor | None = None) -> ImagePart:
         """The examples ``index`` [n] of "train" or "test", all of them by default."""
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")

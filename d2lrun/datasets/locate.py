@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from d2lrun.download import Found, Progress, Unavailable, Unusable, download, unpack, verify
@@ -30,6 +30,7 @@ class Files:
     layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
     system: str | None = None  # where the distribution's package puts the files
     package: str | None = None  # the package's name
+    also: Mapping[str, Sequence[str]] = field(default_factory=dict)  # file name -> what others call that file
     suffix: str = ".gz"  # of the files on the mirrors
     fetch: str = "make data"  # the command that fetches them
     instead: str | None = None  # what else can be done without the files, for the refusal
@@ -55,7 +56,7 @@ def locate(
                 found[name] = kept or found[name] or fetch(name, files, mirrors, say, progress)
             except Unavailable as failure:
                 missing = [name for name, file in found.items() if not file]
-                rows = [*problems, *absences(missing, places), *failure.problems]
+                rows = [*problems, *absences(files, missing, places), *failure.problems]
                 raise refusal(files, missing, rows) from None
             if cache and not kept:
                 keep(cache / name, found[name], say)
@@ -75,9 +76,9 @@ def cache_of(dataset: str) -> Path:
     return Path(os.path.expanduser(os.environ.get("D2LRUN_CACHE") or "~/.cache/d2lrun"), dataset)
 
 
-def candidates(name: str, folders: Sequence[Path]) -> list[Path]:
-    """The files of that name in ``folders``: first all plain ones, for unpacking takes longest."""
-    paths = [folder / file for file in (name, f"{name}.gz") for folder in folders]
+def candidates(name: str, folders: Sequence[Path], also: Sequence[str] = ()) -> list[Path]:
+    """The files of that name, or ``also`` of these, in ``folders``: plain ones first, for unpacking takes longest."""
+    paths = [folder / f"{file}{packed}" for file in (name, *also) for packed in ("", ".gz") for folder in folders]
     return [path for path in dict.fromkeys(paths) if os.path.isfile(path)]
 
 
@@ -86,7 +87,7 @@ def search(
 ) -> Found | None:
     """The first good file on this machine's disks; the bad ones before it are added to ``problems``."""
     folders = [folder for folders in places.values() for folder in folders]
-    for path in candidates(name, folders):
+    for path in candidates(name, folders, files.also.get(name, ())):
         try:
             return read(path, files.limit, files.sums[name])
         except Unusable as problem:
@@ -142,10 +143,10 @@ def keep(path: Path, file: Found, say: Say) -> None:
         say(f"{path} is not kept: {error.strerror or error}")
 
 
-def absences(missing: Sequence[str], places: Mapping[Path, Sequence[Path]]) -> Iterator[str]:
+def absences(files: Files, missing: Sequence[str], places: Mapping[Path, Sequence[Path]]) -> Iterator[str]:
     """A line for each place that has some file of ``missing`` in no form."""
     for root, folders in places.items():
-        names = [name for name in missing if not candidates(name, folders)]
+        names = [name for name in missing if not candidates(name, folders, files.also.get(name, ()))]
         if names:
             absent = "none of them" if len(names) == len(missing) > 1 else f"no {', '.join(names)}"
             yield f"{root}: {absent if os.path.isdir(root) else 'no such folder'}"

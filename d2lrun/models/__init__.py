@@ -23,12 +23,12 @@ from d2lrun.models.shapes import smallest_side
 COMMON = {field.name for field in fields(Model)} | {"name"}
 
 
-def build(config: Any, inputs: tuple[int, int, int] | None, classes: int) -> nn.Module:
+def build(config: Any, inputs: tuple[int, ...] | None, classes: int) -> nn.Module:
     """The network that the config group ``model`` describes, initialised, on the CPU.
 
-    ``inputs`` is (C, H, W), or None for text, whose ``classes`` are the tokens of the vocabulary. Draws from
-    torch's global generator: seed it first. Raises Refused where images are too small for it, or where ``freeze``
-    names nothing.
+    ``inputs`` is (C, H, W), or None for text, whose ``classes`` are the tokens of the vocabulary, or (D,) for the
+    features of a table, of which one number is predicted. Draws from torch's global generator: seed it first.
+    Raises Refused where images are too small for it, or where ``freeze`` names nothing.
     """
     arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
     make = partial(network(config.name), classes=classes, **arguments)
@@ -37,7 +37,7 @@ def build(config: Any, inputs: tuple[int, int, int] | None, classes: int) -> nn.
         if inputs is not None:
             try_shape(model, inputs)
     except (ValueError, AssertionError) as error:
-        if inputs is None:
+        if inputs is None or len(inputs) == 1:
             raise Refused(f"model={config.name}: {error}", "d2lrun --cfg job shows its keys") from error
         raise misfit(config, inputs, smallest_side(lambda shape: make(inputs=shape), inputs[0]), error) from error
     init = asdict(config.init)
@@ -52,8 +52,8 @@ def network(name: str) -> Callable[..., nn.Module]:
     return getattr(module, MODELS[name].attribute)
 
 
-def try_shape(model: nn.Module, inputs: tuple[int, int, int]) -> None:
-    """Show the model one black image (C, H, W); raises ValueError where it does not take that shape."""
+def try_shape(model: nn.Module, inputs: tuple[int, ...]) -> None:
+    """Show the model a black image (C, H, W) or a row of zeros (D,); raises ValueError where it does not take it."""
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros(1, *inputs))

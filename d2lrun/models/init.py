@@ -16,12 +16,14 @@ def initialise(
     linear: str | None = None,
     conv: str | None = None,
     bias: float | None = None,
+    bias_std: float | None = None,
 ) -> None:
     """Draw the weights of every Linear and Conv2d anew, by the rule ``name`` or that of their kind.
 
     normal: N(0, std²). xavier: U(±√(6 / (fan_in + fan_out))), Glorot & Bengio 2010.
     kaiming: N(0, 2 / fan_in), He et al. 2015. constant: ``value``. torch: as the layers were made.
-    Their biases become ``bias``; with None they, and all other parameters, stay as torch made them.
+    Their biases become ``bias``, or are drawn from N(``bias`` or 0, ``bias_std``²) (book 4.5); with None for both
+    they, and all other parameters, stay as torch made them.
     """
     rules: dict[str, Callable[[Tensor], object]] = {
         "normal": lambda weight: nn.init.normal_(weight, std=std),
@@ -35,5 +37,7 @@ def initialise(
         rule = next((rule for kind, rule in kinds.items() if isinstance(module, kind)), None)
         if rule is not None:
             rules[rule](module.weight)
-            if bias is not None and module.bias is not None:
+            if module.bias is not None and bias_std is not None:
+                nn.init.normal_(module.bias, bias or 0.0, bias_std)
+            elif module.bias is not None and bias is not None:
                 nn.init.constant_(module.bias, bias)

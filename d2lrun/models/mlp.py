@@ -10,7 +10,7 @@ from d2lrun.models.activations import ACTIVATIONS
 
 
 class MLP(nn.Sequential):
-    """Images [B, C, H, W] -> logits [B, classes].
+    """Images [B, C, H, W] -> logits [B, classes]; features [B, D] -> predictions [B, 1].
 
     ``dropout`` holds one probability for all hidden layers or one for each; at 0 no layer is made. With ``share``
     all hidden layers of one shape are one and the same layer, its parameters shared (book 5.2).
@@ -19,14 +19,14 @@ class MLP(nn.Sequential):
     def __init__(
         self,
         *,
-        inputs: tuple[int, int, int],
+        inputs: tuple[int, ...],
         classes: int,
         hidden: list[int],
         activation: str,
         dropout: list[float],
         share: bool,
     ):
-        layers: list[nn.Module] = [nn.Flatten()]  # [B, C·H·W]
+        layers: list[nn.Module] = [nn.Flatten()]  # [B, C·H·W] or [B, D]
         made: dict[tuple[int, int], nn.Linear] = {}
         width = prod(inputs)
         drops = dropout * len(hidden) if len(dropout) == 1 else dropout

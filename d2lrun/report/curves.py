@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.report.figure import INK, new_figure, save
+from d2lrun.report.text import figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,7 @@ STYLES = {
     "test": {"color": "#D55E00", "linestyle": "-.", "marker": "^"},
 }
 FEW = 30  # epochs up to which each is marked
+STEEP = 200  # times the smallest that the largest is, from which on the axis is logarithmic
 
 
 def draw_curves(
@@ -47,7 +49,7 @@ def metric_names(records: list[dict[str, Any]]) -> list[str]:
 
 def draw_panel(axes: Axes, name: str, records: list[dict[str, Any]], band: dict[str, list[float]]) -> None:
     """One metric: a line per split, labelled with its final value."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     epochs = [record["epoch"] for record in records]
     first, last = epochs[0], epochs[-1]
@@ -61,13 +63,23 @@ def draw_panel(axes: Axes, name: str, records: list[dict[str, Any]], band: dict[
             axes.plot(epochs, values, **{**style, "marker": marker}, markersize=4, linewidth=1.6, label=label)
         if key in band:
             draw_band(axes, (last - margin, last + margin), band[key], style["color"], split)
-    axes.set(xlabel="epoch", ylabel=name, xlim=(first - 2 * margin, last + 2 * margin))
+    axes.set(xlabel="epoch", ylabel=name.replace("_", " "), xlim=(first - 2 * margin, last + 2 * margin))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.ticklabel_format(axis="y", useOffset=False)
+    if steep([number(record.get(f"{split}_{name}")) for record in records for split in STYLES]):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    else:
+        axes.ticklabel_format(axis="y", useOffset=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(loc="lower right" if name == "accuracy" else "upper right", fontsize=8, framealpha=0.8)
+
+
+def steep(values: list[float]) -> bool:
+    """Whether only the logarithms of ``values`` can be seen in one panel; NaN counts for nothing."""
+    seen = [value for value in values if not math.isnan(value)]
+    return bool(seen) and min(seen) > 0 and max(seen) > STEEP * min(seen)
 
 
 def draw_band(axes: Axes, span: tuple[float, float], ends: list[float], color: str, split: str) -> None:
@@ -79,7 +91,7 @@ def draw_band(axes: Axes, span: tuple[float, float], ends: list[float], color: s
 def final(epochs: list[int], values: list[float]) -> str:
     """The last value, or since when there is none."""
     if math.isfinite(values[-1]):
-        return f"{values[-1]:.3f}"
+        return figures(values[-1])
     finite = [epoch for epoch, value in zip(epochs, values, strict=True) if math.isfinite(value)]
     return f"nan from epoch {finite[-1] + 1 if finite else epochs[0]}"
 

@@ -70,13 +70,14 @@ def metric_table(metrics: dict[str, float]) -> str:
     measured = [split for split in SPLITS if f"{split}_loss" in metrics]
     names = metric_names([metrics])
     rows = ([split, *(number(metrics.get(f"{split}_{name}")) for name in names)] for split in measured)
-    return table(["", *names], rows)
+    return table(["", *(name.replace("_", " ") for name in names)], rows)
 
 
 def fact_rows(result: dict[str, Any]) -> list[list[str]]:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     return [
         *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
+        *([["weight norm", number(norm)]] if (norm := result["metrics"].get("weight_norm")) is not None else []),
         ["parameters", f"{result['parameters']:,}"],
         ["time", f"{result['epochs']} epochs, {result['steps']:,} steps in {duration(result['seconds'])}"],
         ["device", f"{result['device']}, {result['threads']} threads"],
@@ -98,7 +99,11 @@ def values(record: dict[str, Any]) -> list[str]:
 def number(value: float | None) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "nan"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 1000 else f"{value:.4f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if value >= 0.001 or value == 0 else f"{value:.2e}"
 
 
 def written(samples: Path) -> str:

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.report.text import counted, duration, printable, say, size
+from d2lrun.report.text import counted, duration, figures, printable, say, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from d2lrun.datasets.corpus import TextDataset
     from d2lrun.datasets.facts import Facts
     from d2lrun.datasets.images import ImageDataset
+    from d2lrun.datasets.table import TableDataset
 
 SPLITS = ("train", "val", "test")
 FIRST = 10  # tokens of a vocabulary that are shown
 BAR = 12  # columns of a probability of 1
+SHOWN = 5  # fields with missing values, predicted rows
 
 
 def show_result(console: Console, result: dict[str, Any], directory: Path) -> None:
@@ -38,6 +40,8 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     for unit in ("examples", "tokens"):
         if (speed := metrics.get(f"{unit}_per_second")) is not None:
             rows.append(("speed", f"{speed:,.0f} {unit}/s (whole epochs: training + evaluation)"))
+    if (norm := metrics.get("weight_norm")) is not None:
+        rows.append(("weights", f"‖w‖ {figures(norm)}"))
     if baselines := result.get("baselines"):
         values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
         rows.append(("beside it", f"perplexity of guessing: {values}"))
@@ -70,9 +74,9 @@ def metric_table(metrics: dict[str, float]) -> Table | None:
     names = list(dict.fromkeys(name for split, _, name in parts if split in SPLITS))
     if not names:
         return None
-    table = grid("", *names)
+    table = grid("", *(name.replace("_", " ") for name in names))
     for split in SPLITS:
-        values = [f"{metrics[key]:.3f}" if (key := f"{split}_{name}") in metrics else "" for name in names]
+        values = [figures(metrics[key]) if (key := f"{split}_{name}") in metrics else "" for name in names]
         if any(values):
             table.add_row(split, *values)
     return table
@@ -144,6 +148,41 @@ def show_facts(console: Console, dataset: TextDataset, facts: Facts) -> None:
     console.print(table)
     console.print()
     say(console, f" from        {dataset.source}")
+
+
+def show_table(console: Console, dataset: TableDataset) -> None:
+    """What the rows and fields of a table are, and what is predicted."""
+    numbers = sum(field.categories is None for field in dataset.fields)
+    absent = sorted((field for field in dataset.fields if field.missing), key=lambda field: -field.missing)
+    train, test = len(dataset.train_features), len(dataset.test_features)
+    values = (train + test) * len(dataset.fields)
+    most = ", ".join(f"{field.name} {field.missing:,}" for field in absent[:SHOWN])
+    targets = dataset.train_targets
+    heading(console, f"{dataset.name}: {counted(train + test, 'row')}")
+    unlabelled = "" if dataset.test_targets is not None else f" (without {dataset.target})"
+    rows = [
+        ("rows", f"{train:,} to train, {test:,} to test{unlabelled}"),
+        ("fields", f"{counted(numbers, 'number')}, {len(dataset.fields) - numbers:,} with categories"),
+        ("features", f"{dataset.input_shape[0]:,}"),
+        ("missing", f"{sum(field.missing for field in absent):,} of {values:,} values" + (f": {most}" if most else "")),
+        (
+            dataset.target,
+            f"{figures(targets.min().item())} to {figures(targets.max().item())}, "
+            f"median {figures(targets.median().item())}",
+        ),
+        ("memory", size(dataset.train_features.nbytes + dataset.test_features.nbytes + targets.nbytes)),
+    ]
+    console.print(pairs(console, rows))
+    say(console, f" from        {dataset.source}")
+
+
+def show_numbers(console: Console, dataset: TableDataset, predicted: Tensor, path: Path) -> None:
+    """The first of the predictions [N] of test rows, and the file that holds them all."""
+    table = grid("Id", dataset.target)
+    for name, value in zip(dataset.test_ids[:SHOWN], predicted.tolist(), strict=False):
+        table.add_row(name, figures(value))
+    console.print(table)
+    say(console, f"\n every prediction: {path} ({len(predicted):,} rows)")
 
 
 def show_predictions(console: Console, rows: Iterable[tuple[str | Path, list[tuple[str, float]]]]) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ASCII = str.maketrans(
-    {"✓": "ok", "✗": "NO", "×": "x", "→": "->", "–": "-", "±": "+-", "§": "", "█": "#", "★": "*", "…": "..."}
+    {"✓": "ok", "✗": "NO", "×": "x", "→": "->", "–": "-", "±": "+-", "§": "", "█": "#", "★": "*", "…": "...", "‖": "||"}
 )
 LONG = 8  # characters of a number in a config, beyond which it is rounded
 
@@ -31,6 +31,16 @@ def say(console: Console, text: str) -> None:
     from rich.text import Text
 
     console.print(Text(printable(console, text)), soft_wrap=True)
+
+
+def figures(value: float) -> str:
+    """A metric: three decimals, or where these say too little or nothing two to four digits: 0.00063, 1.235e+09."""
+    size = abs(value)
+    if 0 < size < 0.001:
+        return f"{value:.2g}"
+    if 1000 <= size < 1e7:
+        return f"{value:,.0f}"
+    return f"{value:.3e}" if size >= 1e7 else f"{value:.3f}"
 
 
 def duration(seconds: float) -> str:

@@ -21,6 +21,7 @@ from d2lrun.config import MODELS
 FORKS = Path(__file__).parents[1] / "faults" / "forks.py"
 SMALL = {
     "softmax": [],
+    "linear": ["optimizer=adam"],
     "mlp": ["model.hidden=[16,16,16]", "model.dropout=[0.5]", "model.share=true"],
     "lenet": [],
     "lenet-bn": [],
@@ -37,6 +38,7 @@ SMALL = {
 }
 UNINTERRUPTED = {"ngram"}  # counts once and has no step amid which it could be killed
 TEXT = {name for name in SMALL if "text" in MODELS[name].kinds}
+TABLE = {name for name in SMALL if MODELS[name].kinds == ("table",)}
 TRAINING = ["train.epochs=1", "train.batch_size=8", "train.limit_batches=4", "train.checkpoint_every=2"]
 KILL = "at('d2lrun.fit:train_batch', 3, lambda: send('SIGKILL'))"  # behind the third of four steps
 
@@ -70,7 +72,7 @@ def rooms(tmp_path):
 
 def test_every_network_is_killed():
     assert set(SMALL) | UNINTERRUPTED == set(MODELS)
-    assert len(SMALL) == 14
+    assert len(SMALL) == 15
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -78,6 +80,8 @@ def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripe
     words = [f"model={name}", *SMALL[name], *TRAINING, "optimizer.lr=0.01", "device=cpu", "device.threads=1"]
     if name in TEXT:  # the hidden state goes from batch to batch, and so from process to process
         words += ["dataset=pydoc", "dataset.max_tokens=2000", "dataset.steps=8", "run.dir=run"]
+    elif name in TABLE:
+        words += ["dataset=linear", "dataset.n_train=40", "run.dir=run"]
     else:
         words += ["dataset.verify=false", f"dataset.dir={stripes_folder}", "run.dir=run"]
     killed, whole = rooms

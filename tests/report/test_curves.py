@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from d2lrun.report.curves import STYLES, draw_curves, draw_panel, final, metric_names
+from d2lrun.report.curves import STYLES, draw_curves, draw_panel, final, metric_names, steep
 from d2lrun.report.figure import new_figure, save
 
 BAND = {"train_loss": [0.377, 0.386], "test_accuracy": [0.769, 0.856]}
@@ -118,3 +118,21 @@ def test_matplotlib_keeps_its_own_state(tmp_path):
     before = dict(matplotlib.rcParams)
     draw_curves(records(2), tmp_path / "curves.png", "")
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    "values, logarithmic",
+    [
+        ([60.0, 0.01], True),
+        ([60.0, math.nan, 0.01], True),
+        ([0.5, 0.01], False),
+        ([60.0, 0.0], False),
+        ([-60.0, 0.01], False),
+        ([], False),
+    ],
+)
+def test_what_falls_far_is_drawn_by_its_logarithm(values, logarithmic):
+    assert steep(values) == logarithmic
+    lines = [{"epoch": epoch, "train_loss": value} for epoch, value in enumerate(values, start=1)]
+    if lines:
+        assert panel("loss", lines).get_yscale() == ("log" if logarithmic else "linear")

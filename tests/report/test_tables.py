@@ -7,7 +7,17 @@ import torch
 from rich.console import Console
 
 from d2lrun.datasets.images import ImageDataset
-from d2lrun.report.tables import mistake, show_classes, show_counts, show_predictions, show_result, verdict
+from d2lrun.datasets.table import Field, TableDataset
+from d2lrun.report.tables import (
+    mistake,
+    show_classes,
+    show_counts,
+    show_numbers,
+    show_predictions,
+    show_result,
+    show_table,
+    verdict,
+)
 
 RESULT = {
     "status": "finished",
@@ -45,6 +55,17 @@ ROWS = [
     ("a[/red].png", [("Shirt", 0.75), ("汉服", 0.25)]),
     (Path("b.jpg"), [("Bag", 1.0), ("Coat", float("nan"))]),
 ]
+HOUSES = TableDataset(
+    name="houses",
+    train_features=torch.zeros(4, 5),
+    train_targets=torch.tensor([[34_900.0], [163_000.0], [200_000.0], [755_000.0]]),
+    test_features=torch.zeros(2, 5),
+    test_targets=None,
+    source="/a/place/" + "deep/" * 20,
+    fields=(Field("area", missing=1), Field("[/red]", width=4, categories=3, missing=5)),
+    target="price",
+    test_ids=("7", "8"),
+)
 CONFUSION = torch.tensor([[8, 1, 1], [0, 5, 5], [0, 0, 0]])
 HINT = "this recipe fails now and then: try model.final_relu=false, or another seed"
 DEAD = {**RESULT, "dead": {"epoch": 10, "hint": HINT}}
@@ -53,6 +74,8 @@ SHOW = {
     "result": lambda console: show_result(console, RESULT, Path("runs") / ("long" * 30)),
     "counts": lambda console: show_counts(console, DATASET),
     "predictions": lambda console: show_predictions(console, ROWS),
+    "table": lambda console: show_table(console, HOUSES),
+    "numbers": lambda console: show_numbers(console, HOUSES, torch.tensor([1.5e5, 2.5]), Path("submission.csv")),
     "classes": lambda console: show_classes(console, CLASSES, CONFUSION),
 }
 
@@ -193,3 +216,25 @@ def test_colour_is_never_alone():
     SHOW["result"](console)
     plain = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
     assert words(plain) == words(shown(SHOW["result"]))
+
+
+def test_a_table_is_counted_in_rows_fields_features_and_gaps():
+    text = shown(SHOW["table"])
+    for words in (
+        "4 to train, 2 to test (without price)",
+        "1 number, 1 with categories",
+        "6 of 12 values: [/red] 5, area",
+    ):
+        assert words in text
+    assert "34,900 to 755,000, median 163,000" in text
+
+
+def test_predicted_numbers_stand_beside_their_rows():
+    text = shown(SHOW["numbers"])
+    assert re.search(r"7 +150,000", text) and re.search(r"8 +2\.500", text) and "submission.csv (2 rows)" in text
+
+
+def test_the_norm_of_the_weights_is_told_where_there_is_one():
+    with_it = {**RESULT, "metrics": {**RESULT["metrics"], "weight_norm": 13.3649}}
+    assert "‖w‖ 13.365" in shown(lambda console: show_result(console, with_it, Path("run")))
+    assert "‖w‖" not in shown(SHOW["result"])

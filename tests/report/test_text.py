@@ -3,7 +3,7 @@ from io import BytesIO, StringIO, TextIOWrapper
 import pytest
 from rich.console import Console
 
-from d2lrun.report.text import duration, printable, say, size
+from d2lrun.report.text import duration, figures, printable, say, size
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,23 @@ def test_a_path_is_never_wrapped_nor_read_as_markup(terminal):
     path = "/home/someone/[/red]/[bold]/" + "long" * 20
     say(console, path)
     assert console.file.getvalue() == path + "\n"
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        (0.0, "0.000"),
+        (0.38271, "0.383"),
+        (0.001, "0.001"),
+        (0.00063, "0.00063"),
+        (4.969e-11, "5e-11"),
+        (154.5123, "154.512"),
+        (58374.2, "58,374"),
+        (1.2826e9, "1.283e+09"),
+        (-29.2941, "-29.294"),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_a_metric_of_any_size_says_something(value, words):
+    assert figures(value) == words

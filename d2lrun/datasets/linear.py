@@ -1,0 +1,38 @@
+"""A linear function with noise; by default more inputs than training rows, to be overfitted (book 3.2, 4.5).
+
+N rows, D inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from d2lrun.datasets.locate import Progress, Say
+from d2lrun.datasets.made import draw, tensor
+from d2lrun.datasets.table import Field, TableDataset
+
+
+def load(
+    inputs: int,
+    weights: Sequence[float],
+    bias: float,
+    n_train: int,
+    n_test: int,
+    noise: float,
+    seed: int,
+    say: Say = lambda line: None,
+    progress: Progress | None = None,
+) -> TableDataset:
+    """y = x·w + b + noise · N(0, 1) with x ~ N(0, 1)^D; ``weights`` holds one for all inputs or one for each.
+
+    The inputs depend on ``seed`` and on their number alone: of two training sets the larger holds the smaller one.
+    """
+    slope = np.broadcast_to(np.asarray(weights, float), inputs)  # [D]
+    tensors = []
+    for place, count in enumerate((n_train, n_test)):
+        x, errors = draw(seed, place, count, inputs)
+        tensors += [tensor(x), tensor(x @ slope + bias + noise * errors)[:, None]]  # [N, D], [N, 1]
+    fields = tuple(Field(f"x{number}") for number in range(1, inputs + 1))
+    return TableDataset("linear", *tensors, source=f"made by seed {seed}", fields=fields)

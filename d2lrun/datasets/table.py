@@ -1,0 +1,120 @@
+"""Rows of numbers in memory: features and what is to be predicted of them (book 3.3, 4.4, 4.5, 4.10).
+
+N rows, D features, B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from d2lrun.datasets.images import order
+
+# Training rows [n] -> the features [N, D] of all training rows and of all test rows, prepared by those rows alone.
+Prepare: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of the file, or a made one."""
+
+    name: str
+    width: int = 1  # of the features that it becomes
+    categories: int | None = None  # None: a number
+    missing: int = 0  # of its values, in training and test rows together
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """What a picture of a function of one variable is drawn with."""
+
+    points: Tensor  # x of the training rows [N]
+    grid: Tensor  # x of the drawn line [G]
+    features: Tensor  # of the grid [G, D]
+    truth: Tensor  # y on the grid, without noise [G]
+
+
+@dataclass(frozen=True, eq=False)
+class TableDataset:
+    """Features are float32 [N, D], targets float32 [N, 1]; the test set of a competition has no targets (None)."""
+
+    name: str
+    train_features: Tensor
+    train_targets: Tensor
+    test_features: Tensor
+    test_targets: Tensor | None
+    source: str  # where it was found or how it was made, for people
+    fields: tuple[Field, ...]
+    target: str = "y"  # what is predicted, for people
+    logarithmic: bool = False  # whether what is predicted is positive and its error is relative: a price
+    prepare: Prepare | None = None  # None: the features are as they are, whatever trains
+    test_ids: tuple[str, ...] = ()  # of the test rows, where they have names
+    line: Line | None = None  # where the features are made of one variable
+
+    @property
+    def input_shape(self) -> tuple[int]:
+        """(D,): the shape of what the network is given."""
+        return (self.train_features.shape[1],)
+
+    @property
+    def num_classes(self) -> int:
+        """One number a row, where a classification has a logit for each class."""
+        return 1
+
+    @property
+    def train_labels(self) -> Tensor:
+        """int64 [N], all 0: to a stratified split all rows are of one class, so that the seed alone draws them."""
+        return torch.zeros(len(self.train_targets), dtype=torch.int64, device=self.train_targets.device)
+
+    def to(self, device: torch.device | str) -> TableDataset:
+        """The same dataset with its tensors on ``device``."""
+        names = ("train_features", "train_targets", "test_features", "test_targets")
+        tensors = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: None if one is None else one.to(device) for name, one in tensors.items()})
+
+    def fitted(self, index: Tensor) -> TableDataset:
+        """The dataset prepared by the training rows ``index`` [n] alone: of the others nothing is learned.
+
+        The number of features stays. A made dataset needs no preparation and is returned as it is.
+        """
+        if self.prepare is None:
+            return self
+        train, test = (features.to(self.train_features.device) for features in self.prepare(index.cpu()))
+        return replace(self, train_features=train, test_features=test)
+
+    def part(self, name: str, index: Tensor | None = None) -> TablePart | None:
+        """The rows ``index`` [n] of "train" or "test", all of them by default; None for a test set without targets."""
+        features, targets = getattr(self, f"{name}_features"), getattr(self, f"{name}_targets")
+        if targets is None:
+            return None
+        index = torch.arange(len(targets)) if index is None else index
+        return TablePart(self, features, targets, index.to(targets.device))
+
+
+@dataclass(frozen=True, eq=False)
+class TablePart:
+    """The rows that train, validate or test. A batch is named by the indices [B] of its rows."""
+
+    data: TableDataset
+    features: Tensor  # float32 [N, D]
+    targets: Tensor  # float32 [N, 1]
+    index: Tensor  # int64 [n]
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
+        """The batches of an epoch: a pure function of (seed, epoch)."""
+        return list(order(self.index, seed, epoch).split(size))
+
+    def ordered(self, size: int) -> list[Tensor]:
+        """All rows as they are stored, in batches."""
+        return list(self.index.split(size))
+
+    def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [B, D] and targets [B, 1]."""
+        return self.features.index_select(0, batch), self.targets.index_select(0, batch)
+
+    def count(self, batches: list[Tensor]) -> int:
+        return sum(map(len, batches))

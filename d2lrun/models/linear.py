@@ -1,0 +1,12 @@
+"""Linear regression (book 3.1-3.3): a weighted sum of the features."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class Linear(nn.Linear):
+    """Features [B, D] -> predictions [B, classes], of which a regression has one."""
+
+    def __init__(self, *, inputs: tuple[int], classes: int, bias: bool):
+        super().__init__(inputs[0], classes, bias=bias)

@@ -1,0 +1,63 @@
+"""What a regression learned: its line through the points, or what it predicts beside what is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from d2lrun.report.figure import INK, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch import Tensor
+
+POINTS, TRUE, LEARNED = "#000000", "#009E73", "#D55E00"  # Okabe and Ito
+
+
+def draw_line(
+    path: str | Path, points: tuple[Tensor, Tensor], grid: Tensor, truth: Tensor, learned: Tensor, title: str
+) -> None:
+    """Write a PNG: the training rows, x [N] and y [N], the true function and the learned one [G] over ``grid`` [G]."""
+    figure, axes = panel(title)
+    axes.plot(*(values.numpy() for values in points), ".", color=POINTS, markersize=4, alpha=0.6, label="training rows")
+    axes.plot(grid.numpy(), truth.numpy(), color=TRUE, linestyle="--", linewidth=1.6, label="true")
+    axes.plot(grid.numpy(), learned.numpy(), color=LEARNED, linewidth=1.6, label="learned")
+    axes.set(xlabel="x", ylabel="y")
+    axes.legend(loc="best", fontsize=8, framealpha=0.8)
+    save(figure, path)
+
+
+def draw_agreement(
+    path: str | Path, truth: Tensor, predicted: Tensor, target: str, title: str, logarithmic: bool
+) -> None:
+    """Write a PNG with a point for each row: true [N] across, predicted [N] up, both alike on the diagonal.
+
+    ``logarithmic`` are axes of what is positive: equal shares are equally long on them, and what is predicted
+    below half of the lowest true one is drawn there.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    figure, axes = panel(title)
+    if logarithmic:
+        predicted = predicted.maximum(truth.min() / 2)
+        axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axis.set_minor_formatter(NullFormatter())
+    axes.plot(truth.numpy(), predicted.numpy(), ".", color=LEARNED, markersize=4, alpha=0.6)
+    ends = [truth.min().item(), truth.max().item()]
+    axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--")
+    axes.set(xlabel=f"true {target}", ylabel=f"predicted {target}")
+    save(figure, path)
+
+
+def panel(title: str) -> tuple[object, Axes]:
+    figure = new_figure(900, 700)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    figure.set_layout_engine("tight")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
