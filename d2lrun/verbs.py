@@ -131,7 +131,9 @@ def predict(words: list[str]) -> int:
         rows = infer.predict_files(directory, list(map(Path, files)), int(options["top"]), options["invert"])
         tables.show_predictions(console, rows)
     elif infer.is_table(directory):
-        tables.show_numbers(console, *infer.predict_table(directory))
+        data, predicted, path = infer.predict_table(directory)
+        tables.show_numbers(console, data, predicted)
+        say(console, f" every prediction: {path}")
     else:
         data, confusion, path = infer.predict_test(directory)
         tables.show_classes(console, data.classes, confusion)

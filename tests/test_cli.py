@@ -119,7 +119,7 @@ def test_info_is_what_hydra_knows(d2lrun):
 @pytest.mark.parametrize(
     "line, completions",
     [
-        ("d2lrun model=l", ["model=lenet", "model=lenet-bn", "model=lstm"]),
+        ("d2lrun model=l", ["model=lenet", "model=lenet-bn", "model=linear", "model=lstm"]),
         ("d2lrun optimizer=ad", ["optimizer=adam", "optimizer=adamw"]),
         ("d2lrun train.epo", ["train.epochs="]),
     ],

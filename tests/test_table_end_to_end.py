@@ -137,7 +137,7 @@ def test_predict_writes_the_same_submission_again(train, found, capsys):
     directory.submission.unlink()
     assert verbs.predict([str(directory.path)]) == 0
     assert submitted(directory) == before
-    assert "(25 rows)" in capsys.readouterr().out
+    assert "25 rows in all" in capsys.readouterr().out
 
 
 def test_what_was_held_out_is_measured_again_as_it_was(train, found, capsys):

@@ -176,13 +176,13 @@ def show_table(console: Console, dataset: TableDataset) -> None:
     say(console, f" from        {dataset.source}")
 
 
-def show_numbers(console: Console, dataset: TableDataset, predicted: Tensor, path: Path) -> None:
-    """The first of the predictions [N] of test rows, and the file that holds them all."""
+def show_numbers(console: Console, dataset: TableDataset, predicted: Tensor) -> None:
+    """The first of the predictions [N] of the test rows, and how many they are."""
     table = grid("Id", dataset.target)
     for name, value in zip(dataset.test_ids[:SHOWN], predicted.tolist(), strict=False):
         table.add_row(name, figures(value))
     console.print(table)
-    say(console, f"\n every prediction: {path} ({len(predicted):,} rows)")
+    say(console, f"\n {counted(len(predicted), 'row')} in all")
 
 
 def show_predictions(console: Console, rows: Iterable[tuple[str | Path, list[tuple[str, float]]]]) -> None:

@@ -27,8 +27,10 @@ PARAMETERS = {
     "densenet": 758_226,
     "torchvision": 11_689_512 - 2 * 64 * 7 * 7 - 990 * (512 + 1),
     **{"rnn": 80_412, "gru": 226_844, "lstm": 300_060, "ngram": 0},
+    "linear": 201,
 }
-IMAGES = [name for name in MODELS if name not in ("rnn", "gru", "lstm", "ngram")]  # by the book's recipe
+IMAGES = [name for name in MODELS if name not in ("rnn", "gru", "lstm", "ngram", "linear")]  # by the book's recipe
+TABLES = [name for name in MODELS if MODELS[name].kinds == ("table",)]
 TEXTS = [name for name in MODELS if "text" in MODELS[name].kinds]
 ROWS = [name for name in TEXTS if "images" in MODELS[name].kinds]  # read an image row by row
 TOKENS = 28  # of the book's vocabulary
@@ -47,7 +49,7 @@ class Training:
 
 
 def configured(name):
-    return compose([f"model={name}", "dataset.mirrors=[]"])
+    return compose([f"model={name}", *([] if name in TABLES else ["dataset.mirrors=[]"])])
 
 
 def build(name, seed):
@@ -57,15 +59,19 @@ def build(name, seed):
 
 
 def examples(name):
-    """A few images and their labels, or for a language model rows of tokens and what follows each."""
+    """A few images and their labels, rows and their targets, or rows of tokens and what follows each."""
     if name in TEXTS:
         rows = torch.randint(TOKENS, (PICTURES, 9), generator=torch.Generator().manual_seed(3))  # [B, T + 1]
         return rows[:, :-1], rows[:, 1:]
     data = datasets.load(configured(name).dataset)
+    if name in TABLES:
+        return data.train_features[:PICTURES], data.train_targets[:PICTURES]
     return data.inputs(data.train_images[:PICTURES]), data.train_labels[:PICTURES]
 
 
 def loss_of(name, model, x, targets):
+    if name in TABLES:
+        return F.mse_loss(model(x), targets)
     logits = model(x)[0].flatten(0, 1) if name in TEXTS else model(x)
     return F.cross_entropy(logits, targets.flatten())
 
@@ -100,8 +106,8 @@ def training(name, users_environment):
 
 
 def test_every_network_is_seen():
-    assert set(MODELS) == set(PARAMETERS) == {*IMAGES, *TEXTS}
-    assert (len(IMAGES), len(TEXTS), len(ROWS)) == (11, 4, 3)
+    assert set(MODELS) == set(PARAMETERS) == {*IMAGES, *TEXTS, *TABLES}
+    assert (len(IMAGES), len(TEXTS), len(ROWS), len(TABLES)) == (11, 4, 3, 1)
 
 
 def test_parameters_are_those_of_the_book(name, training):

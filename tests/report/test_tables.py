@@ -75,7 +75,7 @@ SHOW = {
     "counts": lambda console: show_counts(console, DATASET),
     "predictions": lambda console: show_predictions(console, ROWS),
     "table": lambda console: show_table(console, HOUSES),
-    "numbers": lambda console: show_numbers(console, HOUSES, torch.tensor([1.5e5, 2.5]), Path("submission.csv")),
+    "numbers": lambda console: show_numbers(console, HOUSES, torch.tensor([1.5e5, 2.5])),
     "classes": lambda console: show_classes(console, CLASSES, CONFUSION),
 }
 
@@ -231,7 +231,7 @@ def test_a_table_is_counted_in_rows_fields_features_and_gaps():
 
 def test_predicted_numbers_stand_beside_their_rows():
     text = shown(SHOW["numbers"])
-    assert re.search(r"7 +150,000", text) and re.search(r"8 +2\.500", text) and "submission.csv (2 rows)" in text
+    assert re.search(r"7 +150,000", text) and re.search(r"8 +2\.500", text) and "2 rows in all" in text
 
 
 def test_the_norm_of_the_weights_is_told_where_there_is_one():
