@@ -233,11 +233,12 @@ def compare(words: list[str]) -> int:
 
     options, named = split_options(words, {"out": "", "sort": ""}, recorded.GIVE)
     entries = compare.arranged(recorded.gather(named), options["sort"] or None)
-    console = terminal()
-    compare.show(console, entries)
     from d2lrun.report.text import say
 
-    for path in compare.write(entries, options["out"] or None, arranged=bool(options["sort"])):
+    paths = compare.write(entries, options["out"] or None, arranged=bool(options["sort"]))  # `| head` has them, too
+    console = terminal()
+    compare.show(console, entries)
+    for path in paths:
         say(console, f" {path.suffix[1:]:<4} {path}")
     return 0
 
