@@ -107,10 +107,10 @@ def evaluate(words: list[str]) -> int:
     directory, _ = a_run(words, {})
     directory.load_config()  # a damaged one is refused before torch is imported
     from d2lrun.infer import evaluate_run
-    from d2lrun.report.text import figures, say
+    from d2lrun.report.text import measured, say
 
     metrics = evaluate_run(directory)
-    shown = {name: f"{value:.4f}" if 0.001 < value < 1000 else figures(value) for name, value in metrics.items()}
+    shown = {name: f"{value:.4f}" if 0.001 < value < 1000 else measured(value) for name, value in metrics.items()}
     say(terminal(), "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items()))
     return 0
 
@@ -255,11 +255,12 @@ def compare(words: list[str]) -> int:
 
     options, named = split_options(words, {"out": "", "sort": ""}, recorded.GIVE)
     entries = compare.arranged(recorded.gather(named), options["sort"] or None)
-    console = terminal()
-    compare.show(console, entries)
     from d2lrun.report.text import say
 
-    for path in compare.write(entries, options["out"] or None, arranged=bool(options["sort"])):
+    paths = compare.write(entries, options["out"] or None, arranged=bool(options["sort"]))  # `| head` has them, too
+    console = terminal()
+    compare.show(console, entries)
+    for path in paths:
         say(console, f" {path.suffix[1:]:<4} {path}")
     return 0
 

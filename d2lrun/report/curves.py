@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.report.figure import INK, new_figure, save
-from d2lrun.report.text import figures
+from d2lrun.report.text import measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def draw_band(axes: Axes, span: tuple[float, float], ends: list[float], color: s
 def final(epochs: list[int], values: list[float]) -> str:
     """The last value, or since when there is none."""
     if math.isfinite(values[-1]):
-        return figures(values[-1])
+        return measured(values[-1])
     finite = [epoch for epoch, value in zip(epochs, values, strict=True) if math.isfinite(value)]
     return f"nan from epoch {finite[-1] + 1 if finite else epochs[0]}"
 

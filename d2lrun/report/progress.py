@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.report.text import figures, say
+from d2lrun.report.text import measured, say
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -113,7 +113,7 @@ class Progress:
         return [
             self.label + epoch_of(epoch, self.epochs),
             f"{step:>{len(str(self.steps))}}/{self.steps}",
-            *(f"{name} {figures(value):>5}" for name, value in metrics.items()),
+            *(f"{name} {measured(value):>5}" for name, value in metrics.items()),
             f"{speed:>7,.0f}{unit}",
             f"{str(left).removeprefix('0:')} left",
         ]
@@ -148,14 +148,14 @@ def epoch_line(record: dict[str, Any], epochs: int, width: float = math.inf) -> 
 def gist(record: dict[str, Any]) -> list[str]:
     """The training loss and the last accuracy that was measured: what 40 columns hold."""
     accuracy = [f"{split} acc {record[key]:.3f}" for split in SPLITS if (key := f"{split}_accuracy") in record]
-    return [f"loss {figures(record['train_loss'])}", *accuracy[-1:]]
+    return [f"loss {measured(record['train_loss'])}", *accuracy[-1:]]
 
 
 def metrics_of(record: dict[str, Any], split: str) -> str:
     """'loss 0.523 accuracy 0.823' of train, val or test; empty where nothing was measured."""
     prefix = f"{split}_"
     names = {key: key.removeprefix(prefix).replace("_", " ") for key in record if key.startswith(prefix)}
-    return " ".join(f"{name} {figures(record[key]):>5}" for key, name in names.items())
+    return " ".join(f"{name} {measured(record[key]):>5}" for key, name in names.items())
 
 
 def speeds(record: dict[str, Any]) -> list[tuple[str, float]]:

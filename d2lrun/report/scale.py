@@ -58,7 +58,7 @@ def scale_of(values: Iterable[float]) -> Scale:
     kept = sorted(value for value in values if math.isfinite(value))
     if not kept:
         return Scale(0.0, 1.0, log=False)
-    if spans(kept, SPAN) or (kept[0] <= 0 and kept[-1] > SPAN):
+    if kept[-1] > SPAN * kept[0] > 0 or (kept[0] <= 0 and kept[-1] > SPAN):
         middle = kept[(len(kept) - 1) // 2]
         limit = kept[0] + max(10 * (middle - kept[0]), 5 * abs(kept[0]), 1e-12)
         kept = [value for value in kept if value <= limit]

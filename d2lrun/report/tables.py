@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.report.text import counted, duration, figures, printable, say, size
+from d2lrun.report.text import counted, duration, measured, printable, say, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +41,7 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
         if (speed := metrics.get(f"{unit}_per_second")) is not None:
             rows.append(("speed", f"{speed:,.0f} {unit}/s (whole epochs: training + evaluation)"))
     if (norm := metrics.get("weight_norm")) is not None:
-        rows.append(("weights", f"‖w‖ {figures(norm)}"))
+        rows.append(("weights", f"‖w‖ {measured(norm)}"))
     if baselines := result.get("baselines"):
         values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
         rows.append(("beside it", f"perplexity of guessing: {values}"))
@@ -76,7 +76,7 @@ def metric_table(metrics: dict[str, float]) -> Table | None:
         return None
     table = grid("", *(name.replace("_", " ") for name in names))
     for split in SPLITS:
-        values = [figures(metrics[key]) if (key := f"{split}_{name}") in metrics else "" for name in names]
+        values = [measured(metrics[key]) if (key := f"{split}_{name}") in metrics else "" for name in names]
         if any(values):
             table.add_row(split, *values)
     return table
@@ -167,8 +167,8 @@ def show_table(console: Console, dataset: TableDataset) -> None:
         ("missing", f"{sum(field.missing for field in absent):,} of {values:,} values" + (f": {most}" if most else "")),
         (
             dataset.target,
-            f"{figures(targets.min().item())} to {figures(targets.max().item())}, "
-            f"median {figures(targets.median().item())}",
+            f"{measured(targets.min().item())} to {measured(targets.max().item())}, "
+            f"median {measured(targets.median().item())}",
         ),
         ("memory", size(dataset.train_features.nbytes + dataset.test_features.nbytes + targets.nbytes)),
     ]
@@ -180,7 +180,7 @@ def show_numbers(console: Console, dataset: TableDataset, predicted: Tensor) -> 
     """The first of the predictions [N] of the test rows, and how many they are."""
     table = grid("Id", dataset.target)
     for name, value in zip(dataset.test_ids[:SHOWN], predicted.tolist(), strict=False):
-        table.add_row(name, figures(value))
+        table.add_row(name, measured(value))
     console.print(table)
     say(console, f"\n {counted(len(predicted), 'row')} in all")
 

@@ -33,16 +33,6 @@ def say(console: Console, text: str) -> None:
     console.print(Text(printable(console, text)), soft_wrap=True)
 
 
-def figures(value: float) -> str:
-    """A metric: three decimals, or where these say too little or nothing two to four digits: 0.00063, 1.235e+09."""
-    size = abs(value)
-    if 0 < size < 0.001:
-        return f"{value:.2g}"
-    if 1000 <= size < 1e7:
-        return f"{value:,.0f}"
-    return f"{value:.3e}" if size >= 1e7 else f"{value:.3f}"
-
-
 def duration(seconds: float) -> str:
     """0.3 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 59.95:
@@ -62,9 +52,9 @@ def size(count: int) -> str:
 
 
 def measured(value: float | None) -> str:
-    """A metric: 0.853, 212,345, 1.2e+09; nan for null and whatever is not finite."""
+    """A metric: 0.853, 212,345, 1.2e+09; nan for null."""
     if value is None or not math.isfinite(value):
-        return "nan"
+        return "nan" if value is None else str(value)
     size = abs(value)
     if size >= 1e7 or 0 < size < 1e-3:
         return f"{value:.3g}"
