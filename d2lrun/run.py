@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, weights
+from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, vocabulary, weights
 from d2lrun.config import Config
 from d2lrun.datasets.corpus import TextDataset, untokenise
 from d2lrun.datasets.images import ImageDataset
@@ -78,7 +78,7 @@ def run(config: Config, directory: RunDirectory, console: Console, changed: list
         experiment = build(config, log)
         log.say(f"{describe_briefly(experiment)}, in {directory.path}")
         if isinstance(experiment.data, TextDataset):
-            files.write_json(directory.vocabulary_file, experiment.data.vocabulary.to_data())
+            vocabulary.keep(experiment.data, directory, log.say)
         train(experiment, directory, log)
         return finish(experiment, directory, changed)
     except BaseException as error:

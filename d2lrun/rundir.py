@@ -115,7 +115,7 @@ def enter(directory: RunDirectory, config: Config) -> None:
     """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    ours = (directory.config_file.name, directory.log.name)
+    ours = (directory.config_file.name, directory.log.name, directory.vocabulary_file.name)
     if directory.metrics_file.exists() or directory.checkpoints.exists():
         refuse_other(directory, config)
     elif strangers := [path.name for path in directory.path.glob("[!.]*") if path.name not in ours]:

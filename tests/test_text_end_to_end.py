@@ -82,11 +82,18 @@ def test_nothing_held_out_is_nothing_to_measure(desk):
     assert "validation=holdout" in refused.stderr
 
 
-def test_a_text_that_changed_is_not_measured_with_another_vocabulary(desk, tmp_path):
+CHANGES = {
+    "its vocabulary": ENGLISH[::-1] * 20,  # as many tokens, which first appear in another order
+    "its tokens": ENGLISH * 19 + "".join(sorted(ENGLISH)),  # and in the same order
+}
+
+
+@pytest.mark.parametrize(("what", "text"), CHANGES.items(), ids=CHANGES)
+def test_a_text_that_changed_is_not_measured(desk, tmp_path, what, text):
     other = Desk(tmp_path)
     other("model=ngram", *SMALL[:3], "dataset.path=[en.txt]", "run.dir=run")
-    (tmp_path / "en.txt").write_text(ENGLISH[::-1] * 20, encoding="utf-8")  # as many tokens, in another order
-    assert "has changed since this run" in other("evaluate", "run", code=2).stderr
+    (tmp_path / "en.txt").write_text(text, encoding="utf-8")
+    assert f"text has changed since this run: {what}" in other("evaluate", "run", code=2).stderr
 
 
 def test_counting_continues_chinese(desk):

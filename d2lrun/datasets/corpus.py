@@ -5,6 +5,7 @@ N tokens of a stream, V of a vocabulary, B rows of a batch, T time steps of a ro
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import warnings
@@ -98,6 +99,10 @@ class TextDataset:
     def to(self, device: torch.device | str) -> TextDataset:
         """The same dataset with its tokens on ``device``."""
         return replace(self, tokens=self.tokens.to(device))
+
+    def sha256(self) -> str:
+        """Of the tokens, four bytes each, the lowest first: another text gives another one."""
+        return hashlib.sha256(self.tokens.cpu().numpy().astype("<i4").tobytes()).hexdigest()
 
     def beginning(self) -> list[str]:
         """The tokens that samples continue: those of ``prefix`` that are known, else the first of the stream."""

@@ -100,6 +100,26 @@ def test_counting_killed_is_counted_anew(room, write, resume):
     assert_same(room.run, whole)
 
 
+CHANGES = {"as many letters": TEXT[::-1], "other letters": TEXT.upper()}  # both with a vocabulary of the same size
+
+
+@pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
+def test_a_text_that_changed_meanwhile_is_refused_and_the_old_one_continues(room, write, resume, changed):
+    whole, file = write.whole("rnn"), room.path / "mine.txt"
+    file.write_text(TEXT * 5, encoding="utf-8")
+    mine = f"dataset.path=[{file}]"
+    assert write("rnn", mine, fault=f"at({STEP!r}, {BATCHES + 4}, lambda: send('SIGKILL'))").code == -9
+    before = room.commits(), (room.run / "vocabulary.json").read_bytes()
+    file.write_text(changed * 5, encoding="utf-8")
+    refused = resume()
+    assert refused.code == 2
+    assert "text has changed since this run" in refused.err
+    assert (room.commits(), (room.run / "vocabulary.json").read_bytes()) == before
+    file.write_text(TEXT * 5, encoding="utf-8")
+    assert resume().code == 0
+    assert_same(room.run, whole)
+
+
 DAMAGES = {
     "empty": b"",
     "half": b'{"tokens": ["<unk>", "a',
