@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from d2lrun import checkpoint, datasets, devices, files, models, validation, vocabulary, weights
 from d2lrun.config import Config
-from d2lrun.datasets.corpus import TextDataset, prefix_tokens
+from d2lrun.datasets.corpus import prefix_tokens
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.errors import Refused
 from d2lrun.evaluate import evaluate, exhaust, probabilities
 from d2lrun.generate import generate

@@ -15,8 +15,9 @@ import torch
 
 from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, vocabulary, weights
 from d2lrun.config import Config
-from d2lrun.datasets.corpus import TextDataset, untokenise
+from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.errors import D2lrunError, Diverged, Failed, Stopped
 from d2lrun.evaluate import evaluate, exhaust, precise, probabilities
 from d2lrun.fit import State, fit, tally

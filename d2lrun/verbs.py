@@ -199,7 +199,7 @@ def data(words: list[str]) -> int:
     chosen = any(word.startswith("dataset=") for word in words)
     config = composed(["model=rnn", *words] if chosen else words)  # a network that takes text as well as images
     from d2lrun import datasets
-    from d2lrun.datasets.corpus import TextDataset
+    from d2lrun.datasets.stream import TextDataset
     from d2lrun.report.text import say
     from d2lrun.report.transfer import Transfer
 

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from d2lrun import files
-from d2lrun.datasets.corpus import TextDataset, Vocabulary
+from d2lrun.datasets.corpus import Vocabulary
 from d2lrun.datasets.locate import Say
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.errors import Refused
 from d2lrun.rundir import RunDirectory
 

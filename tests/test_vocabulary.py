@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from d2lrun import vocabulary
-from d2lrun.datasets.corpus import build
+from d2lrun.datasets.stream import build
 from d2lrun.errors import Refused
 from d2lrun.rundir import RunDirectory
 
