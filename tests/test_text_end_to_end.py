@@ -120,6 +120,18 @@ def test_what_the_vocabulary_lacks_is_said_beside_the_text(desk):
     assert done.stdout.startswith("Zoé sat")
 
 
+def test_a_hostile_vocabulary_does_not_command_the_terminal(desk):
+    file = desk.path / "zh" / "vocabulary.json"
+    sound = file.read_text("utf-8")
+    tokens = json.loads(sound)["tokens"]
+    file.write_text(json.dumps({"tokens": [tokens[0], *(f"{token}\x1b[2J" for token in tokens[1:])]}), "utf-8")
+    try:
+        written = desk("generate", "zh", "prefix=北", "length=5").stdout
+    finally:
+        file.write_text(sound, "utf-8")
+    assert "\x1b" not in written and written.count("\\x1b[2J") == 5
+
+
 def test_generating_needs_neither_the_text_nor_a_prefix(desk):
     text = desk.path / "en.txt"
     away = text.rename(desk.path / "away.txt")

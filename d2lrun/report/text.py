@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,9 +11,12 @@ if TYPE_CHECKING:
 ASCII = str.maketrans({"✓": "ok", "✗": "NO", "×": "x", "→": "->", "–": "-", "±": "+-", "§": "", "█": "#"})
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline: they may command a terminal
+
+
 def printable(console: Console, text: object) -> str:
-    """``text`` in characters that the console can encode: ✓ becomes ok, the unknown its escape."""
-    words = str(text)
+    """``text`` in characters that the console can encode: ✓ becomes ok, the unknown its escape, as do controls."""
+    words = CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", str(text))
     try:
         words.encode(console.encoding)
         return words
