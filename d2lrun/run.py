@@ -129,8 +129,9 @@ def train(experiment: Experiment, directory: RunDirectory, log: Log) -> None:
     checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
     part = experiment.split.train
-    batches = part.shuffled(config.train.batch_size, config.seed, epoch=0)[: config.train.limit_batches]
-    loop = (tally if config.model.name == "ngram" else fit)(state, experiment.split, experiment.task, config)
+    size, counts = config.train.batch_size, config.model.name == "ngram"
+    batches = part.ordered(size) if counts else part.shuffled(size, config.seed, epoch=0)[: config.train.limit_batches]
+    loop = (tally if counts else fit)(state, experiment.split, experiment.task, config)
     saved = time.monotonic()
     with (
         StopRequest() as stop,

@@ -82,7 +82,15 @@ class TextPart:
         return found
 
     def ordered(self, size: int) -> list[Tensor]:
-        """The stream from its beginning to its end, in few long rows, each with the state carried on."""
+        """The stream from its beginning to its end, in few long rows, each with the state carried on.
+
+        Raises Refused where it is shorter than a window.
+        """
+        if len(self.tokens) <= self.steps:
+            raise Refused(
+                f"{len(self.tokens):,} tokens are too few for a window of {self.steps}: wanted {self.steps + 1:,}",
+                "give a longer text or a smaller dataset.steps",
+            )
         rows = max(1, min(size, len(self.tokens) // (LONG * self.steps)))
         return sequential_starts(len(self.tokens), rows, self.steps, offset=0)
 

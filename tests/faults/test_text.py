@@ -176,6 +176,27 @@ def test_a_faulty_text_is_refused(forks, room, words, content, told):
     assert not room.commits()
 
 
+SHORT = {  # of a text for an ngram of order 6
+    16: None,
+    15: "15 tokens are too few for a window of 15: wanted 16",
+}
+
+
+@pytest.mark.parametrize(("count", "told"), SHORT.items(), ids=str)
+def test_counting_needs_a_window_of_text_and_not_a_batch(forks, room, words, count, told):
+    (room.path / "mine.txt").write_bytes(b"abcdefghijklmnop"[:count])
+    done = forks(room, [*small("ngram"), *words, "validation=none", "dataset.path=[mine.txt]"])
+    assert done.code == (2 if told else 0)
+    assert (told or "") in done.err
+
+
+def test_counting_needs_a_gram(forks, room, words):
+    (room.path / "mine.txt").write_bytes(b"abc")
+    few = forks(room, [*small("ngram"), *words, "validation=none", "dataset.path=[mine.txt]", "dataset.steps=1"])
+    assert few.code == 2
+    assert "3 tokens hold no gram of 6" in few.err and "model.order" in few.err
+
+
 def test_a_text_too_short_to_hold_a_window_out_is_refused_before_it_trains(forks, room, words):
     (room.path / "mine.txt").write_bytes(b"abcdefgh" * 15)  # 120 tokens, a tenth of which is no window
     refused = forks(room, [*small("rnn"), *words, "dataset.path=[mine.txt]", "validation=holdout"])
