@@ -181,6 +181,13 @@ def test_a_cut_is_two_parts_of_the_stream_in_order(count, fraction):
     assert torch.equal(torch.cat((train, measured)), tokens)
 
 
+@given(st.integers(2, 300), st.floats(0.01, 0.99))
+def test_no_token_is_in_both_parts_of_a_cut(count, fraction):
+    train, measured = (set(part.tolist()) for part in cut(torch.arange(count), fraction))
+    assert not train & measured
+    assert train | measured == set(range(count))
+
+
 @pytest.mark.parametrize(("sampling", "wanted"), [("random", 40), ("sequential", 41)])
 def test_a_stream_too_short_for_a_batch_is_refused_with_what_is_needed(sampling, wanted):
     part = TextPart(torch.zeros(39, dtype=torch.int32), 10, sampling)
