@@ -1,4 +1,4 @@
-"""``make bench``: an epoch beside the book's own loop and pure compute; a step beside a plain one; start-up, memory.
+"""``make bench``: epochs beside the book's own loop and pure compute; a step beside a plain one; start-up, memory.
 
 Everything that is compared is taken in turn, round by round. A ratio or difference is taken within a round
 and its median over the rounds is shown, so that a noisy moment of the machine meets both sides.
@@ -21,6 +21,8 @@ from d2lrun.compose import compose
 from d2lrun.errors import D2lrunError
 
 RATIOS = {"mlp": (7.0, 1.15), "lenet": (2.5, 1.15)}  # book/d2lrun at least, d2lrun/pure at most
+TEXTS = {"rnn": (1.2, 1.1), "lstm": (1.2, 1.1)}  # in tokens per second, the same
+LOADING, BYTES = 2.0, 10.0  # seconds for a million characters, bytes a token: at most
 SECONDS = {"d2lrun --cfg job": 0.4, "d2lrun --help": 0.7, "tab completion": 0.4}  # at most
 LATER = 0.8  # seconds after the plain script at which d2lrun has taken its first step, at most
 MEMORY = 700.0  # MB at most
@@ -39,8 +41,12 @@ def main() -> None:
     try:
         for model in (*options.models, *networks):
             compose([f"model={model}", *overrides])  # what is refused is refused at once
+        of_text = [word for word in overrides if not word.startswith("dataset")]  # which have a dataset of their own
+        for model in options.texts:
+            compose([f"model={model}", *of_text])
         show_startup(console, startup.measure(overrides, rounds), startup.peak_memory(overrides))
         show_epochs(console, options.models, overrides, rounds)
+        show_texts(console, options.texts, of_text, rounds, quick)
         show_steps(
             console, networks, [*(QUICK_BATCH if quick else []), *overrides], step_rounds, quick, options.together
         )
@@ -57,6 +63,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time d2lrun beside the book's own loop and pure compute.")
     parser.add_argument("overrides", nargs="*", help="of the config, for all that is timed, such as device=cpu")
     parser.add_argument("--models", default=list(RATIOS), type=names, help="whose epochs are timed: a,b,…")
+    parser.add_argument("--texts", default=list(TEXTS), type=names, help="whose tokens per second are timed: a,b,…")
     parser.add_argument("--steps", type=names, help="whose steps are timed: a,b,…; by default the modern networks")
     parser.add_argument("--rounds", type=int, default=5, help="after one that is not counted; by default 5")
     parser.add_argument("--step-rounds", type=int, default=3, help="the same for the steps; by default 3")
@@ -93,6 +100,27 @@ def show_epochs(console: Console, models: list[str], overrides: list[str], round
         book, d2lrun, pure = seconds.values()
         table.add(rows, "book / d2lrun", [theirs / ours for theirs, ours in zip(book, d2lrun)], low=low)
         table.add(rows, "d2lrun / pure", [ours / least for ours, least in zip(d2lrun, pure)], high=high)
+        console.print(rows)
+
+
+def show_texts(console: Console, models: list[str], overrides: list[str], rounds: int, quick: bool) -> None:
+    import tokens
+
+    for model in models:
+        speeds = tokens.measure([f"model={model}", *overrides], rounds, 0.0 if quick else tokens.TURN)
+        rows = table.columns(f"thousand tokens/s of {model}")
+        for way, values in speeds.items():
+            table.add(rows, way, [value / 1000 for value in values])
+        low, high = TEXTS.get(model, (None, None))
+        book, d2lrun, pure = speeds.values()
+        table.add(rows, "d2lrun / book", [ours / theirs for theirs, ours in zip(book, d2lrun)], low=low)
+        table.add(rows, "pure / d2lrun", [most / ours for ours, most in zip(d2lrun, pure)], high=high)
+        console.print(rows)
+    if models:
+        seconds, size = tokens.load_text(rounds)
+        rows = table.columns(f"a text of {tokens.CHARACTERS:,} characters")
+        table.add(rows, "read and encode", seconds, "s", high=LOADING)
+        table.add(rows, "memory of a token", [size], "B", high=BYTES)
         console.print(rows)
 
 

@@ -6,6 +6,7 @@ Imports stand where they are used: help, completion and every refusal of a confi
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -37,6 +38,20 @@ VERBS = {
         "runs and sweeps side by side: what differs, metrics, curves in one picture, csv",
     ),
     "doctor": ("", "versions, devices, data found, terminal: what a bug report needs"),
+}
+
+# What the words of those arguments mean, for `d2lrun VERB --help`.
+ARGUMENTS = {
+    "OVERRIDE": "GROUP=OPTION or KEY=VALUE; d2lrun --help lists them",
+    "RUN": "the directory that a run printed",
+    "IMAGE": "an image file; without one, the test set is predicted",
+    "top": "so many classes of each image, the likeliest first",
+    "invert": "make a light background dark, as the dataset's is; auto: if it is",
+    "prefix": "the text to be continued; without it, that of the run's dataset",
+    "length": "so many tokens (characters or words) are written",
+    "temperature": "0: the likeliest token; 1: drawn by its chances; above: bolder",
+    "top_k": "draw from the K likeliest tokens only",
+    "seed": "of the draws: the same seed writes the same text",
 }
 
 
@@ -99,10 +114,16 @@ def print_help(verb: str | None, words: list[str]) -> None:
 
     if verb:
         usage, line = VERBS[verb]
-        print(f"usage: d2lrun {verb} {usage}\n\n{line}")
+        print("\n".join([f"usage: d2lrun {verb} {usage}".rstrip(), "", line, *explained(usage)]))
         return
     config_dir = next((words[at] for at in range(1, len(words)) if words[at - 1] in ("--config-dir", "-cd")), None)
     print(overview(conf_dir(), VERBS, config_dir), end="")
+
+
+def explained(usage: str) -> list[str]:
+    """A line for each argument of ``usage``, behind an empty one."""
+    names = [name for name in re.findall(r"\w+", usage) if name in ARGUMENTS]
+    return ["", *(f"  {name:<12} {ARGUMENTS[name]}" for name in names)] if names else []
 
 
 if __name__ == "__main__":

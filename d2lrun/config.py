@@ -134,6 +134,7 @@ class Init:
     value: Number  # of constant
     linear: Rule | None  # of fully connected layers, where it is another
     conv: Rule | None  # of convolutions, where it is another
+    recurrent: Rule | None  # of recurrent layers, where it is another
     bias: Number | None  # where every bias begins; null: torch's default, as in the book
     bias_std: Positive | None  # biases are drawn from N(bias or 0, bias_std²)
 

@@ -14,6 +14,7 @@ import torch
 
 from d2lrun import devices
 from d2lrun.config import Config
+from d2lrun.errors import Refused
 from d2lrun.fit import keep_freed_memory, train_batch
 from d2lrun.report.text import duration, say
 from d2lrun.run import Experiment, Log, build, explained
@@ -43,6 +44,8 @@ class Cost:
 
 def measure(config: Config, console: Console) -> tuple[Cost, Experiment]:
     """Build what ``config`` names and time it on one batch; trains nothing that is kept. Raises what a run would."""
+    if config.model.name == "ngram":
+        raise Refused("model=ngram counts once, in seconds: it has no steps to be timed", "d2lrun model=ngram")
     try:
         return timings(build(config, Log(Path(os.devnull), console)))
     except RuntimeError as error:

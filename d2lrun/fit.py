@@ -23,7 +23,7 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from d2lrun import devices
 from d2lrun.config import Config
-from d2lrun.errors import Diverged
+from d2lrun.errors import Diverged, Refused
 from d2lrun.evaluate import evaluate
 from d2lrun.optim import learning_rate
 from d2lrun.tasks import Task
@@ -111,11 +111,14 @@ def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:
 
 
 def tally(state: State, split: Split, task: Task, config: Config) -> Pauses:
-    """The one epoch of a model that learns by counting: no gradient, nothing to repeat."""
+    """The one epoch of a model that learns by counting: no gradient, nothing to repeat. Raises Refused."""
     if state.epoch > 0:
         return
     started = perf_counter()
-    state.model.fit(split.train.tokens)
+    try:
+        state.model.fit(split.train.tokens)
+    except ValueError as error:
+        raise Refused(str(error), "give a longer text or a smaller model.order") from error
     learned = yield from evaluate("train", state.model, split.train, task, config.train.batch_size)
     measured = yield from watch(state.model, split, task, config)
     state.step = state.epoch = 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from d2lrun import checkpoint, datasets, devices, files, models, validation, weights
+from d2lrun import checkpoint, datasets, devices, files, models, validation, vocabulary, weights
 from d2lrun.config import DATASETS, Config
-from d2lrun.datasets.corpus import TextDataset, Vocabulary, prefix_tokens
+from d2lrun.datasets.corpus import prefix_tokens
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset
 from d2lrun.errors import Refused
 from d2lrun.evaluate import evaluate, exhaust, predictions, probabilities
@@ -118,35 +118,21 @@ def continue_text(
     An empty prefix stands for the one of the run's dataset. Needs the run's files only, not its data.
     """
     config = directory.load_config()
-    vocabulary = read_vocabulary(directory)
+    known = vocabulary.read(directory)
     tokens = prefix_tokens(prefix or config.dataset.prefix or "", config.dataset.kind, config.dataset.rule)
-    tokens = tokens or [vocabulary.tokens[-1 if len(vocabulary) == 1 else 1]]  # the commonest
-    model = models.build(config.model, None, len(vocabulary))
+    tokens = tokens or [known.tokens[-1 if len(known) == 1 else 1]]  # the commonest
+    model = models.build(config.model, None, len(known))
     weights.load(model, read_weights(directory, config))
     devices.place(model, devices.prepare(config.device), config.device)
-    ids = generate(model, vocabulary.encode(tokens), length, temperature=temperature, top_k=top_k, seed=seed)
+    ids = generate(model, known.encode(tokens), length, temperature=temperature, top_k=top_k, seed=seed)
     gap = " " if config.dataset.kind == "word" else ""
 
     def pieces() -> Iterator[str]:
         yield gap.join(tokens)
         for index in ids:
-            yield gap + vocabulary.tokens[index]
+            yield gap + known.tokens[index]
 
-    return vocabulary.unknown(tokens), pieces()
-
-
-def read_vocabulary(directory: RunDirectory) -> Vocabulary:
-    """The vocabulary of a language model's run; raises Refused where there is none or it is damaged."""
-    path = directory.vocabulary_file
-    try:
-        return Vocabulary.from_data(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise Refused(
-            f"{directory.path} has no {path.name}: it is not a language model's run",
-            "train one: d2lrun model=rnn",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise Refused(f"{path} is damaged: {error}", "train the run anew") from error
+    return known.unknown(tokens), pieces()
 
 
 def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset | TableDataset, nn.Module]:
@@ -156,12 +142,9 @@ def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset | 
     device = devices.prepare(config.device)
     model = models.build(config.model, *datasets.form(config.dataset))
     data = datasets.load(config.dataset).to(device)
-    if isinstance(data, TextDataset) and data.vocabulary != read_vocabulary(directory):
-        raise Refused(
-            f"{config.dataset.name} has changed since this run: its vocabulary is no longer that of "
-            f"{directory.vocabulary_file}",
-            "bring the text back as it was, or train the run anew",
-        )
+    if isinstance(data, TextDataset):
+        vocabulary.read(directory)  # which refuses a damaged one
+        vocabulary.refuse_other(data, directory)
     weights.load(model, trained)
     return config, data, devices.place(model, device, config.device)
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, weights
+from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, vocabulary, weights
 from d2lrun.config import Config
-from d2lrun.datasets.corpus import TextDataset, untokenise
+from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset, TablePart
 from d2lrun.errors import D2lrunError, Diverged, Failed, Stopped
 from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
@@ -91,7 +92,7 @@ def run(
         experiment = build(config, log)
         log.say(f"{describe_briefly(experiment)}, in {directory.path}")
         if isinstance(experiment.data, TextDataset):
-            files.write_json(directory.vocabulary_file, experiment.data.vocabulary.to_data())
+            vocabulary.keep(experiment.data, directory, log.say)
         train(experiment, directory, log, progress)
         return finish(experiment, directory, changed)
     except BaseException as error:
@@ -143,8 +144,9 @@ def train(
     checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
     part = experiment.split.train
-    batches = part.shuffled(config.train.batch_size, config.seed, epoch=0)[: config.train.limit_batches]
-    loop = (tally if config.model.name == "ngram" else fit)(state, experiment.split, experiment.task, config)
+    size, counts = config.train.batch_size, config.model.name == "ngram"
+    batches = part.ordered(size) if counts else part.shuffled(size, config.seed, epoch=0)[: config.train.limit_batches]
+    loop = (tally if counts else fit)(state, experiment.split, experiment.task, config)
     saved = time.monotonic()
     with (
         StopRequest() as stop,

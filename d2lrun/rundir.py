@@ -143,7 +143,8 @@ def enter(directory: RunDirectory, config: Config) -> None:
     """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    ours = {directory.config_file.name, directory.log.name, *(path.name for path in directory.path.glob(FOLDS))}
+    ours = {path.name for path in (directory.config_file, directory.log, directory.vocabulary_file)}
+    ours |= {path.name for path in directory.path.glob(FOLDS)}
     if directory.begun():
         refuse_other(directory, config)
     elif strangers := [path.name for path in directory.path.glob("[!.]*") if path.name not in ours]:

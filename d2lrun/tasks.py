@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d2lrun.datasets.corpus import TextDataset
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset
 
 CHANCE_EPOCHS = 3  # LeNet sits at chance for a whole epoch and then learns (book 6.6)

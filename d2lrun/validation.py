@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2lrun.datasets.corpus import TextDataset
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset
 from d2lrun.errors import Refused
 from d2lrun.tasks import Part

@@ -215,7 +215,7 @@ def cost(words: list[str]) -> int:
 def data(words: list[str]) -> int:
     config = composed([*reader(words), *words])
     from d2lrun import datasets
-    from d2lrun.datasets.corpus import TextDataset
+    from d2lrun.datasets.stream import TextDataset
     from d2lrun.datasets.table import TableDataset
     from d2lrun.report.text import say
     from d2lrun.report.transfer import Transfer

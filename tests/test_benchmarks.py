@@ -25,6 +25,8 @@ import epochs
 import startup
 import steps
 import table
+import text_book
+import tokens
 
 from d2lrun import devices, run
 from d2lrun.compose import compose
@@ -251,6 +253,80 @@ def test_the_command_takes_networks_and_overrides_in_any_order(tiny, tmp_path):
     command = [sys.executable, steps.__file__, "lenet-bn", "--losses", "2", *tiny]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
     assert "lenet-bn" in done.stdout
+
+
+SHORT = ["model.hidden=8", "device=cpu", *tokens.CORPUS]  # but the book's 10,000 tokens
+
+
+@pytest.mark.parametrize("model", text_book.LAYERS)
+def test_the_books_loop_on_text_and_d2lruns_are_the_same_training(model, monkeypatch):
+    """From the same weights and the same offset: the same perplexity of two epochs, the state carried and clipped."""
+    overrides = [f"model={model}", "train.clip=0.05", *SHORT]
+    experiment, theirs = tokens.build(overrides), tokens.book_epoch(tokens.build(overrides))
+    part, loop = experiment.split.train, tokens.d2lrun_epoch(experiment)
+    for epoch in range(2):
+        offset = int(min(map(min, part.shuffled(32, experiment.config.seed, epoch))))
+        monkeypatch.setattr(text_book.random, "randint", lambda low, high, offset=offset: offset)
+        record = loop()
+        assert theirs() == pytest.approx(record["train_perplexity"], rel=1e-5)
+    assert record["clipped"] > 0
+
+
+def test_the_book_shortens_the_gradient_as_a_whole():
+    model = nn.Linear(2, 1)
+    model.weight.grad, model.bias.grad = torch.tensor([[2.0, 1.0]]), torch.tensor([2.0])  # of length 3
+    text_book.clip(model, 1.5)
+    assert model.weight.grad.tolist() == [[1.0, 0.5]] and model.bias.grad.tolist() == [1.0]
+    text_book.clip(model, 5.0)
+    assert model.bias.grad.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("way", tokens.WAYS)
+@pytest.mark.parametrize("limit, steps", [([], 8), (["train.limit_batches=3"], 3)], ids=["all", "some"])
+def test_each_way_takes_every_step_of_a_text(way, limit, steps):
+    taken = []
+    experiment = tokens.build(["model=rnn", *SHORT, *limit])
+    epoch = tokens.WAYS[way](experiment)
+    hook = register_optimizer_step_post_hook(lambda *_: taken.append(way))
+    try:
+        epoch()
+    finally:
+        hook.remove()
+    assert len(taken) == steps
+    assert tokens.tokens_of(experiment) == steps * 32 * 35
+
+
+def test_the_text_has_the_books_sizes():
+    data = tokens.build(["model=rnn", *SHORT]).data
+    assert (len(data.vocabulary), len(data.tokens), data.steps) == (28, 10_000, 35)
+
+
+def test_tokens_are_timed_in_turn_in_every_round():
+    speeds = tokens.measure(["model=rnn", "model.hidden=4", "train.limit_batches=1", "device=cpu"], rounds=2, turn=0)
+    assert list(speeds) == ["book", "d2lrun", "pure"]
+    assert all(len(values) == 2 and min(values) > 0 for values in speeds.values())
+
+
+def test_a_text_of_a_million_characters_is_loaded_whole(monkeypatch):
+    read = []
+    load = tokens.text.load
+    monkeypatch.setattr(tokens.text, "load", lambda *words, **keys: read.append(load(*words, **keys)) or read[-1])
+    seconds, size = tokens.load_text(2)
+    assert [len(data.tokens) for data in read] == [1_000_000, 1_000_000]
+    assert len(seconds) == 2 and size == 4
+
+
+def test_the_table_of_tokens_says_how_often_faster(monkeypatch, capsys):
+    speeds = {"book": [100_000.0, 50_000.0], "d2lrun": [130_000.0, 60_000.0], "pure": [143_000.0, 75_000.0]}
+    monkeypatch.setattr(tokens, "measure", lambda *_: speeds)
+    monkeypatch.setattr(tokens, "load_text", lambda rounds: ([3.0], 12.0))
+    bench.show_texts(Console(width=90), ["rnn"], [], rounds=2, quick=False)
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "d2lrun 95.00 60.00 - 130" in rows
+    assert "d2lrun / book 1.25 1.20 - 1.30 at least 1.2" in rows
+    assert "pure / d2lrun 1.18 1.10 - 1.25 at most 1.1: missed" in rows
+    assert "read and encode 3.00 s at most 2: missed" in rows
+    assert "memory of a token 12.00 B at most 10: missed" in rows
 
 
 def test_a_row_shows_the_median_its_range_and_whether_the_bound_is_kept(capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,6 +102,21 @@ def test_help_names_every_verb_group_and_option(d2lrun):
 def test_a_verb_has_help_of_its_own(capsys, verb, flag):
     assert cli.dispatch([verb, flag]) == 0
     assert capsys.readouterr().out.startswith(f"usage: d2lrun {verb}")
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_argument_of_a_verb_is_explained_within_a_terminal(capsys, verb):
+    usage, _ = cli.VERBS[verb]
+    arguments = re.findall(r"\w+(?==)|(?<![\w=|])[A-Z]{3,}", usage)  # prefix= and RUN, but not its TEXT
+    cli.dispatch([verb, "--help"])
+    _, _, _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line] == arguments
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_every_explained_argument_is_one_of_some_verb():
+    words = {word for usage, _ in cli.VERBS.values() for word in re.findall(r"\w+", usage)}
+    assert set(cli.ARGUMENTS) <= words
 
 
 def test_cfg_job_is_the_composed_config(d2lrun):

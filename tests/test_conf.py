@@ -75,7 +75,7 @@ NETWORKS = {  # how the weights begin, and the arguments
     "linear": ("torch", {"bias": True}),
     "ngram": ("torch", {"order": 6, "smoothing": "kneser-ney", "strength": [1.0]}),
 }
-COMMON = {"std": 0.01, "value": 0.0, "linear": None, "conv": None, "bias": None, "bias_std": None}
+COMMON = {"std": 0.01, "value": 0.0, "linear": None, "conv": None, "recurrent": None, "bias": None, "bias_std": None}
 STABLE = {
     "nin": ("model.final_relu=false", "final_relu", False),
     "googlenet": ("model.batch_norm=true", "batch_norm", True),

@@ -181,3 +181,9 @@ def test_a_language_model_is_timed_as_its_loop_trains_it(more, evaluated):
     assert found.steps == len(split.train.shuffled(4, config.seed, 0)) >= 40
     assert found.evaluations == (len(split.val.ordered(4)) if evaluated else 0)
     assert (found.evaluation > 0) == evaluated
+
+
+def test_counting_has_no_steps_to_be_timed():
+    with pytest.raises(Refused, match="model=ngram counts once") as caught:
+        measure(compose(["model=ngram", "dataset=pydoc"]), console())
+    assert caught.value.hint == "d2lrun model=ngram"

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from d2lrun.datasets.corpus import TextPart
+from d2lrun.datasets.stream import TextPart
 from d2lrun.evaluate import evaluate, exhaust, probabilities
 from d2lrun.models import rnn
 from d2lrun.tasks import Classification, LanguageModel

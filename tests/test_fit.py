@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from d2lrun import devices, models, optim
 from d2lrun.compose import compose
 from d2lrun.config import Holdout
-from d2lrun.datasets.corpus import TextDataset, Vocabulary, starts
+from d2lrun.datasets.corpus import Vocabulary
 from d2lrun.datasets.images import order
+from d2lrun.datasets.stream import TextDataset, starts
 from d2lrun.errors import Diverged, Refused
 from d2lrun.fit import State, fit, keep_best
 from d2lrun.tasks import Classification, task_of

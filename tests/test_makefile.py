@@ -63,6 +63,13 @@ def test_every_recurrent_network_has_a_target(make):
     assert "d2lrun data dataset=timemachine" in make("-n", "text")
 
 
+@pytest.mark.parametrize("target", ["rnn", "gru", "lstm", "deep-rnn", "bi-rnn", "whole-book"])
+def test_an_override_wins_over_the_quick_look_of_a_text(make, target):
+    (words,) = commands(make("-n", target, "QUICK=1", "ARGS=train.epochs=3 seed=7"))
+    config = compose(words[1:])
+    assert (config.train.epochs, config.seed) == (3, 7)
+
+
 def test_make_alone_lists_every_chapter_with_its_section(make):
     lines = {line.split()[1]: line for line in make().splitlines()}
     for target, model in (SHORT | LONG).items():

@@ -10,7 +10,7 @@ from torch import nn
 
 from d2lrun import __version__, devices
 from d2lrun.compose import compose
-from d2lrun.datasets.corpus import TextPart
+from d2lrun.datasets.stream import TextPart
 from d2lrun.fit import State
 from d2lrun.result import beside_book, beside_guessing, describe, final_metrics, revival, versions
 from d2lrun.tasks import Classification

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2lrun.datasets import linear
-from d2lrun.datasets.corpus import TextDataset, Vocabulary
+from d2lrun.datasets.corpus import Vocabulary
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.tasks import Classification, LanguageModel, Regression, detached, task_of
 
 TASK = Classification(10)

@@ -82,11 +82,18 @@ def test_nothing_held_out_is_nothing_to_measure(desk):
     assert "validation=holdout" in refused.stderr
 
 
-def test_a_text_that_changed_is_not_measured_with_another_vocabulary(desk, tmp_path):
+CHANGES = {
+    "its vocabulary": ENGLISH[::-1] * 20,  # as many tokens, which first appear in another order
+    "its tokens": ENGLISH * 19 + "".join(sorted(ENGLISH)),  # and in the same order
+}
+
+
+@pytest.mark.parametrize(("what", "text"), CHANGES.items(), ids=CHANGES)
+def test_a_text_that_changed_is_not_measured(desk, tmp_path, what, text):
     other = Desk(tmp_path)
     other("model=ngram", *SMALL[:3], "dataset.path=[en.txt]", "run.dir=run")
-    (tmp_path / "en.txt").write_text(ENGLISH[::-1] * 20, encoding="utf-8")  # as many tokens, in another order
-    assert "has changed since this run" in other("evaluate", "run", code=2).stderr
+    (tmp_path / "en.txt").write_text(text, encoding="utf-8")
+    assert f"text has changed since this run: {what}" in other("evaluate", "run", code=2).stderr
 
 
 def test_counting_continues_chinese(desk):
@@ -111,6 +118,18 @@ def test_what_the_vocabulary_lacks_is_said_beside_the_text(desk):
     done = desk("generate", "lstm", "prefix=Zoé sat", "length=5")
     assert done.stderr == "not in the vocabulary, read as <unk>: 'Z' 'é'\n"
     assert done.stdout.startswith("Zoé sat")
+
+
+def test_a_hostile_vocabulary_does_not_command_the_terminal(desk):
+    file = desk.path / "zh" / "vocabulary.json"
+    sound = file.read_text("utf-8")
+    tokens = json.loads(sound)["tokens"]
+    file.write_text(json.dumps({"tokens": [tokens[0], *(f"{token}\x1b[2J" for token in tokens[1:])]}), "utf-8")
+    try:
+        written = desk("generate", "zh", "prefix=北", "length=5").stdout
+    finally:
+        file.write_text(sound, "utf-8")
+    assert "\x1b" not in written and written.count("\\x1b[2J") == 5
 
 
 def test_generating_needs_neither_the_text_nor_a_prefix(desk):

@@ -9,8 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from d2lrun.config import Holdout, NoValidation
-from d2lrun.datasets.corpus import TextDataset, Vocabulary
+from d2lrun.datasets.corpus import Vocabulary
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset
 from d2lrun.validation import split
 

@@ -130,7 +130,8 @@ def kept_meanwhile(path: Path, files: Files) -> Found | None:
 
 def fetch(name: str, files: Files, mirrors: Sequence[str], say: Say, progress: Progress | None) -> Found:
     """The file from the first mirror that serves it; raises Unavailable."""
-    say(f"fetching {name}{files.suffix}")
+    if mirrors:
+        say(f"fetching {name}{files.suffix}")
     urls = [f"{mirror.rstrip('/')}/{name}{files.suffix}" for mirror in mirrors]
     return download(urls, files.sums[name], files.limit, progress)
 

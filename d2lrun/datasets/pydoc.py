@@ -9,8 +9,8 @@ import platform
 import re
 from typing import Any
 
-from d2lrun.datasets.corpus import TextDataset, build
 from d2lrun.datasets.locate import Progress, Say
+from d2lrun.datasets.stream import TextDataset, build
 from d2lrun.errors import Refused
 
 BLANK_LINES = re.compile(r"\n\s*\n")
@@ -19,7 +19,7 @@ LETTERS = 0.85  # share of letters and spaces in a paragraph: with fewer it is c
 
 
 def load(say: Say = lambda line: None, progress: Progress | None = None, **preparation: Any) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``corpus.build``. Raises Refused."""
+    """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
     return build("pydoc", *read(), **preparation)
 
 

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Sequence
 from typing import Any
 
-from d2lrun.datasets.corpus import TextDataset, build
 from d2lrun.datasets.locate import Progress, Say
+from d2lrun.datasets.stream import TextDataset, build
 from d2lrun.download import Unusable
 from d2lrun.download import read as read_stream
 from d2lrun.errors import Refused
@@ -26,7 +26,7 @@ def load(
     progress: Progress | None = None,
     **preparation: Any,
 ) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``corpus.build``. Raises Refused."""
+    """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
     return build("text", *read(path, encoding), **preparation)
 
 

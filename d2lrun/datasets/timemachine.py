@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from d2lrun.datasets.corpus import TextDataset, build
 from d2lrun.datasets.locate import Files, Progress, Say, locate
+from d2lrun.datasets.stream import TextDataset, build
 
 FILE = "timemachine.txt"
 FILES = Files(
@@ -27,7 +27,7 @@ def load(
     files: Files = FILES,
     **preparation: Any,
 ) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``corpus.build``. Raises Refused."""
+    """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
     return build("timemachine", *read(dir, mirrors, say, progress, files), **preparation)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from d2lrun.models.recurrent import Stack
+
 
 def initialise(
     model: nn.Module,
@@ -15,15 +17,16 @@ def initialise(
     value: float = 0.0,
     linear: str | None = None,
     conv: str | None = None,
+    recurrent: str | None = None,
     bias: float | None = None,
     bias_std: float | None = None,
 ) -> None:
-    """Draw the weights of every Linear and Conv2d anew, by the rule ``name`` or that of their kind.
+    """Draw the weights of every Linear, Conv2d and recurrent layer anew, by the rule ``name`` or that of their kind.
 
     normal: N(0, std²). xavier: U(±√(6 / (fan_in + fan_out))), Glorot & Bengio 2010.
     kaiming: N(0, 2 / fan_in), He et al. 2015. constant: ``value``. torch: as the layers were made.
     Their biases become ``bias``, or are drawn from N(``bias`` or 0, ``bias_std``²) (book 4.5); with None for both
-    they, and all other parameters, stay as torch made them.
+    they, and all other parameters, stay as they were made.
     """
     rules: dict[str, Callable[[Tensor], object]] = {
         "normal": lambda weight: nn.init.normal_(weight, std=std),
@@ -32,12 +35,30 @@ def initialise(
         "constant": lambda weight: nn.init.constant_(weight, value),
         "torch": lambda weight: None,
     }
-    kinds = {nn.Linear: linear or name, nn.Conv2d: conv or name}
+    recurrent = recurrent or name
+    kinds = {nn.Linear: linear or name, nn.Conv2d: conv or name, nn.RNNBase: recurrent, Stack: recurrent}
     for module in model.modules():
         rule = next((rule for kind, rule in kinds.items() if isinstance(module, kind)), None)
         if rule is not None:
-            rules[rule](module.weight)
-            if module.bias is not None and bias_std is not None:
-                nn.init.normal_(module.bias, bias or 0.0, bias_std)
-            elif module.bias is not None and bias is not None:
-                nn.init.constant_(module.bias, bias)
+            weights, biases = parameters(module)
+            for weight in weights:
+                rules[rule](weight)
+            for one in biases:
+                if bias_std is not None:
+                    nn.init.normal_(one, bias or 0.0, bias_std)
+                elif bias is not None:
+                    nn.init.constant_(one, bias)
+
+
+def parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The weights of a layer, each [outputs, inputs, …], and its biases.
+
+    torch keeps the gates of a GRU or LSTM in one matrix, [gates · D, D], and a rule sees it as one (as in book 9.7);
+    from scratch each gate has its own, [D, D].
+    """
+    named = dict(module.named_parameters())
+    biases = [one for one in named.values() if one.dim() == 1]
+    weights = [one for one in named.values() if one.dim() > 1]
+    if isinstance(module, Stack):
+        weights = [weight.detach().T for weight in weights]  # kept as [inputs, outputs]; a view of the same numbers
+    return weights, biases

@@ -21,6 +21,7 @@ REDRAW = 1 / 8  # seconds between two redraws
 LINES = 50  # of epochs, about: metrics.jsonl has them all
 NARROWEST = 6  # columns of the bar itself
 SPLITS = ("train", "val", "test")
+SHORT = {"accuracy": "acc", "perplexity": "ppl"}  # where the terminal is narrow
 
 
 class Progress:
@@ -130,7 +131,7 @@ def epoch_line(record: dict[str, Any], epochs: int, width: float = math.inf) -> 
     """What an epoch came to, in the longest wording that ``width`` columns hold."""
     splits = [(split, metrics) for split in SPLITS if (metrics := metrics_of(record, split))]
     long = [f"{split} {metrics}" for split, metrics in splits]
-    short = [words.replace("accuracy", "acc") for words in long]
+    short = [abbreviated(words) for words in long]
     speed = [f"{value:>9,.0f} {unit}/s" for unit, value in speeds(record)]
     seconds = [f"{record['seconds']:>5.1f} s"] if "seconds" in record else []
     head = epoch_of(record["epoch"], epochs)
@@ -146,9 +147,16 @@ def epoch_line(record: dict[str, Any], epochs: int, width: float = math.inf) -> 
 
 
 def gist(record: dict[str, Any]) -> list[str]:
-    """The training loss and the last accuracy that was measured: what 40 columns hold."""
-    accuracy = [f"{split} acc {record[key]:.3f}" for split in SPLITS if (key := f"{split}_accuracy") in record]
-    return [f"loss {measured(record['train_loss'])}", *accuracy[-1:]]
+    """The training loss and the last accuracy or perplexity that was measured: what 40 columns hold."""
+    keys = [key for split in SPLITS for name in SHORT if (key := f"{split}_{name}") in record]
+    rated = [abbreviated(f"{key.replace('_', ' ')} {measured(record[key])}") for key in keys]
+    return [f"loss {measured(record['train_loss'])}", *rated[-1:]]
+
+
+def abbreviated(words: str) -> str:
+    for name, short in SHORT.items():
+        words = words.replace(name, short)
+    return words
 
 
 def metrics_of(record: dict[str, Any], split: str) -> str:

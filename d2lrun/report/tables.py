@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.text import Text
     from torch import Tensor
 
-    from d2lrun.datasets.corpus import TextDataset
     from d2lrun.datasets.facts import Facts
     from d2lrun.datasets.images import ImageDataset
+    from d2lrun.datasets.stream import TextDataset
     from d2lrun.datasets.table import TableDataset
 
 SPLITS = ("train", "val", "test")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,12 @@ ASCII = str.maketrans(
 LONG = 8  # characters of a number in a config, beyond which it is rounded
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline: they may command a terminal
+
+
 def printable(console: Console, text: object) -> str:
-    """``text`` in characters that the console can encode: ✓ becomes ok, the unknown its escape."""
-    words = str(text)
+    """``text`` in characters that the console can encode: ✓ becomes ok, the unknown its escape, as do controls."""
+    words = CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", str(text))
     try:
         words.encode(console.encoding)
         return words

@@ -50,8 +50,10 @@ def test_it_is_fetched_as_it_is_and_kept(nowhere, mirror):
 
 
 def test_the_refusal_offline_names_the_text_that_needs_no_file(nowhere):
+    said = []
     with pytest.raises(Refused) as caught:
-        timemachine.load(None, [], **PREPARATION)
+        timemachine.load(None, [], said.append, **PREPARATION)
+    assert said == []  # nothing is fetched without a mirror
     assert str(caught.value).startswith("timemachine: no good timemachine.txt; tried\n")
     assert str(nowhere / "cache" / "timemachine") in str(caught.value)
     for way in ("`d2lrun data dataset=timemachine`", "dataset.dir=FOLDER", "D2LRUN_DATA=FOLDER", "dataset=pydoc"):

@@ -100,6 +100,26 @@ def test_counting_killed_is_counted_anew(room, write, resume):
     assert_same(room.run, whole)
 
 
+CHANGES = {"as many letters": TEXT[::-1], "other letters": TEXT.upper()}  # both with a vocabulary of the same size
+
+
+@pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
+def test_a_text_that_changed_meanwhile_is_refused_and_the_old_one_continues(room, write, resume, changed):
+    whole, file = write.whole("rnn"), room.path / "mine.txt"
+    file.write_text(TEXT * 5, encoding="utf-8")
+    mine = f"dataset.path=[{file}]"
+    assert write("rnn", mine, fault=f"at({STEP!r}, {BATCHES + 4}, lambda: send('SIGKILL'))").code == -9
+    before = room.commits(), (room.run / "vocabulary.json").read_bytes()
+    file.write_text(changed * 5, encoding="utf-8")
+    refused = resume()
+    assert refused.code == 2
+    assert "text has changed since this run" in refused.err
+    assert (room.commits(), (room.run / "vocabulary.json").read_bytes()) == before
+    file.write_text(TEXT * 5, encoding="utf-8")
+    assert resume().code == 0
+    assert_same(room.run, whole)
+
+
 DAMAGES = {
     "empty": b"",
     "half": b'{"tokens": ["<unk>", "a',
@@ -154,6 +174,27 @@ def test_a_faulty_text_is_refused(forks, room, words, content, told):
     assert told in refused.err
     assert "\nhint: " in refused.err
     assert not room.commits()
+
+
+SHORT = {  # of a text for an ngram of order 6
+    16: None,
+    15: "15 tokens are too few for a window of 15: wanted 16",
+}
+
+
+@pytest.mark.parametrize(("count", "told"), SHORT.items(), ids=str)
+def test_counting_needs_a_window_of_text_and_not_a_batch(forks, room, words, count, told):
+    (room.path / "mine.txt").write_bytes(b"abcdefghijklmnop"[:count])
+    done = forks(room, [*small("ngram"), *words, "validation=none", "dataset.path=[mine.txt]"])
+    assert done.code == (2 if told else 0)
+    assert (told or "") in done.err
+
+
+def test_counting_needs_a_gram(forks, room, words):
+    (room.path / "mine.txt").write_bytes(b"abc")
+    few = forks(room, [*small("ngram"), *words, "validation=none", "dataset.path=[mine.txt]", "dataset.steps=1"])
+    assert few.code == 2
+    assert "3 tokens hold no gram of 6" in few.err and "model.order" in few.err
 
 
 def test_a_text_too_short_to_hold_a_window_out_is_refused_before_it_trains(forks, room, words):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import get_args, get_type_hints
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from d2lrun.config import Init
+from d2lrun.models import gru, lstm, rnn
 from d2lrun.models.init import initialise
 
 FAN_IN, FAN_OUT = 400, 300
@@ -120,6 +122,65 @@ def test_a_layer_without_a_bias_stays_so():
     model = nn.Sequential(nn.Linear(3, 2, bias=False))
     initialise(model, "normal", bias=0.5)
     assert model[0].bias is None
+
+
+# --- recurrent layers ----------------------------------------------------------------------------------------
+
+
+LANGUAGE = {"inputs": None, "classes": 28, "hidden": 100, "layers": 2, "bidirectional": True, "dropout": 0.0}
+LANGUAGE |= {"embedding": None, "tied": False}
+BUILDERS = {"rnn": rnn.build, "gru": partial(gru.build, reset_after=False), "lstm": lstm.build}
+
+
+@pytest.fixture(params=[(kind, impl) for kind in BUILDERS for impl in ("torch", "scratch")], ids="-".join)
+def language(request):
+    """Makes the same language model each time."""
+    kind, impl = request.param
+
+    def make():
+        torch.manual_seed(0)
+        return BUILDERS[kind](**LANGUAGE, impl=impl)
+
+    make.impl = impl
+    return make
+
+
+def touched(make, **arguments):
+    """The names of what the rules changed."""
+    model, before = make(), make().state_dict()
+    initialise(model, arguments.pop("name", "torch"), value=0.25, **arguments)
+    return {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
+
+
+def matrices(model, dimensions=2):
+    return {name for name, one in model.named_parameters() if one.dim() == dimensions and name.startswith("layer.")}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "torch"])
+def test_the_recurrent_rule_draws_every_matrix_of_the_layer_and_nothing_else(language, rule):
+    assert touched(language, recurrent=rule) == matrices(language())
+
+
+def test_the_common_rule_is_for_recurrent_layers_too_unless_they_have_their_own(language):
+    assert touched(language, name="constant") == matrices(language()) | {"head.weight"}
+    assert touched(language, name="constant", recurrent="torch") == {"head.weight"}
+
+
+def test_every_recurrent_bias_begins_where_it_is_told(language):
+    assert touched(language, bias=0.5) == matrices(language(), dimensions=1) | {"head.bias"}
+
+
+def test_the_fans_of_a_recurrent_layer_are_those_of_its_matrices(language):
+    model = language()
+    initialise(model, "torch", recurrent="xavier")
+    for name in matrices(model):
+        weight = model.get_parameter(name).double()
+        assert close(weight, math.sqrt(2 / sum(weight.shape))), name
+    initialise(model, "torch", recurrent="kaiming")
+    for name in matrices(model):
+        weight = model.get_parameter(name).double()
+        inputs = weight.shape[0 if language.impl == "scratch" else 1]  # from scratch X W, torch's W X
+        assert close(weight, math.sqrt(2 / inputs)), name
 
 
 def test_each_rule_was_seen():

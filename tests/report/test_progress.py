@@ -66,6 +66,25 @@ def test_the_line_fits_the_width_and_keeps_the_test_accuracy(width, epochs, extr
     assert re.search(r"test .*acc(uracy)? 0\.809", line)
 
 
+OF_TEXT = {
+    **{"epoch": 50, "train_loss": 1.811, "train_perplexity": 6.117, "val_loss": 2.047, "val_perplexity": 7.745},
+    **{"tokens_per_second": 144_321.0, "seconds": 0.1, "grad_norm": 0.5, "clipped": 0.25},
+}
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (200, "train loss 1.811 perplexity 6.117  val loss 2.047 perplexity 7.745    144,321 tokens/s    0.1 s"),
+        (100, "train loss 1.811 ppl 6.117  val loss 2.047 ppl 7.745    144,321 tokens/s    0.1 s"),
+        (80, "train loss 1.811 ppl 6.117  val loss 2.047 ppl 7.745    0.1 s"),
+        (40, "loss 1.811  val ppl 7.745"),
+    ],
+)
+def test_the_line_of_a_text_is_as_short_as_the_terminal_wants_it(width, line):
+    assert epoch_line(OF_TEXT, 500, width) == f"epoch  50/500  {line}"
+
+
 def test_lines_of_one_run_are_aligned():
     others = {"epoch": 10, "train_loss": math.nan, "examples_per_second": 999.0, "seconds": 12.34}
     assert len(epoch_line(RECORD, 10)) == len(epoch_line({**RECORD, **others}, 10))

@@ -61,6 +61,12 @@ def test_a_file_name_that_is_no_text_is_escaped():
     assert printable(console_in("utf-8"), "a\udcff.png") == "a\\udcff.png"
 
 
+def test_what_could_command_a_terminal_is_seen_instead():
+    text = "a\tb\nc \x1b]0;title\x07 \x1b[2J \x9b31m \r \x00 \x7f é"
+    seen = "a\tb\nc \\x1b]0;title\\x07 \\x1b[2J \\x9b31m \\x0d \\x00 \\x7f é"
+    assert printable(console_in("utf-8"), text) == seen
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_path_is_never_wrapped_nor_read_as_markup(terminal):
     console = Console(file=StringIO(), width=20, force_terminal=terminal)
