@@ -81,6 +81,7 @@ def continue_text(
     An empty prefix stands for the one of the run's dataset. Needs the run's files only, not its data.
     """
     config = directory.load_config()
+    directory.refuse_folds()
     vocabulary = read_vocabulary(directory)
     tokens = prefix_tokens(prefix or config.dataset.prefix or "", config.dataset.kind, config.dataset.rule)
     tokens = tokens or [vocabulary.tokens[-1 if len(vocabulary) == 1 else 1]]  # the commonest
@@ -115,6 +116,7 @@ def read_vocabulary(directory: RunDirectory) -> Vocabulary:
 def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset, nn.Module]:
     """A run's config, its dataset and its trained model, on the run's device."""
     config = directory.load_config()
+    directory.refuse_folds()
     trained = read_weights(directory, config)
     device = devices.prepare(config.device)
     model = models.build(config.model, *datasets.form(config.dataset))

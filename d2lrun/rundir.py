@@ -19,6 +19,8 @@ from d2lrun.config import Config
 from d2lrun.errors import Refused
 
 FOLDS = "fold-*"  # the folders in a K-fold run
+REFIT = "refit"  # the folder in it of the run that trains on everything in the end
+TOLD = ("epochs", "steps", "seconds", "metrics", "dead")  # in the result.json of every run that has finished
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -56,7 +58,10 @@ class RunDirectory:
         return result if isinstance(result, dict) else None
 
     def finished(self) -> bool:
-        return (self.result() or {}).get("status") == "finished"
+        """Whether the run has come to its end, and says so in a result.json that has all that is read of it."""
+        result = self.result() or {}
+        told = all(key in result for key in TOLD) and isinstance(result["metrics"], dict)
+        return told and result.get("status") == "finished"
 
     def load_config(self) -> Config:
         """The config of the run; raises Refused if there is none or it is not sound."""
@@ -102,6 +107,16 @@ class RunDirectory:
             for path in (folder / self.metrics_file.name, folder / self.checkpoints.name)
         )
 
+    def refuse_folds(self) -> None:
+        """Raise Refused for a K-fold run, where one model is wanted: each fold has its own."""
+        folds = sorted(path.name for path in self.path.glob(FOLDS))
+        if folds:
+            one = REFIT if RunDirectory(self.path / REFIT).weights_file.exists() else folds[0]
+            raise Refused(
+                f"{self.path} holds a model for each of {len(folds)} folds, not one",
+                f"name one of them: {self.path / one}",
+            )
+
     def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics_file, "ab") as file:
             file.write(files.to_json(record) + b"\n")
@@ -137,16 +152,23 @@ def enter(directory: RunDirectory, config: Config) -> None:
     """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    ours = {directory.config_file.name, directory.log.name, *(path.name for path in directory.path.glob(FOLDS))}
     if directory.begun():
         refuse_other(directory, config)
-    elif strangers := [path.name for path in directory.path.glob("[!.]*") if path.name not in ours]:
+    elif strangers := [path.name for path in directory.path.glob("[!.]*") if path not in before_training(directory)]:
         raise Refused(
             f"{directory.path} is not empty and not a run's directory: it holds {', '.join(strangers[:3])}",
             "choose an empty or a new folder for run.dir",
         )
     else:
         directory.write_config(config)
+
+
+def before_training(directory: RunDirectory) -> list[Path]:
+    """What a run may have written that was refused or failed before its first step; without a config it is not ours."""
+    ours = [directory.config_file, directory.log, *directory.path.glob(FOLDS)]
+    if directory.config_file.exists():
+        ours += [directory.result_file, directory.vocabulary_file]
+    return ours
 
 
 def refuse_other(directory: RunDirectory, config: Config) -> None:
