@@ -53,7 +53,7 @@ class RunDirectory:
         """result.json, or None if the run has not written a readable one."""
         try:
             result = json.loads(self.result_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return result if isinstance(result, dict) else None
 
@@ -95,7 +95,7 @@ class RunDirectory:
             return []
         found = []
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 found.append(json.loads(line))
         return [record for record in found if isinstance(record, dict) and "epoch" in record]
 

@@ -78,6 +78,7 @@ WHOLE = '{"status": "finished", "epochs": 1, "steps": 2, "seconds": 0.1, "metric
         ("{}", False),
         ("[]", False),
         ('{"status": "fin', False),
+        ("[" * 100_000, False),
         ("", False),
         (None, False),
     ],
