@@ -36,10 +36,11 @@ class Cost:
     steps: int  # of an epoch
     evaluations: int  # of an epoch
     epochs: int
+    runs: int = 1  # with K folds: one for each, and one more for the refit
 
     @property
     def seconds(self) -> float:
-        return self.epochs * (self.steps * self.step + self.evaluations * self.evaluation)
+        return self.runs * self.epochs * (self.steps * self.step + self.evaluations * self.evaluation)
 
 
 def measure(config: Config, console: Console) -> tuple[Cost, Experiment]:
@@ -73,9 +74,16 @@ def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
         logits.sum().item()  # a GPU has finished only when it is asked for a number
 
     evaluations = len(measured) + again
-    return Cost(
-        timed(step), timed(evaluation) if evaluations else 0.0, len(batches), evaluations, train.epochs
-    ), experiment
+    evaluated = timed(evaluation) if evaluations else 0.0
+    return Cost(timed(step), evaluated, len(batches), evaluations, train.epochs, runs_of(config)), experiment
+
+
+def runs_of(config: Config) -> int:
+    """How many times the config trains; a refit, on a little more, counts as one more fold."""
+    validation = config.validation
+    if validation.name != "kfold" or validation.fold is not None:
+        return 1
+    return validation.k * validation.repeats + validation.refit
 
 
 def timed(action: Callable[[], None]) -> float:
@@ -97,9 +105,10 @@ def show_cost(console: Console, config: Config, cost: Cost, device: torch.device
     say(console, f"{config.model.name} on {where}: about {duration(cost.seconds)}")
     if cost.seconds < LONG:
         return
+    times = f"{cost.runs} × {cost.epochs}" if cost.runs > 1 else f"{cost.epochs}"
     say(
         console,
-        f"  {cost.epochs} × ({cost.steps} steps of {cost.step:.2g} s + {cost.evaluations} evaluated batches of "
+        f"  {times} × ({cost.steps} steps of {cost.step:.2g} s + {cost.evaluations} evaluated batches of "
         f"{cost.evaluation:.2g} s), measured just now",
     )
     faster = [kind for kind in devices.precisions(device) if kind != "fp32"]

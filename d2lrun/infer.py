@@ -118,6 +118,7 @@ def continue_text(
     An empty prefix stands for the one of the run's dataset. Needs the run's files only, not its data.
     """
     config = directory.load_config()
+    directory.refuse_folds()
     known = vocabulary.read(directory)
     tokens = prefix_tokens(prefix or config.dataset.prefix or "", config.dataset.kind, config.dataset.rule)
     tokens = tokens or [known.tokens[-1 if len(known) == 1 else 1]]  # the commonest
@@ -138,6 +139,7 @@ def continue_text(
 def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset | TableDataset, nn.Module]:
     """A run's config, its dataset and its trained model, on the run's device."""
     config = directory.load_config()
+    directory.refuse_folds()
     trained = read_weights(directory, config)
     device = devices.prepare(config.device)
     model = models.build(config.model, *datasets.form(config.dataset))

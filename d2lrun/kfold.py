@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from math import nan
+from math import ceil, nan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,12 @@ from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
 from d2lrun.report.progress import Progress
 from d2lrun.result import beside_book
 from d2lrun.run import Log, run
-from d2lrun.rundir import RunDirectory, claim, config_hash
+from d2lrun.rundir import REFIT, RunDirectory, claim, config_hash
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-REFIT = "refit"  # the folder of the run that trains on everything in the end
+SEEDS = 2**32  # behind the largest comes 0
 SUMMED = ("epochs", "steps", "seconds")
 SHARED = ("model", "dataset", "parameters", "device", "precision", "channels_last", "compile", "deterministic")
 SHARED += ("threads", "versions")
@@ -83,7 +83,8 @@ def run_folds(
     result = summarise(config, results, refit, "finished", changed)
     if config.run.pictures:
         title = f"{config.model.name} on {config.dataset.name}, {len(results)} folds, seed {config.seed}"
-        draw_folds(directory.curves, {name: RunDirectory(directory.path / name).records() for name in results}, title)
+        curves = {name: RunDirectory(directory.path / name).records() for name in results}
+        draw_folds(directory.curves, {name: records for name, records in curves.items() if records}, title)
         write_folds_page(directory.page, result, directory.config_file.read_text(encoding="utf-8"))
     files.write_json(directory.result_file, result)
     return result
@@ -96,7 +97,8 @@ def folds(config: Config, directory: RunDirectory) -> dict[str, Config]:
         for fold in range(config.validation.k):
             name = f"fold-{fold}" + (f"-repeat-{repeat}" if repeat else "")
             validation = replace(config.validation, fold=fold, repeats=1, refit=False)
-            found[name] = replace(inside(config, directory, name), seed=config.seed + repeat, validation=validation)
+            seed = (config.seed + repeat) % SEEDS
+            found[name] = replace(inside(config, directory, name), seed=seed, validation=validation)
     return found
 
 
@@ -104,7 +106,7 @@ def everything(config: Config, directory: RunDirectory, epochs: list[int]) -> Co
     """The same with all that may train, as many epochs as the folds found best, and one look at the test set."""
     train = replace(config.train, patience=None)
     if config.train.patience:
-        train = replace(train, epochs=max(1, round(fmean(epochs))))
+        train = replace(train, epochs=max(1, ceil(config.schedule.warmup), round(fmean(epochs))))
     return replace(inside(config, directory, REFIT), validation=Once("once"), train=train)
 
 

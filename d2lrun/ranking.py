@@ -46,12 +46,18 @@ def grouped(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def spread(values: list[Any]) -> dict[str, Any]:
     """Mean, sample standard deviation (by n − 1) and number of ``values``, each a number, null or a mean itself."""
-    if len(values) == 1 and isinstance(values[0], dict):
-        return values[0]
-    numbers = [value["mean"] if isinstance(value, dict) else value for value in values]
-    known = all(isinstance(number, (int, float)) and isfinite(number) for number in numbers)
+    numbers = [number(value) for value in values]
+    if len(values) == 1 and isinstance(values[0], dict):  # of K folds
+        return {"std": None, **values[0], "mean": numbers[0]}
+    known = None not in numbers
     std = stdev(numbers) if known and len(numbers) > 1 else None
     return {"mean": fmean(numbers) if known else None, "std": std, "n": len(numbers)}
+
+
+def number(value: Any) -> float | None:
+    """A metric, or the mean of one; None where a file holds no finite number for it."""
+    mean = value.get("mean") if isinstance(value, dict) else value
+    return mean if isinstance(mean, (int, float)) and isfinite(mean) else None
 
 
 def best(jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str | None) -> dict[str, Any] | None:
@@ -72,17 +78,24 @@ def best(jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str |
     return {"group": place, "overrides": overrides, "metrics": groups[place]["metrics"]}
 
 
+def unranked(jobs: list[dict[str, Any]], wanted: str | None) -> str | None:
+    """Why nothing ranks; None before anything has finished."""
+    measured = sorted({name for job in jobs for name in job["metrics"] if name.startswith("val_")})
+    if wanted and measured:
+        return f"not ranked: {wanted} was not measured; there is {', '.join(measured)}"
+    return UNRANKED if any(job["status"] == "finished" for job in jobs) else None
+
+
 def ranked(facts: dict[str, Any], jobs: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
     """The content of sweep.json: ``facts`` of the sweep, its jobs, their groups, and the best where one may choose."""
     metric = main_metric(jobs, wanted)
     groups = grouped(jobs)
-    finished = any(job["status"] == "finished" for job in jobs)
     return {
         **facts,
         "metric": metric,
         "direction": direction(metric) if metric else None,
         "ranked": metric is not None,
-        "note": UNRANKED if finished and metric is None else None,
+        "note": None if metric else unranked(jobs, wanted),
         "jobs": jobs,
         "groups": groups,
         "best": best(jobs, groups, metric),

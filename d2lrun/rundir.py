@@ -20,6 +20,8 @@ from d2lrun.errors import Refused
 
 LOCK = ".lock"
 FOLDS = "fold-*"  # the folders in a K-fold run
+REFIT = "refit"  # the folder in it of the run that trains on everything in the end
+TOLD = ("epochs", "steps", "seconds", "metrics", "dead")  # in the result.json of every run that has finished
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -53,12 +55,15 @@ class RunDirectory:
         """result.json, or None if the run has not written a readable one."""
         try:
             result = json.loads(self.result_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return result if isinstance(result, dict) else None
 
     def finished(self) -> bool:
-        return (self.result() or {}).get("status") == "finished"
+        """Whether the run has come to its end, and says so in a result.json that has all that is read of it."""
+        result = self.result() or {}
+        told = all(key in result for key in TOLD) and isinstance(result["metrics"], dict)
+        return told and result.get("status") == "finished"
 
     def load_config(self) -> Config:
         """The config of the run; raises Refused if there is none or it is not sound."""
@@ -96,7 +101,7 @@ class RunDirectory:
             return []
         found = []
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 found.append(json.loads(line))
         return [record for record in found if isinstance(record, dict) and "epoch" in record]
 
@@ -107,6 +112,16 @@ class RunDirectory:
             for folder in (self.path, *self.path.glob(FOLDS))
             for path in (folder / self.metrics_file.name, folder / self.checkpoints.name)
         )
+
+    def refuse_folds(self) -> None:
+        """Raise Refused for a K-fold run, where one model is wanted: each fold has its own."""
+        folds = sorted(path.name for path in self.path.glob(FOLDS))
+        if folds:
+            one = REFIT if RunDirectory(self.path / REFIT).weights_file.exists() else folds[0]
+            raise Refused(
+                f"{self.path} holds a model for each of {len(folds)} folds, not one",
+                f"name one of them: {self.path / one}",
+            )
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics_file, "ab") as file:
@@ -143,17 +158,23 @@ def enter(directory: RunDirectory, config: Config) -> None:
     """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    ours = {path.name for path in (directory.config_file, directory.log, directory.vocabulary_file)}
-    ours |= {path.name for path in directory.path.glob(FOLDS)}
     if directory.begun():
         refuse_other(directory, config)
-    elif strangers := [path.name for path in directory.path.glob("[!.]*") if path.name not in ours]:
+    elif strangers := [path.name for path in directory.path.glob("[!.]*") if path not in before_training(directory)]:
         raise Refused(
             f"{directory.path} is not empty and not a run's directory: it holds {', '.join(strangers[:3])}",
             "choose an empty or a new folder for run.dir",
         )
     else:
         directory.write_config(config)
+
+
+def before_training(directory: RunDirectory) -> list[Path]:
+    """What a run may have written that was refused or failed before its first step; without a config it is not ours."""
+    ours = [directory.config_file, directory.log, *directory.path.glob(FOLDS)]
+    if directory.config_file.exists():
+        ours += [directory.result_file, directory.vocabulary_file]
+    return ours
 
 
 def refuse_other(directory: RunDirectory, config: Config) -> None:

@@ -63,6 +63,7 @@ def find(source: str) -> Path:
         return path
     inside = RunDirectory(path).weights_file
     if not inside.exists():
+        RunDirectory(path).refuse_folds()
         raise Refused(f"model.weights={source}: no {inside.name} in it", "a run writes it when it has finished")
     return inside
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import struct
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -17,6 +21,7 @@ import torch
 
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.datasets.images import ImageDataset
+from d2lrun.errors import D2lrunError, Stopped
 
 USERS = {name: os.environ.get(name) for name in ("D2LRUN_CACHE", "D2LRUN_DATA", "HOME")}
 
@@ -57,6 +62,60 @@ def stripes_folder(stripes, tmp_path_factory):
         header = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
         (folder / name).write_bytes(header + tensor.to(torch.uint8).numpy().tobytes())
     return folder
+
+
+@dataclass
+class Outcome:
+    """How a command ended: its exit code, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def d2lrun(tmp_path, monkeypatch, capsys):
+    """``d2lrun(WORD…)``: the command in this process, in the test's own folder, without pictures of single runs."""
+    from d2lrun import cli, monitor
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["d2lrun"])  # which Hydra reads and d2lrun changes
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("d2lrun.run.draw", lambda *arguments: None)
+    for name in ("draw_sweep", "write_sweep_page"):
+        monkeypatch.setattr(monitor, name, lambda *arguments: None, raising=False)
+    monkeypatch.setattr(monitor, "TICK", 0.05)
+
+    def call(*words: object) -> Outcome:
+        try:
+            code = cli.dispatch([*map(str, words)])
+        except (Stopped, D2lrunError) as error:
+            code = cli.report(error)
+        return Outcome(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """``with at_step(n, fault):`` — behind the n-th step of training from here on, ``fault()`` happens."""
+    from d2lrun import fit
+
+    @contextlib.contextmanager
+    def faulty(step: int, fault: Callable[[], object]):
+        original, steps = fit.train_batch, itertools.count(1)
+
+        def train_batch(*arguments, **options):
+            original(*arguments, **options)
+            if next(steps) == step:
+                fault()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fit, "train_batch", train_batch)
+            yield
+
+    return faulty
 
 
 class Mirror(ThreadingHTTPServer):
