@@ -32,6 +32,10 @@ VERBS = {
     ),
     "cost": ("[OVERRIDE...]", "time a few steps and say how long the whole run would take here"),
     "data": ("[OVERRIDE...]", "fetch and verify a dataset, count its classes, draw samples"),
+    "compare": (
+        "RUN|SWEEP... [sort=METRIC] [out=DIR]",
+        "runs and sweeps side by side: what differs, metrics, curves in one picture, csv",
+    ),
     "doctor": ("", "versions, devices, data found, terminal: what a bug report needs"),
 }
 

@@ -85,6 +85,11 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that JSON has: no truth value, no nan."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def sha256(source: bytes | bytearray | Path) -> str:
     """The sha256 of bytes or of a file's content, in hexadecimal."""
     if not isinstance(source, Path):

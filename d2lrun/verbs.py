@@ -240,6 +240,21 @@ def data(words: list[str]) -> int:
     return 0
 
 
+def compare(words: list[str]) -> int:
+    """Runs and sweeps side by side: a table, their curves in one picture, and everything as csv."""
+    from d2lrun import compare, recorded
+
+    options, named = split_options(words, {"out": "", "sort": ""}, recorded.GIVE)
+    entries = compare.arranged(recorded.gather(named), options["sort"] or None)
+    console = terminal()
+    compare.show(console, entries)
+    from d2lrun.report.text import say
+
+    for path in compare.write(entries, options["out"] or None, arranged=bool(options["sort"])):
+        say(console, f" {path.suffix[1:]:<4} {path}")
+    return 0
+
+
 def doctor(words: list[str]) -> int:
     if words:
         raise Refused(f"doctor {words[0]}: doctor takes no arguments", "d2lrun doctor")
@@ -259,6 +274,19 @@ def composed(words: list[str]) -> Config:
 def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
     """The run's directory named first, its options KEY=VALUE, and (``more``) the files behind it."""
     from d2lrun.rundir import RunDirectory
+
+    options, named = split_options(words, defaults, f"wanted: {A_RUN}")
+    if not named or (len(named) > 1 and not more):
+        raise Refused(f"wanted one run's directory, got {len(named)}", f"give {A_RUN}")
+    directory = RunDirectory(Path(named[0]))
+    if not directory.path.is_dir():
+        raise Refused(f"{named[0]}: no such directory", f"give {A_RUN}")
+    options["files"] = named[1:]
+    return directory, options
+
+
+def split_options(words: list[str], defaults: dict[str, str], hint: str) -> tuple[dict[str, Any], list[str]]:
+    """The options KEY=VALUE that ``defaults`` knows, and the other words; raises Refused for an unknown key."""
     from d2lrun.schema import suggestion
 
     options: dict[str, Any] = dict(defaults)
@@ -268,16 +296,10 @@ def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tup
         if key in defaults and equals:
             options[key] = value
         elif equals and key.isidentifier() and not Path(word).exists():
-            raise Refused(f"{word}: no such option{suggestion(key, list(defaults))}", f"wanted: {A_RUN}")
+            raise Refused(f"{word}: no such option{suggestion(key, list(defaults))}", hint)
         else:
             named.append(word)
-    if not named or (len(named) > 1 and not more):
-        raise Refused(f"wanted one run's directory, got {len(named)}", f"give {A_RUN}")
-    directory = RunDirectory(Path(named[0]))
-    if not directory.path.is_dir():
-        raise Refused(f"{named[0]}: no such directory", f"give {A_RUN}")
-    options["files"] = named[1:]
-    return directory, options
+    return options, named
 
 
 def terminal() -> Console:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 DPI = 150
 INK = "#222222"
+GREY = "#999999"
+RED = "#C0271D"
+# Colours that colour-blind eyes tell apart (Okabe and Ito, without the yellow that white swallows, and two more).
+PALETTE = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"),
+    *("#E69F00", "#000000", "#7F3C8D", "#A5671A", "#888888"),
+)
 CHINESE = {
     "Noto Sans CJK SC",
     "PingFang SC",

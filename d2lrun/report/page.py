@@ -32,6 +32,11 @@ pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; }}
 </head>
 <body>
 <h1>{title}</h1>
+{body}
+</body>
+</html>
+"""
+RUN = """\
 {facts}
 {pictures}
 {samples}
@@ -39,16 +44,13 @@ pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; }}
 {epochs}
 <h2>Configuration</h2>
 <pre>{config}</pre>
-</body>
-</html>
 """
 
 
 def write_page(path: Path, result: dict[str, Any], records: list[dict[str, Any]], config: str) -> None:
     """Write the page of a finished run; pictures are the PNGs that lie beside ``path``."""
     title = f"{result['model']} on {result['dataset']}, seed {result['seed']}: {result['status']}"
-    page = PAGE.format(
-        title=escape(title),
+    body = RUN.format(
         facts=metric_table(result["metrics"]) + table([], fact_rows(result)),
         pictures="\n".join(map(embed, sorted(path.parent.glob("*.png")))),
         samples=written(path.with_name("samples.txt")),
@@ -56,7 +58,12 @@ def write_page(path: Path, result: dict[str, Any], records: list[dict[str, Any]]
         epochs=table([key.replace("_", " ") for key in records[0]] if records else [], map(values, records)),
         config=escape(config),
     )
-    files.write_atomic(path, page)
+    files.write_atomic(path, page_of(title, body))
+
+
+def page_of(title: str, body: str) -> str:
+    """A whole page around ``body``, which is HTML already."""
+    return PAGE.format(title=escape(title), body=body)
 
 
 def metric_table(metrics: dict[str, float]) -> str:

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.report.text import duration, printable, say, size
+from d2lrun.report.text import counted, duration, printable, say, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -186,10 +186,6 @@ def mistake(row: list[int], true: int, classes: Sequence[str]) -> str:
 
 def share(part: int, whole: int) -> str:
     return f"{part / whole:.3f}" if whole else "–"
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def heading(console: Console, text: str) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-ASCII = str.maketrans({"✓": "ok", "✗": "NO", "×": "x", "→": "->", "–": "-", "±": "+-", "§": "", "█": "#"})
+ASCII = str.maketrans(
+    {"✓": "ok", "✗": "NO", "×": "x", "→": "->", "–": "-", "±": "+-", "§": "", "█": "#", "★": "*", "…": "..."}
+)
+LONG = 8  # characters of a number in a config, beyond which it is rounded
 
 
 def printable(console: Console, text: object) -> str:
@@ -43,3 +49,69 @@ def size(count: int) -> str:
         if count >= scale:
             return f"{count / scale:.1f} {unit} ({count:,} bytes)"
     return f"{count:,} bytes"
+
+
+def measured(value: float | None) -> str:
+    """A metric: 0.853, 212,345, 1.2e+09; nan for null and whatever is not finite."""
+    if value is None or not math.isfinite(value):
+        return "nan"
+    size = abs(value)
+    if size >= 1e7 or 0 < size < 1e-3:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if size >= 1000 else f"{value:.3f}"
+
+
+def spread(mean: float | None, std: float | None) -> str:
+    """0.853 ± 0.004: the mean has the digits that ``std`` supports (one of it, two where it begins with 1)."""
+    if mean is None or std is None or not (math.isfinite(mean) and math.isfinite(std)):
+        return measured(mean)
+    if std <= 0:
+        return f"{measured(mean)} ± 0"
+    power = math.floor(math.log10(std))
+    digits = (std < 2 * 10**power) - power
+    if digits > 6 or max(abs(mean), std) >= 1e7:
+        return f"{mean:.6g} ± {std:.1g}"
+    if digits < 0:  # 83,139 ± 1,912 is 83,100 ± 1,900
+        mean, std = round(mean, digits), round(std, digits)
+    return f"{mean:,.{max(0, digits)}f} ± {std:,.{max(0, digits)}f}"
+
+
+def setting(value: Any) -> str:
+    """A value of the config as one would type it: 0.1, true, [256,128]; long numbers are rounded."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return text if len(text := repr(value)) <= LONG else f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(setting, value))}]"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def settings(values: dict[str, Any], names: dict[str, str]) -> str:
+    """'model=mlp lr=0.1'; ``names`` as ``short_names`` gives them."""
+    return " ".join(f"{names.get(key, key)}={setting(value)}" for key, value in values.items())
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Each key with as few of its last parts as tell it apart: {"optimizer.lr": "lr", "model": "model"}."""
+    keys = list(dict.fromkeys(keys))
+    parts = {key: 2 if key.endswith(".name") else 1 for key in keys}  # a name of what?
+
+    def name(key: str) -> str:
+        return ".".join(key.split(".")[-parts[key] :])
+
+    while True:
+        names = [name(key) for key in keys]
+        alike = [key for key in keys if names.count(name(key)) > 1 and name(key) != key]
+        if not alike:
+            return dict(zip(keys, names, strict=True))
+        for key in alike:
+            parts[key] += 1
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

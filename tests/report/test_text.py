@@ -3,7 +3,18 @@ from io import BytesIO, StringIO, TextIOWrapper
 import pytest
 from rich.console import Console
 
-from d2lrun.report.text import duration, printable, say, size
+from d2lrun.report.text import (
+    duration,
+    measured,
+    printable,
+    say,
+    setting,
+    settings,
+    short_names,
+    shortened,
+    size,
+    spread,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +67,61 @@ def test_a_path_is_never_wrapped_nor_read_as_markup(terminal):
     path = "/home/someone/[/red]/[bold]/" + "long" * 20
     say(console, path)
     assert console.file.getvalue() == path + "\n"
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [(0.85349, "0.853"), (0.0, "0.000"), (83_139.4, "83,139"), (1.2e9, "1.2e+09"), (3e-5, "3e-05"), (None, "nan")],
+)
+def test_metrics_have_the_digits_that_people_read(value, words):
+    assert measured(value) == words
+
+
+@pytest.mark.parametrize(
+    "mean, std, words",
+    [
+        (0.85349, 0.00412, "0.853 ± 0.004"),
+        (0.85349, 0.0147, "0.853 ± 0.015"),  # two digits where the first is 1
+        (0.85349, 0.0947, "0.85 ± 0.09"),
+        (0.85349, 0.00196, "0.8535 ± 0.0020"),
+        (12.3456, 2.4, "12 ± 2"),
+        (83_139.0, 1_912.0, "83,100 ± 1,900"),
+        (0.85349, 0.0, "0.853 ± 0"),
+        (0.85349, None, "0.853"),
+        (None, None, "nan"),
+        (0.5, float("nan"), "0.500"),
+        (1.5e9, 2e8, "1.5e+09 ± 2e+08"),
+        (0.5, 1e-9, "0.5 ± 1e-09"),
+    ],
+)
+def test_a_mean_has_the_digits_that_its_spread_supports(mean, std, words):
+    assert spread(mean, std) == words
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        (0.1, "0.1"),
+        (1e-5, "1e-05"),
+        (0.123456789012, "0.1235"),
+        (True, "true"),
+        (None, "null"),
+        ([256, 128], "[256,128]"),
+        ([0.5, [None]], "[0.5,[null]]"),
+        ("relu", "relu"),
+        ({"sgd": 0.1}, '{"sgd": 0.1}'),
+    ],
+)
+def test_settings_are_as_one_types_them(value, words):
+    assert setting(value) == words
+
+
+def test_keys_keep_as_many_parts_as_tell_them_apart():
+    keys = ["model", "optimizer.lr", "model.init.std", "a.b.c", "x.b.c", "dataset.name", "c"]
+    names = ["model", "lr", "std", "a.b.c", "x.b.c", "dataset.name", "c"]
+    assert short_names(keys) == dict(zip(keys, names, strict=True))
+    assert settings({"optimizer.lr": 0.1, "model": "mlp"}, short_names(keys)) == "lr=0.1 model=mlp"
+
+
+def test_what_is_cut_says_so():
+    assert (shortened("abcd", 4), shortened("abcde", 4)) == ("abcd", "abc…")

@@ -1,0 +1,229 @@
+"""Any number of runs and sweeps side by side: what differs in their configs, and what they came to.
+
+Imports no torch: it only reads.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from d2lrun import files, schema
+from d2lrun.config import VARIANTS, conf_dir
+from d2lrun.errors import Refused
+from d2lrun.recorded import SPLITS, Entry
+from d2lrun.report.columns import Column, fitted
+from d2lrun.report.sweep import HIGHER_IS_BETTER, plain, words
+from d2lrun.report.tables import heading, pairs
+from d2lrun.report.text import counted, duration, say, setting, settings, short_names, spread
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ROWS = 50  # of the table
+FOLLOWS = ("recipe", "book")  # keys of the config that follow from the others
+
+
+def differing(entries: list[Entry]) -> list[str]:
+    """The config keys whose values differ, the most telling first: the groups' names, what all have, then the rest.
+
+    What does not change the experiment (schema.CIRCUMSTANCES) and what follows from other keys is left out.
+    """
+    configs = [entry.config for entry in entries if entry.config]
+    whole = [config for config in configs if "model.name" in config and "seed" in config] or configs
+    keys = [
+        key for key in dict.fromkeys(itertools.chain(*whole)) if not key.startswith((*schema.CIRCUMSTANCES, *FOLLOWS))
+    ]
+    found = [key for key in keys if len({repr(config.get(key, KeyError)) for config in whole}) > 1]
+
+    def rank(key: str) -> tuple[bool, bool]:
+        return shown_key(key) == key, not all(key in config for config in whole)
+
+    return sorted(found, key=rank)
+
+
+def metric_names(entries: list[Entry]) -> list[str]:
+    """All metrics, the most telling first: of val, test and train, the loss behind what is easier to read; speeds.
+
+    Test comes before val where more runs have it.
+    """
+    names = list(dict.fromkeys(name for entry in entries for name in entry.metrics))
+    held = {split: sum(any(name.startswith(split) for name in entry.metrics) for entry in entries) for split in SPLITS}
+    splits = [*sorted(SPLITS[:2], key=lambda split: -held[split]), SPLITS[2]]
+
+    def rank(name: str) -> tuple[int, bool]:
+        place = next((place for place, split in enumerate(splits) if name.startswith(split)), len(splits))
+        return place, name.endswith("_loss")
+
+    return sorted(names, key=rank)
+
+
+def arranged(entries: list[Entry], metric: str | None) -> list[Entry]:
+    """The entries, the best by ``metric`` first and those without it last; raises Refused if none has it."""
+    if metric is None:
+        return entries
+    names = metric_names(entries)
+    if metric not in names:
+        close = schema.suggestion(metric, names)
+        raise Refused(f"sort={metric}: no such metric{close}", f"these runs have: {', '.join(names) or 'none'}")
+    sign = -1 if metric.endswith(HIGHER_IS_BETTER) else 1
+
+    def rank(entry: Entry) -> tuple[bool, float]:
+        value = entry.metrics.get(metric, (None, None))[0]
+        return value is None, 0.0 if value is None else sign * value
+
+    return sorted(entries, key=rank)
+
+
+def best_of(entries: list[Entry]) -> Entry | None:
+    """The best finished run by validation; None where the test set alone was watched: it must not choose.
+
+    None, too, where the runs did not validate on the same examples.
+    """
+    if any(key == "dataset.name" or key.startswith("validation.") for key in differing(entries)):
+        return None
+    metric = next((name for name in metric_names(entries) if name.startswith("val_")), None)
+    done = [each for each in entries if each.status == "finished" and each.metrics.get(metric, (None,))[0] is not None]
+    return arranged(done, metric)[0] if metric and len(done) > 1 else None
+
+
+def labels(entries: list[Entry]) -> list[str]:
+    """For each run the values of as few differing keys as tell it apart: 'model=lenet lr=0.1'; else its directory."""
+    keys = differing(entries)
+    names = short_names(shown_key(key) for key in keys)
+    rows: list[str] = [""] * len(entries)
+    for count in range(1, len(keys) + 1):
+        rows = [settings(picked(entry, keys[:count]), names) for entry in entries]
+        if len(set(rows)) == len(rows):
+            return rows
+    ends = [entry.directory.name for entry in entries]
+    twice = {row for row in rows if rows.count(row) > 1}
+    return [f"{row} {end}".strip() if row in twice or not row else row for row, end in zip(rows, ends, strict=True)]
+
+
+def picked(entry: Entry, keys: Iterable[str]) -> dict[str, Any]:
+    """The values that an entry has, by the keys' names for people."""
+    return {shown_key(key): entry.config[key] for key in keys if entry.config and key in entry.config}
+
+
+def shown_key(key: str) -> str:
+    """model.name -> model, as one types it."""
+    group = key.removesuffix(".name")
+    return group if group in VARIANTS else key
+
+
+def show(console: Console, entries: list[Entry]) -> None:
+    """The table: what differs, status, metrics, epochs, time; below it what could not be read, and where each is."""
+    heading(console, f"{counted(len(entries), 'run')}, {statuses(entries)}")
+    best = best_of(entries)
+    shown = entries[:ROWS]
+    place = next((number for number, entry in enumerate(shown) if entry is best), None)
+    table, dropped = fitted(console, *layouts(shown, entries, best), best=place)
+    console.print(table)
+    notes = [("same", "the configs do not differ")] if not differing(entries) and len(entries) > 1 else []
+    if any(std is not None for entry in entries for _, std in entry.metrics.values()):
+        notes.append(("±", "standard deviation over the folds"))
+    if best:
+        metric = next(name for name in metric_names(entries) if name.startswith("val_"))
+        notes.append(("★", f"best {words(metric)}"))
+    if len(entries) > ROWS:
+        notes.append(("more", f"{len(entries) - ROWS:,} rows in compare.csv"))
+    if dropped:
+        notes.append(("no room", f"for {', '.join(' '.join(head.split()) for head in dropped)}: see compare.csv"))
+    if notes:
+        console.print()
+        console.print(pairs(console, notes))
+    console.print()
+    for number, entry in enumerate(shown, 1):
+        say(console, f" {number:>3}  {entry.directory}" + (f": {entry.problem}" if entry.problem else ""))
+
+
+def statuses(entries: list[Entry]) -> str:
+    found = [entry.status for entry in entries]
+    return ", ".join(f"{found.count(status):,} {status}" for status in dict.fromkeys(found))
+
+
+def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> list[list[Column]]:
+    """A column a differing key, those that tell least dropped first; or all of them in one that folds."""
+    number = Column("", [str(place) for place in range(1, len(shown) + 1)])
+    marks = [Column("", ["★" if entry is best else "" for entry in shown])] if best else []
+    keys = differing(entries)
+    names = short_names(map(shown_key, keys))
+    each = []
+    for place, key in enumerate(keys):
+        cells = [setting(entry.config[key]) if entry.config and key in entry.config else "" for entry in shown]
+        each.append(Column(names[shown_key(key)], cells, 100 if place < 2 else max(1, 70 - 5 * place), number=False))
+    label = dict(zip(map(id, entries), labels(entries), strict=True))
+    together = Column("what differs", [label[id(entry)] for entry in shown], number=False)
+    rest = [Column("status", [entry.status for entry in shown], 90, number=False)]
+    for place, name in enumerate(metric_names(entries)):
+        cells = [spread(*entry.metrics[name]) if name in entry.metrics else "" for entry in shown]
+        rest.append(Column(words(name, "\n"), cells, 80 - 8 * place if place else 100))
+    rest.append(Column("epochs", [str(entry.epochs or 0) for entry in shown], 30))
+    rest.append(Column("time", ["" if entry.seconds is None else duration(entry.seconds) for entry in shown], 45))
+    return [[number, *marks, *each, *rest], [number, *marks, together, *rest]]
+
+
+def write_csv(entries: list[Entry], path: Path) -> None:
+    """A row a run with everything: directory, status, what differs, epochs, seconds, metrics and std, problem."""
+    keys, names = differing(entries), metric_names(entries)
+    spreads = {name for entry in entries for name, (_, std) in entry.metrics.items() if std is not None}
+    columns = [(name, end) for name in names for end in ((0, 1) if name in spreads else (0,))]
+    heads = [f"{name}_std" if end else name for name, end in columns]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["directory", "status", *keys, "epochs", "seconds", *heads, "problem"])
+    for entry in entries:
+        values = [plain(entry.config[key]) if entry.config and key in entry.config else "" for key in keys]
+        numbers = [entry.metrics.get(name, (None, None))[end] for name, end in columns]
+        table.writerow([entry.directory, entry.status, *values, entry.epochs, entry.seconds, *numbers, entry.problem])
+    files.write_atomic(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def write(entries: list[Entry], out: str | None, arranged: bool = False) -> list[Path]:
+    """compare.csv and, where there is an epoch, compare.png: in ``out``, or in a new outputs/compare/<date_time>/.
+
+    The best by validation stands out in the picture; where there is none, the first if the user had them
+    ``arranged``.
+    """
+    from d2lrun.report.overlay import draw_overlay
+
+    best = best_of(entries) or (entries[0] if arranged else None)
+    curves = [
+        (label, entry.records, entry is best)
+        for label, entry in zip(labels(entries), entries, strict=True)
+        if entry.records
+    ]
+    try:
+        folder = Path(out).expanduser() if out else new_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        table, picture = folder / "compare.csv", folder / "compare.png"
+        write_csv(entries, table)
+        draw_overlay(curves, picture)
+    except OSError as error:
+        hint = "choose another place with out=FOLDER"
+        raise Refused(f"cannot write to {out or 'outputs/compare'}: {error.strerror or error}", hint) from error
+    return [table, picture] if curves else [table]
+
+
+def new_folder() -> Path:
+    """outputs/compare/<date_time>, also when two start in one second."""
+    root = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))["run"]["root"]
+    parent = Path(root).expanduser() / "compare"
+    parent.mkdir(parents=True, exist_ok=True)
+    stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for number in itertools.count(1):
+        try:
+            path = parent / (stem if number == 1 else f"{stem}_{number}")
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue
+    raise AssertionError("the numbers do not end")

@@ -1,0 +1,116 @@
+"""A metric over two swept keys: a cell a pair of values, or a dot a job where a search drew the numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.report.figure import GREY, INK, RED, new_figure
+from d2lrun.report.lines import finish
+from d2lrun.report.points import (
+    CROSS,
+    MOST,
+    OPEN,
+    WORD,
+    Point,
+    Topic,
+    cmap,
+    colour_bar,
+    distinct,
+    order_of,
+    star,
+    text_of,
+)
+from d2lrun.report.scale import DECADES, plain_ticks, scale_of, spans
+from d2lrun.report.text import measured, setting, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CELLS = 200  # of a heat map, up to which each shows its number
+
+
+def heat_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
+    """A cell for each pair of values: the number, darker where it is better; hatched where all runs failed."""
+    columns, rows = (distinct(points, key) for key in keys)
+    if len(rows) > len(columns) and max(len(setting(value)) for value in rows) < WORD:
+        keys, columns, rows = keys[::-1], rows, columns
+    found = {(text_of(each, keys[0]), text_of(each, keys[1])): each for each in points}
+    width = 420 + min(1300, max(500, 105 * len(columns)))
+    figure = new_figure(width, 330 + min(1300, max(200, 62 * len(rows))))
+    axes = figure.subplots()
+    scale = scale_of(each.metrics[topic.main][0] for each in points if topic.main in each.metrics)
+    grid = [[found.get((setting(column), setting(row))) for column in columns] for row in rows]
+    means = [
+        [cell.metrics.get(topic.main, (float("nan"),))[0] if cell else float("nan") for cell in row] for row in grid
+    ]
+    image = axes.imshow(means, aspect="auto", cmap=cmap(topic), norm=scale.norm(), interpolation="nearest")
+    if any(topic.main in each.metrics for each in points):
+        colour_bar(figure, image, axes, topic)
+    size = max(4.0, min(9.0, 60 / len(columns), 70 / len(rows)))
+    for y, row in enumerate(grid):
+        for x, cell in enumerate(row):
+            draw_cell(axes, x, y, cell, topic, image, size if len(columns) * len(rows) <= CELLS else 0)
+    name_axis(axes, "x", keys[0], columns)
+    name_axis(axes, "y", keys[1], rows)
+    return figure
+
+
+def draw_cell(axes: Axes, x: int, y: int, cell: Point | None, topic: Topic, image: Any, size: float) -> None:
+    """The number of a cell (none if ``size`` is 0), or why it has none."""
+    from matplotlib.patches import Rectangle
+
+    value = cell.metrics.get(topic.main) if cell else None
+    if value is None:
+        failed = cell is not None and cell.state == "failed"
+        frame = {"facecolor": "#E6E6E6" if cell else "white", "edgecolor": "#BBBBBB", "linewidth": 0.5}
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, hatch="////" if failed else None, **frame))
+        text, colour = ("✗" if failed else cell.state if cell else "not run"), RED if failed else GREY
+    else:
+        red, green, blue, _ = image.cmap(image.norm(value[0]))
+        text = measured(value[0]) + (" ✗" if cell.partly else "") + (" ★" if cell.best else "")
+        colour = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.55 else INK
+    if size or "✗" in text:
+        weight = "bold" if cell and cell.best else "normal"
+        axes.text(x, y, text if size else "✗", color=colour, ha="center", va="center", size=size or 6, weight=weight)
+
+
+def scatter_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
+    """Two numbers that a search drew: a dot a job, darker where it is better."""
+    figure = new_figure(1000, 720)
+    axes = figure.subplots()
+    for axis, key in zip("xy", keys, strict=True):
+        values = distinct(points, key)
+        if values[0] > 0 and spans(values, DECADES):
+            getattr(axes, f"set_{axis}scale")("log")
+            getattr(axes, f"set_{axis}lim")(values[0] / 1.3, values[-1] * 1.3)
+            plain_ticks(getattr(axes, f"{axis}axis"))
+    done = sorted((each for each in points if topic.main in each.metrics), key=lambda each: -order_of(each, topic))
+    means = [each.metrics[topic.main][0] for each in done]
+    places = [[each.values[key] for each in done] for key in keys]
+    dots = axes.scatter(*places, c=means, cmap=cmap(topic), norm=scale_of(means).norm(), edgecolors=INK, linewidths=0.4)
+    if done:
+        colour_bar(figure, dots, axes, topic)
+    for kinds, style, label in (
+        (("failed",), CROSS, "failed or diverged"),
+        (("pruned", "unfinished"), OPEN, "pruned or not finished"),
+    ):
+        lost = [each for each in points if each.state in kinds]
+        if lost:
+            axes.plot(*([each.values[key] for each in lost] for key in keys), **style, label=label)
+    for each in points:
+        if each.best:
+            star(axes, *(each.values[key] for key in keys))
+    axes.set(xlabel=keys[0], ylabel=keys[1])
+    finish(axes)
+    return figure
+
+
+def name_axis(axes: Axes, axis: str, key: str, values: list[Any]) -> None:
+    """The values of a key beside their cells: every one, or as many as can be read."""
+    step = max(1, -(-len(values) // MOST))
+    texts = [shortened(setting(value), WORD) for value in values][::step]
+    crowded = axis == "x" and max(map(len, texts)) * len(texts) > 70
+    options = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    getattr(axes, f"set_{axis}ticks")(range(0, len(values), step), texts, fontsize=8, **options)
+    getattr(axes, f"set_{axis}label")(key)

@@ -1,0 +1,137 @@
+"""What the pictures of a sweep show, as plain data: a point a combination of values, and the metric in question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.files import is_finite
+from d2lrun.report.curves import STYLES
+from d2lrun.report.figure import GREY, INK, RED
+from d2lrun.report.scale import plain_ticks
+from d2lrun.report.sweep import FAILED, HIGHER_IS_BETTER, main_metrics, words
+from d2lrun.report.text import setting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RUNS = ("seed", "validation.fold")  # numbers that are names
+MOST = 40  # words on one axis
+WORD = 24  # characters of a value on an axis
+CROSS = {"marker": "x", "color": RED, "linestyle": "", "markersize": 7, "markeredgewidth": 2}
+OPEN = {"marker": "o", "color": GREY, "linestyle": "", "markersize": 6, "fillstyle": "none"}
+
+
+@dataclass
+class Point:
+    """What one combination of values came to."""
+
+    values: dict[str, Any]
+    metrics: dict[str, tuple[float, float | None]]  # mean, and std where there is one
+    state: str = ""  # failed, pruned or unfinished where there is no result
+    partly: bool = False  # some of its runs failed
+    best: bool = False
+
+
+@dataclass
+class Topic:
+    """What is drawn: of the ``watched`` split (val or test) and of train the metrics ``names``, the first above all."""
+
+    watched: str
+    names: list[str]
+    lower: bool  # is better
+
+    @property
+    def main(self) -> str:
+        return f"{self.watched}_{self.names[0]}"
+
+
+def points_of(sweep: dict[str, Any]) -> list[Point]:
+    """A point a group; where the groups are all alike, as when only seeds were swept, a point a job."""
+    jobs, groups = sweep["jobs"], sweep["groups"]
+    best = (sweep.get("best") or {}).get("group")
+    points = [
+        point(group["values"], group["metrics"], [jobs[job]["status"] for job in group["jobs"]], number == best)
+        for number, group in enumerate(groups)
+    ]
+    if len(points) == 1 and len(jobs) > 1:
+        points = [point(job["values"], job["metrics"], [job["status"]], False) for job in jobs]
+    return points
+
+
+def point(values: dict[str, Any], metrics: dict[str, Any], statuses: list[str], best: bool) -> Point:
+    pairs = {}
+    for name, value in metrics.items():
+        mean, std = (value.get("mean"), value.get("std")) if isinstance(value, dict) else (value, None)
+        if is_finite(mean):
+            pairs[name] = (mean, std if is_finite(std) else None)
+    failed = any(status in FAILED for status in statuses)
+    lost = "failed" if failed else "pruned" if "pruned" in statuses else "unfinished"
+    return Point(values, pairs, "" if pairs else lost, bool(pairs) and failed, best)
+
+
+def topic_of(sweep: dict[str, Any]) -> Topic:
+    """The metric that ranks, else the first of the watched split; its loss beside it."""
+    names = main_metrics(sweep)
+    main = sweep["metric"] or next(iter(names), "val_loss")
+    split, _, name = main.partition("_")
+    watched = split if split in STYLES else "val"
+    beside = ["loss"] if name != "loss" and f"{watched}_loss" in names else []
+    lower = sweep["direction"] == "min" if sweep["metric"] else not main.endswith(HIGHER_IS_BETTER)
+    return Topic(watched, [name if split in STYLES else main, *beside], lower)
+
+
+def varying(points: list[Point], keys: Sequence[str]) -> list[str]:
+    """The keys by which the points differ, in the order of the sweep."""
+    return [key for key in keys if len(distinct(points, key)) > 1]
+
+
+def distinct(points: list[Point], key: str) -> list[Any]:
+    """The values of ``key``: numbers by size, the rest as they come."""
+    found: dict[str, Any] = {}
+    for each in points:
+        found.setdefault(text_of(each, key), each.values.get(key))
+    return sorted(found.values()) if all(map(is_finite, found.values())) else list(found.values())
+
+
+def numeric(points: list[Point], key: str) -> bool:
+    return key not in RUNS and all(is_finite(each.values.get(key)) for each in points)
+
+
+def text_of(each: Point, key: str) -> str:
+    return setting(each.values[key]) if key in each.values else "–"
+
+
+def bars_of(points: list[Point], name: str) -> list[tuple[float, float]]:
+    """[(mean, std)] of a metric of every split."""
+    found = [each.metrics.get(f"{split}_{name}") for each in points for split in STYLES]
+    return [(value[0], value[1] or 0.0) for value in found if value]
+
+
+def order_of(each: Point, topic: Topic) -> float:
+    """The less the better; without a result last."""
+    if topic.main not in each.metrics:
+        return float("inf")
+    mean = each.metrics[topic.main][0]
+    return mean if topic.lower else -mean
+
+
+def star(axes: Axes, x: float, y: float) -> None:
+    """'★ best' above a point."""
+    axes.annotate("★ best", (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8, color=INK)
+
+
+def cmap(topic: Topic) -> Any:
+    """Dark is better, whichever way better is."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis" if topic.lower else "viridis_r"]
+
+
+def colour_bar(figure: Figure, image: Any, axes: Axes, topic: Topic) -> None:
+    bar = figure.colorbar(image, ax=axes)
+    bar.set_label(f"{words(topic.main)} (darker is better)", fontsize=8)
+    plain_ticks(bar.ax.yaxis)
+    bar.ax.tick_params(labelsize=7)

@@ -1,0 +1,85 @@
+"""Which part of an axis values need: one job that nearly diverged must not flatten all the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.colors import Normalize
+
+DECADES = 100  # from the least to the greatest value: from here on the axis is logarithmic
+SPAN = 1e4  # of the values: beyond it no axis shows them all, and the greatest are cut
+
+
+@dataclass(frozen=True)
+class Scale:
+    """``low`` to ``high`` are in view; what is above ``high`` is drawn at the edge, and said."""
+
+    low: float
+    high: float
+    log: bool
+
+    def holds(self, value: float) -> bool:
+        return value <= self.high
+
+    def norm(self) -> Normalize:
+        """For colours."""
+        from matplotlib.colors import LogNorm, Normalize
+
+        return (LogNorm if self.log else Normalize)(self.low, self.high, clip=True)
+
+    def apply(self, axes: Axes, axis: str = "y", bars: Iterable[tuple[float, float]] = ()) -> None:
+        """Make it the axes' own, with some room; the error ``bars`` (mean, std) of what is in view are, too."""
+        held = [(mean, std) for mean, std in bars if self.holds(mean)]
+        low = min([self.low, *(mean - std for mean, std in held if mean > std or not self.log)])
+        high = max([self.high, *(mean + std for mean, std in held)])
+        if self.log:
+            getattr(axes, f"set_{axis}scale")("log")
+            room = (high / low) ** 0.06 * 1.02
+            ends = low / room, high * room**1.5
+        else:
+            room = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
+            ends = low - room, high + 1.5 * room
+        getattr(axes, f"set_{axis}lim")(*ends)
+        plain_ticks(getattr(axes, f"{axis}axis"))
+
+
+def scale_of(values: Iterable[float]) -> Scale:
+    """The scale of finite ``values``; without any it is 0 to 1.
+
+    Values that span more than four decades lose those far above the better half: the middle one, and ten times
+    its distance from the least (or five times the least) beyond it.
+    """
+    kept = sorted(value for value in values if math.isfinite(value))
+    if not kept:
+        return Scale(0.0, 1.0, log=False)
+    if kept[-1] > SPAN * kept[0] > 0 or (kept[0] <= 0 and kept[-1] > SPAN):
+        middle = kept[(len(kept) - 1) // 2]
+        limit = kept[0] + max(10 * (middle - kept[0]), 5 * abs(kept[0]), 1e-12)
+        kept = [value for value in kept if value <= limit]
+    return Scale(kept[0], kept[-1], log=spans(kept, DECADES))
+
+
+def spans(ordered: list[float], ratio: float) -> bool:
+    return ordered[0] > 0 and ordered[-1] / ordered[0] >= ratio
+
+
+def plain_ticks(axis: Axis) -> None:
+    """0.001 where matplotlib would write a formula on a logarithmic axis; few decades have 1, 2 and 5 each."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    if axis.get_scale() != "log":
+        return
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades(axis) else (1.0,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def few_decades(axis: Axis) -> bool:
+    low, high = axis.get_view_interval()
+    return 0 < high / max(low, 1e-300) < 1e3

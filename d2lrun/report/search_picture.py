@@ -1,0 +1,122 @@
+"""How a search went: each trial's value and the best so far; which keys mattered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.files import is_finite
+from d2lrun.report.figure import GREY, INK, PALETTE, RED, new_figure, save
+from d2lrun.report.scale import Scale, scale_of
+from d2lrun.report.sweep import words
+from d2lrun.report.text import measured, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST = 30  # keys in the picture of importance
+
+
+def draw_history(
+    trials: Sequence[Mapping[str, Any]], path: str | Path, metric: str, direction: str = "max", title: str = "search"
+) -> None:
+    """Write a PNG: a dot a trial, hollow where it was pruned, ✗ where it failed, and a line for the best so far.
+
+    A trial is {"number": 0, "value": 0.8 or None, "status": "finished", "pruned", "failed", ...}. Only finished
+    ones count for the best. Without a trial there is nothing to draw and no file.
+    """
+    if not trials:
+        return
+    figure = new_figure(1000, 640)
+    axes = figure.subplots()
+    ordered = sorted(trials, key=lambda trial: trial["number"])
+    scale = scale_of(trial["value"] for trial in ordered if is_finite(trial["value"]))
+    scale.apply(axes)
+    draw_trials(axes, ordered, scale)
+    if best := best_so_far(ordered, direction):
+        label = f"best so far: {measured(best[-1][1])}"
+        numbers, values = zip(*[*best, (ordered[-1]["number"], best[-1][1])], strict=True)
+        axes.step(numbers, values, where="post", color=PALETTE[1], linewidth=1.6, label=label)
+    axes.set(xlabel="trial", ylabel=words(metric))
+    integers(axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize=8, framealpha=0.8)
+    figure.suptitle(shortened(title, 60), x=0.01, ha="left", color=INK, fontsize=10, fontweight="bold")
+    figure.set_layout_engine("tight")
+    save(figure, path)
+
+
+def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale) -> None:
+    """Each trial in view; what has no value, or one far above the axis, at the top edge."""
+    kinds = {
+        "finished": {"marker": "o", "color": PALETTE[0]},
+        "pruned": {"marker": "o", "color": GREY, "fillstyle": "none"},
+        "failed": {"marker": "x", "color": RED, "markeredgewidth": 2},
+    }
+    for kind, style in kinds.items():
+        own = [trial for trial in trials if kind_of(trial) == kind]
+        inside = [trial for trial in own if is_finite(trial["value"]) and scale.holds(trial["value"])]
+        label = f"{kind} ({len(own):,})"
+        for part, across in ((inside, False), ([trial for trial in own if trial not in inside], True)):
+            if part:
+                xs = [trial["number"] for trial in part]
+                ys = [0.97] * len(part) if across else [trial["value"] for trial in part]
+                place = {"transform": axes.get_xaxis_transform()} if across else {}
+                axes.plot(xs, ys, **style, **place, linestyle="", markersize=5, label=label)
+                label = "_nolegend_"
+    for trial in trials:
+        if is_finite(trial["value"]) and not scale.holds(trial["value"]):
+            above = {"xytext": (0, -12), "textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY}
+            place = axes.get_xaxis_transform()
+            axes.annotate(f"{trial['value']:.2g}", (trial["number"], 0.97), xycoords=place, **above)
+
+
+def kind_of(trial: Mapping[str, Any]) -> str:
+    """finished, pruned, or failed: with whatever else ended without a value."""
+    if trial["status"] == "finished" and not is_finite(trial["value"]):
+        return "failed"
+    return {"finished": "finished", "pruned": "pruned", "running": "", "pending": ""}.get(trial["status"], "failed")
+
+
+def best_so_far(trials: Sequence[Mapping[str, Any]], direction: str) -> list[tuple[int, float]]:
+    """[(number, value)] of the finished trials that were better than all before them."""
+    best: list[tuple[int, float]] = []
+    for trial in trials:
+        if kind_of(trial) == "finished":
+            value = trial["value"]
+            if not best or (value > best[-1][1] if direction == "max" else value < best[-1][1]):
+                best.append((trial["number"], value))
+    return best
+
+
+def draw_importance(shares: Mapping[str, float], path: str | Path, metric: str, title: str = "importance") -> None:
+    """Write a PNG with a bar a key: its share of the metric's variance. ``shares`` are 0 to 1.
+
+    Without a share there is nothing to draw and no file.
+    """
+    ordered = sorted(shares.items(), key=lambda item: -item[1])[:MOST]
+    if not ordered:
+        return
+    figure = new_figure(900, 220 + 45 * max(2, len(ordered)))
+    axes = figure.subplots()
+    rows = range(len(ordered))
+    axes.barh(rows, [share for _, share in ordered], color=PALETTE[0], height=0.6)
+    for row, (_, share) in enumerate(ordered):
+        axes.text(share + 0.01, row, f"{share:.0%}" if share >= 0.01 else "< 1%", va="center", fontsize=8, color=INK)
+    axes.set_yticks(rows, [shortened(key, 32) for key, _ in ordered])
+    axes.set(xlim=(0, 1.1), ylim=(len(ordered) - 0.4, -0.6), xlabel=f"share of the variance of {words(metric)}")
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(shortened(title, 60), x=0.01, ha="left", color=INK, fontsize=10, fontweight="bold")
+    figure.set_layout_engine("tight")
+    save(figure, path)
+
+
+def integers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

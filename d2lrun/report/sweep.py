@@ -1,0 +1,227 @@
+"""A sweep as people read it: one table of what its jobs came to, what failed, and the same as csv.
+
+``sweep`` is the content of sweep.json. Its groups hold the jobs that differ only in seed or fold.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun import files
+from d2lrun.files import is_finite
+from d2lrun.report.columns import Column, fitted
+from d2lrun.report.tables import heading, pairs
+from d2lrun.report.text import counted, duration, say, setting, settings, short_names, shortened, spread
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ROWS = 20  # of the table, and of the failures
+FAILED = ("failed", "diverged")
+LONGEST = 300  # characters of a reason: the log has it all
+STATUSES = ("finished", *FAILED, "pruned", "stopped", "running", "pending")
+HIGHER_IS_BETTER = ("accuracy", "_per_second")
+
+
+def show_sweep(console: Console, sweep: dict[str, Any], directory: Path) -> None:
+    """The end of a sweep: a row a group, the best first; the failures; the command that reruns what is missing."""
+    heading(console, f"{sweep['name']}: {counts(sweep['jobs'])}")
+    if sweep["groups"]:
+        show_groups(console, sweep)
+    show_failures(console, sweep, directory)
+    rows = [("best", best_words(sweep["best"], sweep["metric"]))] if sweep.get("best") else []
+    rows += [("note", sweep["note"])] if sweep.get("note") else []
+    if names := ", ".join(sorted(path.name for path in directory.glob("[!.]*.*") if path.is_file())):
+        rows.append(("files", names))
+    if rows:
+        console.print()
+        console.print(pairs(console, rows))
+    say(console, f" directory   {directory}")
+    if sweep.get("rerun") and any(job["status"] not in ("finished", "pruned") for job in sweep["jobs"]):
+        say(console, f" the rest    {sweep['rerun']}")
+
+
+def show_groups(console: Console, sweep: dict[str, Any]) -> None:
+    """The table, with what its numbers mean and what it has no room for."""
+    order = ranking(sweep)
+    best = (sweep.get("best") or {}).get("group")
+    place = order[:ROWS].index(best) if best in order[:ROWS] else None
+    table, dropped = fitted(console, *layouts(sweep, order[:ROWS]), best=place)
+    console.print(table)
+    notes = []
+    if sweep["ranked"] and sweep["metric"]:
+        first = "highest" if sweep["direction"] == "max" else "lowest"
+        notes.append(("ranked", f"by {words(sweep['metric'])}, the {first} first"))
+    if any(value.get("std") is not None for group in sweep["groups"] for value in group["metrics"].values()):
+        notes.append(("±", "standard deviation over the n runs of a row"))
+    if len(order) > ROWS:
+        notes.append(("more", f"{len(order) - ROWS:,} rows in sweep.csv"))
+    if dropped:
+        notes.append(("no room", f"for {', '.join(' '.join(head.split()) for head in dropped)}: see sweep.csv"))
+    if notes:
+        console.print()
+        console.print(pairs(console, notes))
+
+
+def layouts(sweep: dict[str, Any], order: list[int]) -> list[list[Column]]:
+    """The columns of the table for the groups in ``order``: a column a key, or all keys in one that folds."""
+    groups = [sweep["groups"][number] for number in order]
+    best = (sweep.get("best") or {}).get("group")
+    marks = [Column("", ["★" if number == best else "" for number in order])] if best is not None else []
+    keys = group_keys(sweep)
+    names = short_names(keys)
+    each = [Column(names[key], [value_cell(group, key) for group in groups], number=False) for key in keys]
+    together = Column("job", [settings(group["values"], names) for group in groups], number=False)
+    if not keys:
+        each = [Column("job", [sweep["name"]] * len(groups), number=False)]
+        together = each[0]
+    rest = value_columns(sweep, groups)
+    return [[*marks, *each, *rest], [*marks, together, *rest]]
+
+
+def value_columns(sweep: dict[str, Any], groups: list[dict[str, Any]]) -> list[Column]:
+    """Status (where one is not finished), metrics with the most telling first, n, and time."""
+    columns = []
+    if any(job["status"] != "finished" for job in sweep["jobs"]):
+        columns.append(Column("status", [group_status(sweep, group) for group in groups], 90, number=False))
+    for place, name in enumerate(main_metrics(sweep)):
+        cells = [metric_cell(group["metrics"].get(name)) for group in groups]
+        columns.append(Column(words(name, "\n"), cells, 80 - 5 * place if place else 100))
+    numbers = [max((value.get("n") or 1 for value in group["metrics"].values()), default=0) for group in groups]
+    if any(number > 1 for number in numbers):
+        columns.append(Column("n", [str(number) for number in numbers], 66))
+    seconds = [sum(sweep["jobs"][job].get("seconds") or 0 for job in group["jobs"]) for group in groups]
+    columns.append(Column("time", [duration(value) for value in seconds], 62))
+    return columns
+
+
+def show_failures(console: Console, sweep: dict[str, Any], directory: Path) -> None:
+    """Every job that failed, up to twenty: what it was, why, and its log."""
+    failed = [job for job in sweep["jobs"] if job["status"] in FAILED]
+    if not failed:
+        return
+    console.print()
+    heading(console, counted(len(failed), "failure"))
+    for job in failed[:ROWS]:
+        say(console, f" ✗ {job_name(job)}: {reason(job)}")
+        say(console, f"   {directory / job['directory'] / 'run.log'}")
+    if len(failed) > ROWS:
+        say(console, f"   {len(failed) - ROWS:,} more in sweep.csv")
+
+
+def counts(jobs: list[dict[str, Any]]) -> str:
+    """'12 jobs, 10 finished, 2 failed'."""
+    total = counted(len(jobs), "job")
+    numbers = {status: sum(job["status"] == status for job in jobs) for status in STATUSES}
+    if jobs and numbers["finished"] == len(jobs):
+        return f"{total}, all finished" if len(jobs) > 1 else f"{total}, finished"
+    return ", ".join([total, *(f"{number:,} {status}" for status, number in numbers.items() if number)])
+
+
+def ranking(sweep: dict[str, Any]) -> list[int]:
+    """The groups' numbers: the best first where they are ranked, those without the metric last, in grid order."""
+    numbers = list(range(len(sweep["groups"])))
+    name = sweep["metric"]
+    if not (sweep["ranked"] and name):
+        return numbers
+    means = [(group["metrics"].get(name) or {}).get("mean") for group in sweep["groups"]]
+    with_metric = [number for number in numbers if is_finite(means[number])]
+    with_metric.sort(key=lambda number: means[number], reverse=sweep["direction"] == "max")
+    return with_metric + [number for number in numbers if not is_finite(means[number])]
+
+
+def main_metrics(sweep: dict[str, Any]) -> list[str]:
+    """The metrics' names, the most telling first: the one that ranks, those of val (else test), of train, speed."""
+    names = list(dict.fromkeys(name for group in sweep["groups"] for name in group["metrics"]))
+    watched = [name for name in names if name.startswith("val_")] or [n for n in names if n.startswith("test_")]
+    watched.sort(key=lambda name: name.endswith("_loss"))
+    train = [name for name in names if name.startswith("train_")]
+    train.sort(key=lambda name: not name.endswith("_loss"))
+    first = [sweep["metric"]] if sweep["metric"] in names else []
+    return list(dict.fromkeys([*first, *watched, *train, *names]))
+
+
+def group_keys(sweep: dict[str, Any]) -> list[str]:
+    """The swept keys by which the groups differ, without those that a group holds together (seed, fold)."""
+    return [key for key in sweep["keys"] if any(key in group["values"] for group in sweep["groups"])]
+
+
+def group_status(sweep: dict[str, Any], group: dict[str, Any]) -> str:
+    """'finished', 'diverged', '2 of 3 finished'."""
+    found = [sweep["jobs"][job]["status"] for job in group["jobs"]]
+    if len(set(found)) == 1:
+        return found[0]
+    return f"{found.count('finished')} of {len(found)} finished"
+
+
+def best_words(best: dict[str, Any], name: str | None) -> str:
+    value = best["metrics"].get(name) if name else None
+    return " ".join(best["overrides"]) + (f" ({words(name)} {metric_cell(value)})" if name and value else "")
+
+
+def job_name(job: dict[str, Any]) -> str:
+    return " ".join(job["overrides"]) or job["directory"]
+
+
+def reason(job: dict[str, Any]) -> str:
+    """Why a job failed, in one line."""
+    return shortened(
+        " ".join((job.get("error") or f"{job['status']}, for a reason that it did not write").split()), LONGEST
+    )
+
+
+def words(name: str, separator: str = " ") -> str:
+    """'val accuracy'; the speed says its unit."""
+    unit = name.removesuffix("_per_second")
+    return f"{unit}/s" if unit != name else name.replace("_", separator, 1).replace("_", " ")
+
+
+def value_cell(group: dict[str, Any], key: str) -> str:
+    return setting(group["values"][key]) if key in group["values"] else ""
+
+
+def metric_cell(value: dict[str, Any] | None) -> str:
+    """'0.853 ± 0.004', of {"mean", "std"}."""
+    return spread(value["mean"], value.get("std")) if value else ""
+
+
+def write_csv(sweep: dict[str, Any], path: Path) -> None:
+    """A row a job: the swept values, directory, status, epochs, seconds, every metric (its std beside it), error."""
+    metrics = {f"{name}{end}": None for job in sweep["jobs"] for name, end in metric_columns(job)}
+    heads = [*sweep["keys"], "directory", "status", "epochs", "seconds", *metrics, "error"]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(heads)
+    for job in sweep["jobs"]:
+        values = [plain(job["values"].get(key)) if key in job["values"] else "" for key in sweep["keys"]]
+        facts = [job["directory"], job["status"], job.get("epochs"), job.get("seconds")]
+        numbers = flat_metrics(job["metrics"])
+        table.writerow([*values, *facts, *(numbers.get(name) for name in metrics), job.get("error")])
+    files.write_atomic(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def metric_columns(job: dict[str, Any]) -> list[tuple[str, str]]:
+    """[("val_loss", ""), ("val_loss", "_std")]: the second where the job is a K-fold run."""
+    return [
+        (name, end)
+        for name, value in job["metrics"].items()
+        for end in (("", "_std") if isinstance(value, dict) else ("",))
+    ]
+
+
+def flat_metrics(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """{"val_loss": {"mean": 1, "std": 2}} -> {"val_loss": 1, "val_loss_std": 2}."""
+    flat = {}
+    for name, value in metrics.items():
+        flat.update(
+            {name: value.get("mean"), f"{name}_std": value.get("std")} if isinstance(value, dict) else {name: value}
+        )
+    return flat
+
+
+def plain(value: Any) -> Any:
+    """A config value in full for a csv cell: numbers as they are, the rest as one would type it."""
+    return value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else setting(value)
