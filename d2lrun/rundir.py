@@ -18,6 +18,7 @@ from d2lrun import files, schema
 from d2lrun.config import Config
 from d2lrun.errors import Refused
 
+LOCK = ".lock"
 FOLDS = "fold-*"  # the folders in a K-fold run
 
 
@@ -118,7 +119,7 @@ def claim(config: Config) -> Iterator[RunDirectory]:
         try:
             directory = RunDirectory(Path(config.run.dir).expanduser() if config.run.dir else unique(config))
             directory.path.mkdir(parents=True, exist_ok=True)
-            held.enter_context(files.lock(directory.path / ".lock"))
+            held.enter_context(files.lock(directory.path / LOCK))
             enter(directory, config)
         except OSError as error:
             raise Refused(
