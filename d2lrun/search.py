@@ -378,7 +378,7 @@ def draw(study: Study) -> None:
     name = study.directory.name
     draw_history(trials, study.directory / "history.png", metric, study.direction, name)
     if study.counts["finished"] >= FEW and len(study.space) > 1:
-        title = f"{name}: importance by PED-ANOVA, {study.counts['finished']} trials"
+        title = f"importance by PED-ANOVA, {study.counts['finished']} trials"
         draw_importance(importance(study), study.directory / "importance.png", metric, title)
 
 
