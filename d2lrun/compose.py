@@ -106,7 +106,7 @@ def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[st
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         for text in overrides:
             try:
-                override = parser.parse_override(text)
+                [override] = parser.parse_overrides([text])  # which alone lets glob look for options
                 if not override.is_sweep_override():
                     fixed.append(text)
                 elif override.is_discrete_sweep():

@@ -32,6 +32,10 @@ class Diverged(Failed):
     """The loss or the gradient is no longer finite; the step was not taken."""
 
 
+class Pruned(Failed):
+    """A search has ended the run, since others were better at this point. That is no fault of it."""
+
+
 class Stopped(BaseException):
     """SIGINT or SIGTERM arrived. Like KeyboardInterrupt it passes every ``except Exception``."""
 

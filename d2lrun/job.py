@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files
-from d2lrun.errors import D2lrunError, InUse
+from d2lrun import files, trial
+from d2lrun.errors import D2lrunError, InUse, Pruned
 from d2lrun.rundir import RunDirectory, claim
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ def train_in(path: Path) -> str:
         config = directory.load_config()
         config.run.dir = str(path)
         with claim(config):
-            if not directory.finished():
+            if not trial.is_over(directory):
                 directory.result_file.unlink(missing_ok=True)  # how an earlier try ended
                 train_quietly(config, directory)
         return "finished"
     except InUse:
         return BUSY
+    except Pruned:
+        return "pruned"
     except Exception as error:
         if (directory.result() or {}).get("status") in (None, "finished"):
             told = str(error) if isinstance(error, D2lrunError) else f"{type(error).__name__}: {error}"
@@ -64,7 +66,8 @@ def train_quietly(config: Config, directory: RunDirectory) -> None:
     from d2lrun.report.progress import Progress
 
     nowhere = Console(file=io.StringIO(), force_terminal=False, force_interactive=False)
-    silent = partial(Progress, lines=0)
+    curve = trial.curve_of(config, directory)
+    silent = partial(trial.Reporting, curve=curve) if curve else partial(Progress, lines=0)
     with devices.a_gpu(config.device, directory.path.parent):
         kfold.train(config, directory, nowhere, compose.departures(config), silent)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
 from d2lrun.config import Config, Once
-from d2lrun.errors import Diverged, Failed, Stopped
+from d2lrun.errors import Diverged, Failed, Pruned, Stopped
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
 from d2lrun.report.progress import Progress
 from d2lrun.result import beside_book
@@ -74,7 +74,7 @@ def run_folds(
     except BaseException as error:
         if isinstance(error, Stopped):
             error.args = (f"stopped, saved; continue with: d2lrun resume {directory.path}",)
-        status = {Diverged: "diverged", Stopped: "stopped"}.get(type(error), "failed")
+        status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
             log.write(f"{status}: {error}")
             summary = summarise(config, results, refit, status, changed)

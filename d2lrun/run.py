@@ -20,7 +20,7 @@ from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset, TablePart
-from d2lrun.errors import D2lrunError, Diverged, Failed, Stopped
+from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Stopped
 from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
 from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
@@ -290,7 +290,7 @@ def record_failure(
     changed: list[str] | None,
 ) -> None:
     """Say in run.log and result.json how the run ended before its end."""
-    status = {Diverged: "diverged", Stopped: "stopped"}.get(type(error), "failed")
+    status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
     expected = isinstance(error, (D2lrunError, Stopped))
     log.write(f"{status}: {error}" if expected else traceback.format_exc())
     if experiment is not None:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from d2lrun import compose, files, schema
+from d2lrun import compose, files, schema, trial
 from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
 from d2lrun.errors import Refused
@@ -26,9 +26,25 @@ from d2lrun.job import BUSY, MARKER, note_failure, train_in
 from d2lrun.ranking import SPOILED, ranked
 from d2lrun.rundir import RunDirectory, config_hash
 
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
 Launch = Callable[[Sequence[Path]], Sequence["str | Exception"]]  # folders of runs -> how each ended
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
 PATIENCE = 1.0  # seconds between two looks at runs that another process has
+
+
+@dataclass
+class Request:
+    """A command line with ``-m``: what it fixes, and the values and intervals that it names for other keys."""
+
+    overrides: list[str]  # all, as they were typed
+    fixed: list[str]
+    axes: list[list[str]]
+    intervals: list[Override]
+    settings: Grid | Search
+    config_dir: str | None
+    command: str
 
 
 @dataclass
@@ -84,21 +100,26 @@ class Sweep:
         files.write_json(self.directory / "sweep.json", self.summary(rows))
 
 
-def plan(overrides: list[str], config_dir: str | None, command: str) -> Sweep:
-    """The sweep that a command line describes, every run of it checked; raises Refused with all complaints."""
+def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
+    """A command line, taken apart; raises Refused."""
     fixed, axes, intervals = compose.expand(overrides, config_dir)
-    settings = compose.sweep_settings(fixed, config_dir)
     for text in fixed:
         if text.lstrip("+").startswith("run.dir="):
             raise Refused(f"{text}: the folder of one run, but -m makes many", "name the sweep's with sweep.name=NAME")
-    if intervals and settings.engine == "grid":
+    return Request(overrides, fixed, axes, intervals, compose.sweep_settings(fixed, config_dir), config_dir, command)
+
+
+def plan(request: Request) -> Sweep:
+    """The grid that a command line describes, every run of it checked; raises Refused with all complaints."""
+    settings, fixed, config_dir = request.settings, request.fixed, request.config_dir
+    if request.intervals:
         raise Refused(
-            f"{intervals[0].input_line}: an interval has no end of values",
+            f"{request.intervals[0].input_line}: an interval has no end of values",
             "give values such as 0.1,0.5, or let Optuna choose them: sweep=optuna",
         )
-    choices = combined(settings, fixed, [[[text] for text in axis] for axis in axes], config_dir)
+    choices = combined(settings, fixed, [[[text] for text in axis] for axis in request.axes], config_dir)
     keys = list(dict.fromkeys(key_of(text) for axis in choices for option in axis for text in option))
-    sweep = Sweep(folder(settings, fixed, keys, config_dir), command, settings, keys)
+    sweep = Sweep(folder(settings, fixed, keys, config_dir), request.command, settings, keys)
     count = prod(map(len, choices))
     if count > MOST:
         raise Refused(f"{count:,} combinations", f"wanted at most {MOST:,}: sweep fewer values, or use sweep=optuna")
@@ -151,13 +172,18 @@ def key_of(text: str) -> str:
 
 def folder(settings: Grid, fixed: list[str], keys: list[str], config_dir: str | None) -> Path:
     """Where the sweep lives: the same for the same keys and the same fixed values, whatever the swept values are."""
-    steer = ("sweep.", "run.", "hydra", "device.threads")
-    rest = sorted(text for text in fixed if not key_of(text).startswith(steer))
+    rest = lasting(fixed)
     words = "_".join(keys)[:60] if keys else "one"
     digest = hashlib.sha256("\n".join([*rest, config_dir or ""]).encode()).hexdigest()[:6]
     named = settings.name or re.sub(r"[^\w.-]+", "-", words).strip("-_.") + (f"-{digest}" if rest or config_dir else "")
     root = next((text.partition("=")[2] for text in fixed if key_of(text) == "run.root"), None)
     return Path(root or compose.compose([]).run.root).expanduser() / "sweeps" / named
+
+
+def lasting(fixed: list[str]) -> list[str]:
+    """The fixed values that make it another sweep where they change."""
+    steer = ("sweep.", "run.", "hydra", "device.threads")
+    return sorted(text for text in fixed if not key_of(text).startswith(steer))
 
 
 def jobs(sweep: Sweep, fixed: list[str], swept: list[list[str]], config_dir: str | None) -> list[Job]:
@@ -181,6 +207,7 @@ def prepare(sweep: Sweep) -> None:
     try:
         for job in sweep.jobs:
             job.directory.path.mkdir(parents=True, exist_ok=True)
+            (job.directory.path / trial.FILE).unlink(missing_ok=True)  # of a search in the same folder
             if not job.directory.begun():
                 job.directory.write_config(job.config)
         (sweep.directory / MARKER).unlink(missing_ok=True)
@@ -190,8 +217,8 @@ def prepare(sweep: Sweep) -> None:
         ) from error
 
 
-def carry_out(sweep: Sweep, launch: Launch | None) -> None:
-    """Train what is not finished: all at once with a launcher, without one here, one after the other.
+def carry_out(sweep: Sweep, launch: Launch | None, workers: int | None = None) -> None:
+    """Train what is not finished: all at once with a launcher, however many ``workers`` it has; else one by one here.
 
     What another process trains just now is waited for, and taken over where that process dies.
     """

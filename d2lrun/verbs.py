@@ -45,8 +45,8 @@ def train(words: list[str]) -> int:
 
 def sweep(words: list[str]) -> int:
     """Run every combination that is not finished; one that fails is named and does not stop the others."""
-    from d2lrun import compose
-    from d2lrun import sweep as sweeps
+    from d2lrun import compose, search
+    from d2lrun import sweep as grid
     from d2lrun.job import job
     from d2lrun.monitor import Monitor
     from d2lrun.report.text import say
@@ -54,13 +54,15 @@ def sweep(words: list[str]) -> int:
     options = compose.parse_command(words)
     steering = [word for word in options.overrides if word.lstrip("+~").startswith("hydra")]
     overrides = [word for word in options.overrides if word not in steering]
-    planned = sweeps.plan(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
-    sweeps.prepare(planned)
+    request = grid.read(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
+    engine = {"grid": grid, "optuna": search}[request.settings.engine]
+    planned = engine.plan(request)
+    engine.prepare(planned)
 
     def task(data: Any) -> None:  # Hydra's sweeper launches ``job`` instead, when and where ``steer`` says so
         raise AssertionError("hydra/sweeper is not d2lrun's")
 
-    task.job, task.steer = job, partial(sweeps.carry_out, planned)
+    task.job, task.steer = job, partial(engine.carry_out, planned)
     console = terminal()
     say(console, planned.opening())
     with Monitor(planned, console) as monitor:

@@ -38,13 +38,23 @@ class D2lrunSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         serial = isinstance(self.launcher, BasicLauncher)  # which would compose each config anew to do the same
-        return self.steer(None if serial else self.launch)
+        return self.steer(None, 1) if serial else self.steer(self.launch, workers_of(self.launcher))
 
     def launch(self, directories: Sequence[Path]) -> list[str | Exception]:
         """Let the runs whose configs lie in ``directories`` be trained; returns how each ended, when all have."""
         overrides = [[f"run.dir={quoted(str(directory))}"] for directory in directories]
         first, self.launched = self.launched, self.launched + len(overrides)
         return [how_it_ended(job) for job in self.launcher.launch(overrides, initial_job_idx=first)]
+
+
+def workers_of(launcher: Any) -> int | None:
+    """How many runs it trains at a time, where it says so."""
+    count = getattr(launcher, "joblib", {}).get("n_jobs")
+    if count is None:
+        return None
+    from joblib import effective_n_jobs
+
+    return effective_n_jobs(count)
 
 
 def how_it_ended(job: JobReturn) -> str | Exception:

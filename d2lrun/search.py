@@ -1,0 +1,391 @@
+"""A sweep whose values Optuna chooses, trial by trial: ``sweep=optuna``.
+
+The study lies in the sweep's folder, or where ``sweep.storage`` says; a trial is a job like those of a grid. What a
+process has begun and did not end, the next one goes on with. All that changes the study is done under a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from d2lrun import compose, files, ranking, trial
+from d2lrun.config import DATASETS, Config
+from d2lrun.errors import Failed, InUse, Refused
+from d2lrun.job import MARKER
+from d2lrun.report.search_picture import draw_history, draw_importance
+from d2lrun.rundir import LOCK
+from d2lrun.space import Choices, Numbers, space_of
+from d2lrun.sweep import (
+    PATIENCE,
+    Job,
+    Launch,
+    Request,
+    Sweep,
+    folder,
+    key_of,
+    lasting,
+    launched,
+    placed,
+    train_here,
+    typed,
+)
+
+FEW = 10  # finished trials; fewer say nothing about which key mattered
+TOP = 0.25  # share of the finished trials that the importance is of: to be among them
+PLACE = "directory"  # of a trial in the study: its folder's name, once that is made
+ASKED = "asked"  # of the study: what its trials share
+STATUS = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "pending"}
+
+
+@dataclass
+class Study(Sweep):
+    """A sweep with what its values are chosen from; its jobs are the trials so far."""
+
+    fixed: list[str] = field(default_factory=list)
+    config_dir: str | None = None
+    space: dict[str, Numbers | Choices] = field(default_factory=dict)  # by key, as typed
+    seed: int = 0
+    direction: str = "max"
+    study: Any = None  # Optuna's
+    by_number: dict[int, Job] = field(default_factory=dict)  # the job of each trial that is on this machine
+    elsewhere: int = 0  # trials that are not
+    counts: Counter[str] = field(default_factory=Counter)  # of trials by status
+
+    @property
+    def ended(self) -> int:
+        return sum(self.counts[status] for status in ("finished", "pruned", "failed"))
+
+    def opening(self) -> str:
+        left = max(0, self.settings.trials - self.ended - self.counts["running"])
+        parts = [f"{self.ended} ended", f"{self.counts['running']} to go on with", f"{left} to come"]
+        return f"{self.settings.trials:,} trials: {', '.join(parts)}, in {self.directory}"
+
+    def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """The content of sweep.json. A failed trial has ended, too: only more trials than so far bring new ones."""
+        found = super().summary(rows)
+        finished = self.counts["finished"]
+        if finished < FEW and self.ended >= self.settings.trials and len(self.space) > 1:
+            found["note"] = f"which key mattered is told from {FEW} finished trials on; there are {finished}"
+        if self.elsewhere:
+            found["note"] = f"{self.elsewhere} trials more are on other machines: history.png has all of them"
+        return found | {
+            "trials": {"wanted": self.settings.trials, **{name: self.counts[name] for name in STATUS.values()}},
+            "rerun": self.command if self.ended < self.settings.trials else None,
+        }
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process on this disk changes the study meanwhile."""
+        with files.lock(self.directory / ".study.lock", waiting=lambda holder: None):
+            yield
+
+
+def plan(request: Request) -> Study:
+    """The search that a command line describes, each of its values checked; raises Refused with all complaints."""
+    trial.engine()
+    settings = request.settings
+    for name in ("zip", "combinations"):
+        if getattr(settings, name):
+            raise Refused(f"sweep.{name}: a search combines the values itself", "leave it out, or use sweep=grid")
+    space = space_of([*swept(request), *named(request)], request.config_dir)
+    if not space:
+        raise Refused("sweep=optuna: nothing to search", "give a key several values: optimizer.lr=interval(1e-3,1)")
+    keys = [key_of(key) for key in space]
+    if chance := [key for key in keys if key in ranking.REPEATS]:
+        hint = "repeat each trial within itself: validation=kfold validation.repeats=3"
+        raise Refused(f"{chance[0]}: not to be searched, it is chance that it steers", hint)
+    directory = folder(settings, request.fixed, keys, request.config_dir)
+    study = Study(directory, request.command, settings, keys, [], request.fixed, request.config_dir, space)
+    configs = corners(study)
+    study.seed, study.direction = configs[0].seed, direction_of(configs, settings.metric)
+    return study
+
+
+def swept(request: Request) -> list[str]:
+    """The words of the command line that name several values."""
+    return [text for text in request.overrides if text not in request.fixed]
+
+
+def named(request: Request) -> list[str]:
+    """The lines of ``sweep.grid`` as one types them, where the command line does not name the key."""
+    typed_keys = {key_of(text) for text in request.overrides}
+    texts = [
+        f"{key}=choice({','.join(map(typed, values))})" if isinstance(values, list) else f"{key}={values}"
+        for key, values in request.settings.grid.items()
+        if key not in typed_keys
+    ]
+    single, _, _ = compose.expand(texts, request.config_dir)
+    if single:
+        raise Refused(f"sweep.grid: {single[0]}: not several values", "give a list, or Hydra's syntax: interval(0,1)")
+    return texts
+
+
+def corners(study: Study) -> list[Config]:
+    """The configs at the first value of every key, and at each end of each key; raises Refused with all complaints."""
+    first = {key: each.ends()[0] for key, each in study.space.items()}
+    points = [first, *(first | {key: end} for key, each in study.space.items() for end in each.ends()[1:])]
+    words = [[*study.fixed, *(f"{key}={text}" for key, text in point.items())] for point in points]
+    configs = compose.compose_all(words, study.config_dir)
+    for config in configs:
+        if config.validation.name in ("none", "once"):
+            raise Refused(
+                f"validation={config.validation.name}: a search needs something to choose by, not the test set",
+                "add validation=holdout or validation=kfold",
+            )
+    return configs
+
+
+def direction_of(configs: list[Config], metric: str | None) -> str:
+    """Whether more is better, which Optuna wants to know before anything is measured; raises Refused."""
+    if metric:
+        return ranking.direction(metric)
+    found = {"max" if DATASETS[config.dataset.name].kinds == ("images",) else "min" for config in configs}
+    if len(found) > 1:
+        raise Refused("dataset: an accuracy and a loss cannot be compared", "name what all have: sweep.metric=val_loss")
+    return found.pop()
+
+
+def prepare(study: Study) -> None:
+    """Open the study, a new one or that of an earlier command; raises Refused."""
+    try:
+        study.directory.mkdir(parents=True, exist_ok=True)
+        (study.directory / MARKER).unlink(missing_ok=True)
+        with study.alone(), told_as(Refused):
+            study.study = opened(study)
+            check_same(study)
+            look(study)
+    except OSError as error:
+        raise Refused(
+            f"cannot write to {study.directory}: {error.strerror or error}", "choose another place with run.root=FOLDER"
+        ) from error
+
+
+@contextlib.contextmanager
+def told_as(kind: type[Refused] | type[Failed]) -> Iterator[None]:
+    """What Optuna and the database below it complain of, in our way."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (trial.engine().exceptions.OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        hint = f"look at sweep.storage, or at {trial.STUDY} in the sweep's folder; without it the search begins anew"
+        raise kind(f"the search's study cannot be used: {reason}", hint) from error
+
+
+def opened(study: Study) -> Any:
+    """Optuna's study by the name of the sweep."""
+    return trial.engine().create_study(
+        study_name=study.directory.name,
+        storage=trial.storage(study.settings.storage, study.directory),
+        direction="maximize" if study.direction == "max" else "minimize",
+        load_if_exists=True,
+    )
+
+
+def check_same(study: Study) -> None:
+    """Raise Refused where the study was made with other values, keys, choices or metric; an interval may change."""
+    asked = {"fixed": lasting(study.fixed), "keys": sorted(study.keys), "metric": study.settings.metric}
+    made = study.study.user_attrs.get(ASKED)
+    if made is None:
+        study.study.set_user_attr(ASKED, asked)
+    different = [
+        f"{name} {made[name]} there, {asked[name]} now" for name in asked if made and made[name] != asked[name]
+    ]
+    for key, each in {} if different else study.space.items():
+        try:
+            for one in study.study.get_trials(deepcopy=False):
+                if old := one.distributions.get(key_of(key)):
+                    trial.engine().distributions.check_distribution_compatibility(old, each.distribution())
+        except ValueError:
+            different.append(f"{key_of(key)}: other choices, or another kind of number")
+    if different:
+        raise Refused(
+            "\n  ".join([f"the study in {study.directory} is another search", *different]),
+            "give this one a name of its own: sweep.name=NAME",
+        )
+
+
+def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -> None:
+    """Train trials until as many as wanted have ended: one after the other here, with a launcher some at a time.
+
+    Those are as many as the launcher has ``workers``, or ``sweep.startup`` where it does not say; the next ones are
+    chosen when all of them have ended. What other processes train is waited for, and taken over where they die.
+    """
+    size = 1 if launch is None else workers or study.settings.startup
+    while not stopped(study):
+        jobs, running = next_jobs(study, size)
+        if jobs:
+            again = launched(jobs, launch or train_here)
+            give_up(study, [job for job in jobs if job not in again])
+        elif running:
+            time.sleep(PATIENCE)
+        else:
+            break
+    next_jobs(study, 0)
+    draw(study)
+
+
+def stopped(study: Study) -> bool:
+    """Whether a failed trial was to be the last one."""
+    return (study.directory / MARKER).exists()
+
+
+def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
+    """At most ``size`` jobs to be trained now, begun ones first; and whether any trial is open, here or elsewhere."""
+    with study.alone(), told_as(Failed):
+        running = settle(study)
+        jobs = [job for job in unique(running.values()) if not is_held(job)][:size]
+        while len(jobs) < size and study.ended + len(running) < study.settings.trials:
+            number, job = ask(study)
+            if trial.is_over(job.directory):  # drawn before
+                tell(study, number, job)
+                look(study)
+            else:
+                running[number] = job
+                jobs = unique([*jobs, *([] if is_held(job) else [job])])
+        look(study)
+        return jobs, bool(running)
+
+
+def look(study: Study) -> list[Any]:
+    """Read the study: how many trials there are of each status, and the job of each; returns Optuna's trials."""
+    trials = [one for one in study.study.get_trials(deepcopy=False) if PLACE in one.user_attrs]
+    study.counts = Counter(STATUS[one.state.name] for one in trials)
+    here = [one for one in trials if (study.directory / one.user_attrs[PLACE]).is_dir()]
+    study.elsewhere = len(trials) - len(here)
+    new = [one for one in here if one.number not in study.by_number]
+    words = [overrides_of(study, one.params) for one in new]
+    configs = compose.compose_all([[*study.fixed, *each] for each in words], study.config_dir) if new else []
+    for one, overrides, config in zip(new, words, configs, strict=True):
+        place = replace(config.run, dir=str(study.directory / one.user_attrs[PLACE]))
+        study.by_number[one.number] = Job(overrides, replace(config, run=place))
+    study.jobs = unique(job for _, job in sorted(study.by_number.items()))
+    return here
+
+
+def overrides_of(study: Study, params: dict[str, Any]) -> list[str]:
+    """A trial's values as one types them."""
+    values = {key: params[key_of(key)] for key in study.space}
+    return [f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in values.items()]
+
+
+def unique(jobs: Iterable[Job]) -> list[Job]:
+    """The same values drawn twice are one job."""
+    return list({job.config.run.dir: job for job in jobs}.values())
+
+
+def is_held(job: Job) -> bool:
+    """Whether a process trains it now; after a kill none does."""
+    try:
+        with files.lock(job.directory.path / LOCK):
+            return False
+    except InUse:
+        return True
+
+
+def settle(study: Study) -> dict[int, Job]:
+    """Tell the study what has ended; returns the jobs of the trials that are open, by their numbers."""
+    running = [one.number for one in look(study) if STATUS[one.state.name] == "running"]
+    over = [number for number in running if trial.is_over(study.by_number[number].directory)]
+    for number in over:
+        tell(study, number, study.by_number[number])
+    if over:
+        look(study)
+    return {number: study.by_number[number] for number in running if number not in over}
+
+
+def ask(study: Study) -> tuple[int, Job]:
+    """A new trial, its folder made: its number and its job. Raises Refused where its values do not go together."""
+    study.study.sampler = sampler(study, len(study.study.get_trials(deepcopy=False)))
+    asked = study.study.ask({key_of(key): each.distribution() for key, each in study.space.items()})
+    overrides = overrides_of(study, asked.params)
+    try:
+        job = Job(overrides, placed(study, compose.compose([*study.fixed, *overrides], study.config_dir)))
+    except Refused:
+        study.study.tell(asked.number, state=trial.engine().trial.TrialState.FAIL)
+        raise
+    directory = job.directory
+    directory.path.mkdir(parents=True, exist_ok=True)
+    if not directory.begun():
+        directory.write_config(job.config)
+    facts = {"study": study.directory.name, "number": asked.number}
+    told = {name: getattr(study.settings, name) for name in ("storage", "metric", "pruner", "startup")}
+    files.write_json(directory.path / trial.FILE, facts | told)
+    asked.set_user_attr(PLACE, directory.path.name)
+    study.by_number[asked.number] = job
+    return asked.number, job
+
+
+def sampler(study: Study, number: int) -> Any:
+    """What draws the next trial: by the seed and the trial's number, so that no two processes draw the same."""
+    where = platform.node() if study.settings.storage else ""  # machines may ask at the same moment
+    digest = hashlib.sha256(f"{study.seed} {number} {where}".encode()).digest()
+    seed, samplers = int.from_bytes(digest[:4], "big"), trial.engine().samplers
+    if study.settings.sampler == "random":
+        return samplers.RandomSampler(seed)
+    return samplers.TPESampler(n_startup_trials=study.settings.startup, seed=seed, constant_liar=True)
+
+
+def tell(study: Study, number: int, job: Job) -> None:
+    """Tell the study how a trial has ended; raises Refused where the metric that was asked for was not measured."""
+    result = job.directory.result() or {}
+    metrics = result.get("metrics") or {}
+    name = ranking.main_metric([{"metrics": metrics}], study.settings.metric)
+    state = trial.engine().trial.TrialState
+    if result.get("status") == "pruned":
+        study.study.tell(number, state=state.PRUNED, skip_if_finished=True)
+    elif result.get("status") == "finished" and name and (value := number_of(metrics[name])) is not None:
+        study.study.tell(number, value, skip_if_finished=True)
+    else:
+        study.study.tell(number, state=state.FAIL, skip_if_finished=True)
+    if result.get("status") == "finished" and name is None:
+        measured = ", ".join(key for key in metrics if key.startswith("val_"))
+        raise Refused(f"sweep.metric={study.settings.metric}: not measured", f"a run of this search has {measured}")
+
+
+def number_of(value: Any) -> float | None:
+    """A metric as a number, of K folds their mean; None where it is not finite."""
+    value = value["mean"] if isinstance(value, dict) else value
+    return value if files.is_finite(value) else None
+
+
+def give_up(study: Study, jobs: list[Job]) -> None:
+    """Name as failed what came back without a result, as on a full disk; else it would be tried for ever."""
+    lost = {job.config.run.dir for job in jobs if not trial.is_over(job.directory)}
+    if not lost or stopped(study):
+        return
+    with study.alone(), told_as(Failed):
+        for number, job in study.by_number.items():
+            if job.config.run.dir in lost:
+                study.study.tell(number, state=trial.engine().trial.TrialState.FAIL, skip_if_finished=True)
+
+
+def draw(study: Study) -> None:
+    """history.png and, of more than a few finished trials, importance.png."""
+    ended = [one for one in study.study.get_trials(deepcopy=False) if one.state.is_finished()]
+    trials = [{"number": one.number, "value": one.value, "status": STATUS[one.state.name]} for one in ended]
+    rows = [{"metrics": (job.directory.result() or {}).get("metrics") or {}} for job in study.jobs]
+    metric = ranking.main_metric(rows, study.settings.metric) or "metric"
+    name = study.directory.name
+    draw_history(trials, study.directory / "history.png", metric, study.direction, name)
+    if study.counts["finished"] >= FEW and len(study.space) > 1:
+        title = f"importance by PED-ANOVA, {study.counts['finished']} trials"
+        draw_importance(importance(study), study.directory / "importance.png", metric, title)
+
+
+def importance(study: Study) -> dict[str, float]:
+    """How much each key decides whether a trial is among the best; the shares add up to 1."""
+    found = trial.engine().importance
+    evaluator = found.PedAnovaImportanceEvaluator(target_quantile=TOP)  # the one that needs no scikit-learn
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where most values are equal there is no best quarter
+        return found.get_param_importances(study.study, evaluator=evaluator)

@@ -1,0 +1,96 @@
+"""What a search chooses from: Hydra's syntax for several values as numbers between two ends, or as choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from d2lrun import compose, trial
+from d2lrun.compose import parse_override
+from d2lrun.errors import Refused
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+WIDE = 100  # an interval whose ends differ by this factor is searched on a log scale
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Any number from ``low`` to ``high``, both included; whole ones by ``step``."""
+
+    low: float
+    high: float
+    log: bool
+    step: int | None = None  # None: not whole
+
+    def ends(self) -> list[str]:
+        return [repr(self.low), repr(self.high)]
+
+    def distribution(self) -> Any:
+        kinds = trial.engine().distributions
+        if self.step is None:
+            return kinds.FloatDistribution(self.low, self.high, log=self.log)
+        return kinds.IntDistribution(int(self.low), int(self.high), log=self.log, step=self.step)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One of these values, each as it is typed."""
+
+    texts: tuple[str, ...]
+
+    def ends(self) -> list[str]:
+        return list(self.texts)
+
+    def distribution(self) -> Any:
+        return trial.engine().distributions.CategoricalDistribution(self.texts)
+
+
+def space_of(texts: list[str], config_dir: str | None) -> dict[str, Numbers | Choices]:
+    """What each key is chosen from: an interval, a range of whole numbers, or values one by one. Raises Refused."""
+    _, axes, _ = compose.expand(texts, config_dir)
+    values = {axis[0].partition("=")[0]: axis for axis in axes if axis}
+    found = {}
+    for override in map(parse_override, texts):
+        key = override.get_key_element()
+        if not override.is_discrete_sweep():
+            found[key] = interval(override)
+        elif key not in values:
+            raise Refused(
+                f"{override.input_line}: no value in it", "a range begins below its end, or has a step below 0"
+            )
+        elif override.is_range_sweep() and isinstance(override.value().step, int):
+            found[key] = whole_range(override, [int(text.partition("=")[2]) for text in values[key]])
+        else:
+            found[key] = Choices(tuple(text.partition("=")[2] for text in values[key]))
+    return found
+
+
+def interval(override: Override) -> Numbers:
+    """``interval(a,b)``: on a log scale where it is wide; ``int(interval(a,b))`` of whole numbers. Raises Refused."""
+    text, value = override.input_line, override.value()
+    low, high = value.start, value.end
+    if not low < high:
+        raise Refused(f"{text}: nothing between its ends", "give the lower end first")
+    whole = isinstance(low, int) and isinstance(high, int)
+    log = on_log_scale(override, default=not whole and low > 0 and high >= WIDE * low)
+    if log and low <= 0:
+        raise Refused(f"{text}: a log scale begins above 0", "give a lower end above 0, or leave the tag out")
+    return Numbers(low, high, log, 1 if whole else None)
+
+
+def whole_range(override: Override, values: list[int]) -> Numbers:
+    """``range(a,b,step)``, its end not included, as everywhere in Hydra. Raises Refused."""
+    step, log = abs(override.value().step), on_log_scale(override, default=False)
+    if log and (step > 1 or min(values) < 1):
+        raise Refused(f"{override.input_line}: a log scale begins above 0 and has no steps", "leave the tag out")
+    return Numbers(min(values), max(values), log, step)
+
+
+def on_log_scale(override: Override, default: bool) -> bool:
+    """What ``tag(log,…)`` or ``tag(linear,…)`` says; raises Refused for other tags."""
+    tags = override.value().tags
+    if len(tags) > 1 or not tags <= {"log", "linear"}:
+        raise Refused(f"{override.input_line}: wanted the tag log or linear", "tag(log,interval(0.1,1))")
+    return "log" in tags if tags else default

@@ -1,0 +1,109 @@
+"""One trial of a search, in whatever process it is: it reports its validation curve, and ends where it is hopeless.
+
+What a worker needs for that lies in a small file in the run's folder. The study itself is Optuna's.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.errors import Pruned, Refused
+from d2lrun.ranking import main_metric
+from d2lrun.report.progress import Progress
+from d2lrun.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from d2lrun.config import Config
+
+FILE = ".trial.json"  # study, storage (null: STUDY), number, metric, pruner, startup
+STUDY = "study.db"  # in the sweep's folder
+OVER = ("finished", "pruned", "diverged", "failed")
+PATIENCE = 60  # seconds that SQLite waits for another process
+
+
+@cache
+def engine() -> Any:
+    """The package optuna, which says nothing by itself; raises Refused where it is not installed."""
+    try:
+        import optuna
+    except ImportError:
+        raise Refused("sweep=optuna: Optuna is not installed", "pip install 'd2lrun[optuna]'") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+@cache
+def storage(url: str | None, folder: Path) -> Any:
+    """Where a study is kept: at an address that Optuna understands, or in the sweep's folder; once per process."""
+    optuna = engine()
+    from sqlalchemy import URL
+    from sqlalchemy.pool import NullPool
+
+    url = url or URL.create("sqlite", database=str(folder / STUDY)).render_as_string()
+    alone = {"connect_args": {"timeout": PATIENCE}, "poolclass": NullPool}  # a file needs no open connection
+    return optuna.storages.RDBStorage(url, engine_kwargs=alone if url.startswith("sqlite") else None)
+
+
+def is_over(directory: RunDirectory) -> bool:
+    """Whether the run needs no more training. One of a search is never repeated, whatever it came to."""
+    status = (directory.result() or {}).get("status")
+    return status in OVER if (directory.path / FILE).exists() else status == "finished"
+
+
+class Reporting(Progress):
+    """Shows nothing, and tells a trial's study what every epoch came to."""
+
+    def __init__(self, *arguments: Any, curve: Curve, **options: Any):
+        super().__init__(*arguments, **options | {"lines": 0})
+        self.curve = curve
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        super().epoch(record)
+        self.curve.report(self.label.strip(), record)
+
+
+class Curve:
+    """The validation curve of a trial; with K folds, those of all folds one behind the other."""
+
+    def __init__(self, trial: Any, metric: str | None, parts: list[str], epochs: int, reported: set[int]):
+        self.trial, self.metric, self.parts, self.epochs = trial, metric, parts, epochs
+        self.reported = reported  # steps, also those from before the run was killed
+
+    def report(self, part: str, record: dict[str, Any]) -> None:
+        """Report an epoch of a fold, "" where there is none; raises Pruned. The last epoch of all ends by itself."""
+        metric = main_metric([{"metrics": record}], self.metric)
+        if part not in self.parts or metric is None or not isfinite(record[metric]):
+            return
+        step = self.parts.index(part) * self.epochs + record["epoch"]
+        if step in self.reported:
+            return
+        self.trial.report(record[metric], step)
+        self.reported.add(step)
+        if step < len(self.parts) * self.epochs and self.trial.should_prune():
+            raise Pruned(f"pruned after epoch {record['epoch']}: most trials had a better {metric} by then")
+
+
+def curve_of(config: Config, directory: RunDirectory) -> Curve | None:
+    """The curve of the trial that the run in the directory is; None where it is none, or its trial is over."""
+    try:
+        told = json.loads((directory.path / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    from d2lrun import kfold
+
+    optuna = engine()
+    kept = storage(told["storage"], directory.path.parent)
+    key = kept.get_trial_id_from_study_id_trial_number(kept.get_study_id_from_name(told["study"]), told["number"])
+    so_far = kept.get_trial(key)
+    if so_far.state.is_finished():
+        return None
+    median = optuna.pruners.MedianPruner(n_startup_trials=told["startup"])
+    pruner = median if told["pruner"] == "median" else optuna.pruners.NopPruner()
+    sampler = optuna.samplers.RandomSampler()  # which is never asked here
+    study = optuna.load_study(study_name=told["study"], storage=kept, sampler=sampler, pruner=pruner)
+    parts = list(kfold.folds(config, directory)) if kfold.is_folded(config) else [""]
+    return Curve(optuna.Trial(study, key), told["metric"], parts, config.train.epochs, set(so_far.intermediate_values))
