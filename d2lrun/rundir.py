@@ -46,6 +46,7 @@ class RunDirectory:
         self.samples = path / "samples.txt"
         self.page = path / "report.html"
         self.log = path / "run.log"
+        self.lock_file = path / ".lock"
 
     def result(self) -> dict[str, Any] | None:
         """result.json, or None if the run has not written a readable one."""
@@ -102,6 +103,10 @@ class RunDirectory:
             for path in (folder / self.metrics_file.name, folder / self.checkpoints.name)
         )
 
+    def abandoned(self) -> bool:
+        """Whether a process holds it, or died while it did."""
+        return files.signature(self.lock_file).exists()
+
     def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics_file, "ab") as file:
             file.write(files.to_json(record) + b"\n")
@@ -118,7 +123,7 @@ def claim(config: Config) -> Iterator[RunDirectory]:
         try:
             directory = RunDirectory(Path(config.run.dir).expanduser() if config.run.dir else unique(config))
             directory.path.mkdir(parents=True, exist_ok=True)
-            held.enter_context(files.lock(directory.path / ".lock"))
+            held.enter_context(files.lock(directory.lock_file))
             enter(directory, config)
         except OSError as error:
             raise Refused(

@@ -46,6 +46,7 @@ LAYERS = [
     "kfold",
     "cost",
     "compose",
+    "launchers",
     "job",
     "ranking",
     "sweep",
