@@ -32,8 +32,8 @@ class Diverged(Failed):
     """The loss or the gradient is no longer finite; the step was not taken."""
 
 
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived. Like KeyboardInterrupt it passes every ``except Exception``."""
+class Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM arrived. It passes every ``except Exception``; other programs know it as KeyboardInterrupt."""
 
     def __init__(self, signum: int, message: str = ""):
         super().__init__(message)

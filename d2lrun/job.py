@@ -76,7 +76,7 @@ def train_quietly(config: Config, directory: RunDirectory) -> None:
 
     nowhere = Console(file=io.StringIO(), force_terminal=False, force_interactive=False)
     silent = partial(Progress, lines=0)
-    with devices.a_gpu(config.device, directory.path.parent):
+    with devices.a_gpu(config.device):
         kfold.train(config, directory, nowhere, compose.departures(config), silent)
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shlex
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from typing import Any
 from d2lrun import compose, files, schema
 from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
-from d2lrun.errors import Failed, Refused
+from d2lrun.errors import Failed, Refused, Stopped
 from d2lrun.job import BUSY, MARKER, STOPPED, note_failure, tell, train_in
 from d2lrun.ranking import SPOILED, ranked
 from d2lrun.rundir import RunDirectory, config_hash
@@ -221,7 +222,7 @@ def launched(batch: list[Job], launch: Launch) -> list[Job]:
     """
     before = [job.directory.result() for job in batch]  # how earlier tries ended
     try:
-        ends = launch([job.directory.path for job in batch])
+        ends = interruptible(launch)([job.directory.path for job in batch])
     except Exception as error:  # a worker died, and with it the launcher gave up
         told = f"its process died: {error or type(error).__name__}"
         left = [job for job, old in zip(batch, before) if job.directory.result() in (None, old)]
@@ -237,6 +238,21 @@ def launched(batch: list[Job], launch: Launch) -> list[Job]:
         if isinstance(end, Exception) and not job.directory.finished():
             note_failure(job.directory, f"{type(end).__name__}: {end}")
     return [job for job, end in zip(batch, ends, strict=True) if end in (BUSY, STOPPED)]
+
+
+def interruptible(launch: Launch) -> Launch:
+    """The same launcher; a signal ends it as Stopped, also where it makes something else of it, as Ray does."""
+
+    def launch_until_stopped(directories: Sequence[Path]) -> Sequence[str | Exception]:
+        try:
+            return launch(directories)
+        except Stopped:
+            raise
+        except (KeyboardInterrupt, SystemExit) as end:
+            signum = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
+            raise Stopped(signum, "stopped") from end
+
+    return launch_until_stopped
 
 
 def one_by_one(batches: list[list[Job]], launch: Launch) -> list[Job]:
