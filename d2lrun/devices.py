@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,16 +43,17 @@ def resolve(name: str) -> torch.device:
 
 
 @contextmanager
-def a_gpu(config: Device, folder: Path) -> Iterator[None]:
-    """Hold one of several GPUs, so that the runs of a sweep take one each; with one GPU or none nothing happens.
+def a_gpu(config: Device) -> Iterator[None]:
+    """Hold one of several GPUs, so that runs at the same time take one each; with one GPU or none nothing happens.
 
-    Where there are more runs than GPUs they are shared.
+    Where there are more runs than GPUs they are shared. A launcher that shows each run a GPU of its own, such as
+    Slurm's, leaves nothing to do.
     """
     count = torch.cuda.device_count() if config.name in ("auto", "cuda") else 0
     with ExitStack() as held:
         for index in range(count) if count > 1 else ():
             try:
-                held.enter_context(files.lock(folder / f".gpu-{index}" / ".lock"))
+                held.enter_context(files.lock(gpu_lock(index)))
             except InUse:
                 continue
             torch.cuda.set_device(index)
@@ -60,6 +62,14 @@ def a_gpu(config: Device, folder: Path) -> Iterator[None]:
             if count > 1:
                 torch.cuda.set_device(os.getpid() % count)
         yield
+
+
+def gpu_lock(index: int) -> Path:
+    """What the holder of the GPU that this process sees at ``index`` has locked: on this machine, of this user."""
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    name = visible[index] if index < len(visible) and visible[index] else str(index)
+    user = os.getuid() if hasattr(os, "getuid") else ""  # elsewhere the folder is the user's own
+    return Path(tempfile.gettempdir()) / f"d2lrun-gpus-{user}" / name / ".lock"
 
 
 def precisions(device: torch.device) -> list[str]:

@@ -36,8 +36,8 @@ class Pruned(Failed):
     """A search has ended the run, since others were better at this point. That is no fault of it."""
 
 
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived. Like KeyboardInterrupt it passes every ``except Exception``."""
+class Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM arrived. It passes every ``except Exception``; other programs know it as KeyboardInterrupt."""
 
     def __init__(self, signum: int, message: str = ""):
         super().__init__(message)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import files, trial
-from d2lrun.errors import D2lrunError, InUse, Pruned
+from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
 from d2lrun.rundir import RunDirectory, claim
 
 if TYPE_CHECKING:
@@ -20,12 +20,23 @@ if TYPE_CHECKING:
 
 BUSY = "busy"  # another process has it
 PENDING = "pending"
+STOPPED = "stopped"  # by a signal to its process alone; it has saved itself
 MARKER = ".stop"  # in the sweep's folder: no other job shall begin
 
 
 def job(data: DictConfig) -> str:
-    """Hydra's task in a sweep, wherever its launcher takes it: train the run that lies in ``run.dir``."""
-    return train_in(Path(data.run.dir))
+    """Hydra's task in a sweep, wherever its launcher takes it: train the run that lies in ``run.dir``.
+
+    Paths mean what they mean where the sweep was started; a worker may begin elsewhere.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    with contextlib.suppress(OSError):  # another machine may not have it: then the run's folder is missed below
+        os.chdir(HydraConfig.get().runtime.cwd)
+    try:
+        return train_in(Path(data.run.dir))
+    except Stopped:
+        return STOPPED
 
 
 def train_in(path: Path) -> str:
@@ -68,7 +79,7 @@ def train_quietly(config: Config, directory: RunDirectory) -> None:
     nowhere = Console(file=io.StringIO(), force_terminal=False, force_interactive=False)
     curve = trial.curve_of(config, directory)
     silent = partial(trial.Reporting, curve=curve) if curve else partial(Progress, lines=0)
-    with devices.a_gpu(config.device, directory.path.parent):
+    with devices.a_gpu(config.device):
         kfold.train(config, directory, nowhere, compose.departures(config), silent)
 
 

@@ -18,7 +18,6 @@ from d2lrun import files, schema
 from d2lrun.config import Config
 from d2lrun.errors import Refused
 
-LOCK = ".lock"
 FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the run that trains on everything in the end
 TOLD = ("epochs", "steps", "seconds", "metrics", "dead")  # in the result.json of every run that has finished
@@ -50,6 +49,7 @@ class RunDirectory:
         self.submission = path / "submission.csv"
         self.page = path / "report.html"
         self.log = path / "run.log"
+        self.lock_file = path / ".lock"
 
     def result(self) -> dict[str, Any] | None:
         """result.json, or None if the run has not written a readable one."""
@@ -90,8 +90,8 @@ class RunDirectory:
         files.write_atomic(self.metrics_file, b"".join(files.to_json(record) + b"\n" for record in records))
 
     def held(self) -> bool:
-        """Whether a process says that it has the run; after a kill it may say so still."""
-        return files.signature(self.path / LOCK).exists()
+        """Whether a process holds it, or died while it did."""
+        return files.signature(self.lock_file).exists()
 
     def records(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl that are whole."""
@@ -139,7 +139,7 @@ def claim(config: Config) -> Iterator[RunDirectory]:
         try:
             directory = RunDirectory(Path(config.run.dir).expanduser() if config.run.dir else unique(config))
             directory.path.mkdir(parents=True, exist_ok=True)
-            held.enter_context(files.lock(directory.path / LOCK))
+            held.enter_context(files.lock(directory.lock_file))
             enter(directory, config)
         except OSError as error:
             raise Refused(

@@ -21,7 +21,6 @@ from d2lrun.config import DATASETS, Config
 from d2lrun.errors import Failed, InUse, Refused
 from d2lrun.job import MARKER
 from d2lrun.report.search_picture import draw_history, draw_importance
-from d2lrun.rundir import LOCK
 from d2lrun.space import Choices, Numbers, space_of
 from d2lrun.sweep import (
     PATIENCE,
@@ -286,7 +285,7 @@ def unique(jobs: Iterable[Job]) -> list[Job]:
 def is_held(job: Job) -> bool:
     """Whether a process trains it now; after a kill none does."""
     try:
-        with files.lock(job.directory.path / LOCK):
+        with files.lock(job.directory.lock_file):
             return False
     except InUse:
         return True

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shlex
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from d2lrun import compose, files, schema, trial
 from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
-from d2lrun.errors import Refused
-from d2lrun.job import BUSY, MARKER, note_failure, train_in
+from d2lrun.errors import Failed, Refused, Stopped
+from d2lrun.job import BUSY, MARKER, STOPPED, note_failure, train_in
 from d2lrun.ranking import SPOILED, ranked
 from d2lrun.rundir import RunDirectory, config_hash
 
@@ -57,6 +58,10 @@ class Job:
     @property
     def directory(self) -> RunDirectory:
         return RunDirectory(Path(self.config.run.dir))
+
+    @property
+    def spoiled(self) -> bool:
+        return (self.directory.result() or {}).get("status") in SPOILED
 
     @property
     def values(self) -> dict[str, Any]:
@@ -94,7 +99,7 @@ class Sweep:
 
     def failures(self) -> int:
         """How many runs came to nothing."""
-        return sum((job.directory.result() or {}).get("status") in SPOILED for job in self.jobs)
+        return sum(job.spoiled for job in self.jobs)
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         files.write_json(self.directory / "sweep.json", self.summary(rows))
@@ -224,14 +229,12 @@ def carry_out(sweep: Sweep, launch: Launch | None, workers: int | None = None) -
     """
     waiting = [job for job in sweep.jobs if not job.directory.finished()]
     while waiting:
-        busy = []
-        for batch in [waiting] if launch else [[job] for job in waiting]:
-            busy += launched(batch, launch or train_here)
-            if sweep.settings.on_error == "stop" and sweep.failures():
-                return
-        if len(busy) == len(waiting):
+        again = one_by_one([waiting] if launch else [[job] for job in waiting], launch or train_here)
+        if sweep.settings.on_error == "stop" and any(job.spoiled for job in waiting):
+            return
+        if len(again) == len(waiting):
             time.sleep(PATIENCE)
-        waiting = busy
+        waiting = again
 
 
 def train_here(directories: Sequence[Path]) -> list[str]:
@@ -240,20 +243,50 @@ def train_here(directories: Sequence[Path]) -> list[str]:
 
 
 def launched(batch: list[Job], launch: Launch) -> list[Job]:
-    """Launch the jobs; returns those that another process has. What kills its own process is named as failed."""
+    """Launch the jobs; returns those to be looked at again: another process has them, or a signal stopped them.
+
+    A run that kills the process it is in is named as failed. Raises Failed where no run was even begun.
+    """
+    before = [job.directory.result() for job in batch]  # how earlier tries ended
     try:
-        ends = launch([job.directory.path for job in batch])
+        ends = interruptible(launch)([job.directory.path for job in batch])
     except Exception as error:  # a worker died, and with it the launcher gave up
-        left = [job for job in batch if job.directory.result() is None]
-        if len(batch) == 1:
-            for job in left:
-                note_failure(job.directory, f"its process died: {error or type(error).__name__}")
+        told = f"its process died: {error or type(error).__name__}"
+        left = [job for job, old in zip(batch, before) if job.directory.result() in (None, old)]
+        suspects = [job for job in left if job.directory.held()]  # one of them did it, or will do so again
+        if not suspects and len(left) == len(batch):
+            raise Failed(f"the launcher gave up: {error or type(error).__name__}", "see hydra/launcher") from error
+        if suspects == batch and len(batch) == 1:
+            note_failure(batch[0].directory, told)
             return []
-        suspects = [job for job in left if job.directory.begun()] or left
         others = [job for job in left if job not in suspects]
-        rest = launched(others, launch) if others else []
-        return rest + [job for suspect in suspects for job in launched([suspect], launch)]
+        return one_by_one([*([suspect] for suspect in suspects), others], launch)
     for job, end in zip(batch, ends, strict=True):
         if isinstance(end, Exception) and not job.directory.finished():
             note_failure(job.directory, f"{type(end).__name__}: {end}")
-    return [job for job, end in zip(batch, ends, strict=True) if end == BUSY]
+    return [job for job, end in zip(batch, ends, strict=True) if end in (BUSY, STOPPED)]
+
+
+def interruptible(launch: Launch) -> Launch:
+    """The same launcher; a signal ends it as Stopped, also where it makes something else of it, as Ray does."""
+
+    def launch_until_stopped(directories: Sequence[Path]) -> Sequence[str | Exception]:
+        try:
+            return launch(directories)
+        except Stopped:
+            raise
+        except (KeyboardInterrupt, SystemExit) as end:
+            signum = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
+            raise Stopped(signum, "stopped") from end
+
+    return launch_until_stopped
+
+
+def one_by_one(batches: list[list[Job]], launch: Launch) -> list[Job]:
+    """Launch one batch after the other, until a failed run is to stop the others; returns what ``launched`` does."""
+    again = []
+    for batch in filter(None, batches):
+        again += launched(batch, launch)
+        if any(job.config.sweep.on_error == "stop" and job.spoiled for job in batch):
+            break
+    return again

@@ -45,15 +45,16 @@ def train(words: list[str]) -> int:
 
 def sweep(words: list[str]) -> int:
     """Run every combination that is not finished; one that fails is named and does not stop the others."""
-    from d2lrun import compose, search
+    from d2lrun import compose, launchers, search
     from d2lrun import sweep as grid
     from d2lrun.job import job
     from d2lrun.monitor import Monitor
     from d2lrun.report.text import say
 
     options = compose.parse_command(words)
-    steering = [word for word in options.overrides if word.lstrip("+~").startswith("hydra")]
+    steering = [word for word in options.overrides if launchers.is_steering(word)]
     overrides = [word for word in options.overrides if word not in steering]
+    launchers.check(steering)
     request = grid.read(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
     engine = {"grid": grid, "optuna": search}[request.settings.engine]
     planned = engine.plan(request)
@@ -66,7 +67,7 @@ def sweep(words: list[str]) -> int:
     console = terminal()
     say(console, planned.opening())
     with Monitor(planned, console) as monitor:
-        compose.hand_to_hydra(["-m", *steering], task)
+        compose.hand_to_hydra(["-m", *launchers.within(planned.directory, steering)], task)
     return SOME_JOBS_FAILED if monitor.show() else 0
 
 

@@ -42,6 +42,8 @@ class D2lrunSweeper(Sweeper):
 
     def launch(self, directories: Sequence[Path]) -> list[str | Exception]:
         """Let the runs whose configs lie in ``directories`` be trained; returns how each ended, when all have."""
+        from d2lrun.launchers import quoted
+
         overrides = [[f"run.dir={quoted(str(directory))}"] for directory in directories]
         first, self.launched = self.launched, self.launched + len(overrides)
         return [how_it_ended(job) for job in self.launcher.launch(overrides, initial_job_idx=first)]
@@ -63,9 +65,3 @@ def how_it_ended(job: JobReturn) -> str | Exception:
         return job.return_value
     except Exception as error:
         return error
-
-
-def quoted(text: str) -> str:
-    """As a value of Hydra's command line."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -49,6 +49,7 @@ LAYERS = [
     "kfold",
     "cost",
     "compose",
+    "launchers",
     "ranking",
     "trial",
     "job",
