@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SAVE_SECONDS = 60  # no more work than this is lost to a kill
+EPOCH_SECONDS = 1.0  # epochs that are shorter are not saved one by one: a checkpoint waits for the disk
 SAMPLED = 50  # tokens of a sample, as in the book
 PICTURED = 1000  # images among which predictions.png looks for mistakes
 
@@ -147,7 +148,7 @@ def train(
     size, counts = config.train.batch_size, config.model.name == "ngram"
     batches = part.ordered(size) if counts else part.shuffled(size, config.seed, epoch=0)[: config.train.limit_batches]
     loop = (tally if counts else fit)(state, experiment.split, experiment.task, config)
-    saved = time.monotonic()
+    saved, kept = time.monotonic(), state.step
     with (
         StopRequest() as stop,
         progress(log.console, config.train.epochs, len(batches), part.count(batches), state.batch) as bar,
@@ -163,11 +164,14 @@ def train(
                     log.say(f"dead: still at chance after epoch {CHANCE_EPOCHS}; {revival(config)}")
             if record and sample_due(config, record["epoch"]):
                 sample(experiment, directory)
-            if record or stop.received or due(config, state.step) or time.monotonic() - saved > SAVE_SECONDS:
+            age = time.monotonic() - saved
+            if stop.received or due(config, state.step) or age > (EPOCH_SECONDS if record else SAVE_SECONDS):
                 save(experiment, directory)
-                saved = time.monotonic()
+                saved, kept = time.monotonic(), state.step
             if stop.received:
                 raise Stopped(stop.received, f"stopped at step {state.step}, saved")
+    if kept != state.step:
+        save(experiment, directory)
 
 
 def running(experiment: Experiment) -> dict[str, float]:

@@ -88,7 +88,7 @@ def option(request) -> Path:
 
 
 def test_all_files_are_seen():
-    assert len(OPTIONS) == 53
+    assert len(OPTIONS) == 55
     assert sorted(conf_dir().rglob("*")) == sorted(
         [conf_dir() / "config.yaml", *OPTIONS, *{path.parent for path in OPTIONS}]
     )
