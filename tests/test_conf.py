@@ -51,7 +51,7 @@ POLYNOMIALS = {
 }
 DECAYS = {"weight-decay": (3.0, [0.3365, 0.7195]), "weight-decay-off": (0.0, [11.35, 15.15])}  # λ, band of ‖w‖
 CLASSICS = {*POLYNOMIALS, *DECAYS, "dropout", "house-prices"}
-OURS = {"whole-book"}  # experiments of no chapter
+OURS = {"whole-book", "capacity", "amount-of-data"}  # experiments of no chapter
 OTHERS = {"torchvision", "ngram", "linear"}  # of no chapter, or of several
 RECURRENT = {
     **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
