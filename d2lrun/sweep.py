@@ -97,6 +97,7 @@ class Sweep:
 
 def plan(overrides: list[str], config_dir: str | None, command: str) -> Sweep:
     """The sweep that a command line describes, every run of it checked; raises Refused with all complaints."""
+    overrides = list({key_of(text): text for text in overrides}.values())  # of one key the last word counts
     fixed, axes, intervals = compose.expand(overrides, config_dir)
     settings = compose.sweep_settings(fixed, config_dir)
     if intervals and settings.engine == "grid":

@@ -146,6 +146,13 @@ def test_runs_of_the_same_config_are_one(listed):
     assert names == ["optimizer.lr=0.1 seed=1"]
 
 
+def test_of_a_key_that_is_given_twice_the_last_word_counts(listed):
+    assert listed("seed=1,2", "model=mlp", "seed=3,4", "model=lenet")[0] == ["seed=3", "seed=4"]
+    names, configs = listed("seed=1,2", "optimizer.lr=0.1,0.2", "seed=7", "optimizer.lr=3,4")
+    assert names == ["optimizer.lr=3", "optimizer.lr=4"]
+    assert {one["seed"] for one in configs} == {7}
+
+
 def test_other_data_is_another_run_although_a_run_may_be_continued_from_elsewhere(listed):
     names, configs = listed("dataset.dir=one,two")
     assert names == ["dataset.dir=one", "dataset.dir=two"]
