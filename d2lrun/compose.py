@@ -24,7 +24,7 @@ from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -111,12 +111,24 @@ def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[st
                     fixed.append(text)
                 elif override.is_discrete_sweep():
                     key = override.get_key_element()
-                    axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+                    axes.append([f"{key}={value}" for value in choices_of(override, config_dir)])
                 else:
                     intervals.append(override)
             except HydraException:
                 fixed.append(text)  # which is complained of where all are composed
     return fixed, axes, intervals
+
+
+def choices_of(override: Override, config_dir: str | None) -> list[str]:
+    """The values of a sweep as they are typed; those of a glob are options of a group. Raises Refused."""
+    glob = override.value()
+    if not isinstance(glob, Glob):
+        return list(override.sweep_string_iterator())
+    options = group_options(config_dir).get(override.key_or_group, [])
+    if found := glob.filter(options):
+        return found
+    have = f"have: {', '.join(options)}" if options else "a glob is for a group, such as model or experiment"
+    raise Refused(f"{override.input_line}: no option is like that", have)
 
 
 @contextmanager

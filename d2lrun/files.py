@@ -12,6 +12,7 @@ import math
 import os
 import platform
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -58,11 +59,15 @@ def sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Delete what a killed ``write_atomic`` left. Only for the one who holds the directory's lock."""
+def remove_leftovers(directory: Path, age: float = 0.0) -> None:
+    """Delete what a killed ``write_atomic`` left, of an age in seconds.
+
+    Below hours only for the one who holds the directory's lock.
+    """
     for temporary in directory.glob(".*.tmp"):
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            if age == 0 or time.time() - temporary.stat().st_mtime > age:
+                temporary.unlink()
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -47,7 +47,7 @@ def train_in(path: Path) -> str:
     directory = RunDirectory(path)
     if (path.parent / MARKER).exists():
         return PENDING
-    config = None
+    config, earlier = None, directory.result()
     try:
         config = directory.load_config()
         config.run.dir = str(path)
@@ -61,11 +61,12 @@ def train_in(path: Path) -> str:
     except Pruned:
         return "pruned"
     except Exception as error:
-        if (directory.result() or {}).get("status") in (None, "finished"):
+        if directory.result() in (None, earlier):  # it did not come so far that it could say so itself
             told = str(error) if isinstance(error, D2lrunError) else f"{type(error).__name__}: {error}"
             note_failure(directory, told)
         if config and config.sweep.on_error == "stop":
-            (path.parent / MARKER).touch()
+            with contextlib.suppress(OSError):
+                (path.parent / MARKER).touch()
         return "failed"
 
 

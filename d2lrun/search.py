@@ -33,6 +33,7 @@ from d2lrun.sweep import (
     lasting,
     launched,
     placed,
+    refuse_places,
     train_here,
     typed,
 )
@@ -98,6 +99,7 @@ def plan(request: Request) -> Study:
     if not space:
         raise Refused("sweep=optuna: nothing to search", "give a key several values: optimizer.lr=interval(1e-3,1)")
     keys = [key_of(key) for key in space]
+    refuse_places(request.fixed, keys)
     if chance := [key for key in keys if key in ranking.REPEATS]:
         hint = "repeat each trial within itself: validation=kfold validation.repeats=3"
         raise Refused(f"{chance[0]}: not to be searched, it is chance that it steers", hint)

@@ -12,7 +12,8 @@ import re
 import shlex
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 Launch = Callable[[Sequence[Path]], Sequence["str | Exception"]]  # folders of runs -> how each ended
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
 PATIENCE = 1.0  # seconds between two looks at runs that another process has
+LEFT = 3600.0  # seconds after which a temporary file is one that a kill has left
+WORDS = 60  # letters of keys in a folder's name
 
 
 @dataclass
@@ -54,6 +57,14 @@ class Job:
 
     overrides: list[str]
     config: Config
+
+    def __post_init__(self) -> None:
+        self.earlier = self.directory.result()  # how it ended before this sweep began
+
+    def tried_meanwhile(self) -> bool:
+        """Whether another process has had it in the same time, in vain: it would fail here as well."""
+        result = self.directory.result()
+        return result is not None and result.get("status") in SPOILED and result != self.earlier
 
     @property
     def directory(self) -> RunDirectory:
@@ -106,11 +117,9 @@ class Sweep:
 
 
 def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
-    """A command line, taken apart; raises Refused."""
+    """A command line, taken apart; of one key the last word counts. Raises Refused."""
+    overrides = list({key_of(text): text for text in overrides}.values())
     fixed, axes, intervals = compose.expand(overrides, config_dir)
-    for text in fixed:
-        if text.lstrip("+").startswith("run.dir="):
-            raise Refused(f"{text}: the folder of one run, but -m makes many", "name the sweep's with sweep.name=NAME")
     return Request(overrides, fixed, axes, intervals, compose.sweep_settings(fixed, config_dir), config_dir, command)
 
 
@@ -124,6 +133,7 @@ def plan(request: Request) -> Sweep:
         )
     choices = combined(settings, fixed, [[[text] for text in axis] for axis in request.axes], config_dir)
     keys = list(dict.fromkeys(key_of(text) for axis in choices for option in axis for text in option))
+    refuse_places(fixed, keys)
     sweep = Sweep(folder(settings, fixed, keys, config_dir), request.command, settings, keys)
     count = prod(map(len, choices))
     if count > MOST:
@@ -131,6 +141,14 @@ def plan(request: Request) -> Sweep:
     swept = [[text for option in options for text in option] for options in product(*choices)]
     sweep.jobs = jobs(sweep, fixed, swept, config_dir)
     return sweep
+
+
+def refuse_places(fixed: list[str], keys: list[str]) -> None:
+    """Raise Refused for a folder of one run, and for a value of the sweep itself that is swept."""
+    if "run.dir" in [*map(key_of, fixed), *keys]:
+        raise Refused("run.dir: the folder of one run, but -m makes many", "name the sweep's with sweep.name=NAME")
+    if whole := [key for key in keys if key.startswith(("run.", "sweep"))]:
+        raise Refused(f"{whole[0]}: it is of the whole sweep, not of a run", "give it one value")
 
 
 def combined(
@@ -151,8 +169,22 @@ def combined(
         rows = [[text for option in options for text in option] for options in zip(*together, strict=True)]
         axes = [axis for axis in axes if axis not in together] + [rows]
     if settings.combinations:
-        axes.append([shlex.split(text) for text in settings.combinations])
+        axes.append([spelt(text, config_dir) for text in settings.combinations])
     return axes
+
+
+def spelt(text: str, config_dir: str | None) -> list[str]:
+    """The overrides of one of ``sweep.combinations``; raises Refused."""
+    try:
+        words = shlex.split(text)
+        wrong = (
+            "" if words and len(compose.expand(words, config_dir)[0]) == len(words) else "wanted one value for a key"
+        )
+    except ValueError as error:
+        wrong = str(error)
+    if wrong:
+        raise Refused(f"sweep.combinations: {text!r}: {wrong}", 'such as "model=lenet optimizer.lr=0.9"')
+    return words
 
 
 def named_axis(key: str, values: Any, config_dir: str | None) -> list[str]:
@@ -168,7 +200,8 @@ def named_axis(key: str, values: Any, config_dir: str | None) -> list[str]:
 
 def typed(value: Any) -> str:
     """A value as one types it on Hydra's command line."""
-    return value if isinstance(value, str) and re.fullmatch(r"[\w./-]+", value) else json.dumps(value)
+    plain = isinstance(value, str) and re.fullmatch(r"[\w./-]+", value)
+    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def key_of(text: str) -> str:
@@ -176,13 +209,17 @@ def key_of(text: str) -> str:
 
 
 def folder(settings: Grid, fixed: list[str], keys: list[str], config_dir: str | None) -> Path:
-    """Where the sweep lives: the same for the same keys and the same fixed values, whatever the swept values are."""
-    rest = lasting(fixed)
-    words = "_".join(keys)[:60] if keys else "one"
-    digest = hashlib.sha256("\n".join([*rest, config_dir or ""]).encode()).hexdigest()[:6]
-    named = settings.name or re.sub(r"[^\w.-]+", "-", words).strip("-_.") + (f"-{digest}" if rest or config_dir else "")
-    root = next((text.partition("=")[2] for text in fixed if key_of(text) == "run.root"), None)
-    return Path(root or compose.compose([]).run.root).expanduser() / "sweeps" / named
+    """Where the sweep lives: the same for the same keys and the same fixed values, whatever the swept values are.
+
+    A key with a single value is a fixed one, unless it is written seed=choice(1).
+    """
+    words = "_".join(sorted(keys)) or "one"
+    rest = [*lasting(fixed), config_dir or "", words[WORDS:]]
+    digest = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
+    named = re.sub(r"[^\w.-]+", "-", words[:WORDS]).strip("-_.") + (f"-{digest}" if any(rest) else "")
+    roots = [parse_override(text).value() for text in fixed if key_of(text) == "run.root"]
+    root = roots[-1] if roots else compose.compose([]).run.root
+    return Path(str(root)).expanduser() / "sweeps" / (settings.name or named)
 
 
 def lasting(fixed: list[str]) -> list[str]:
@@ -196,24 +233,33 @@ def jobs(sweep: Sweep, fixed: list[str], swept: list[list[str]], config_dir: str
     configs = compose.compose_all([[*fixed, *overrides] for overrides in swept], config_dir)
     found: dict[str, Job] = {}
     for overrides, config in zip(swept, configs, strict=True):
-        found.setdefault(config_hash(config), Job(overrides, placed(sweep, config)))
+        found.setdefault(content(sweep, config), Job(overrides, placed(sweep, config)))
     return list(found.values())
+
+
+def content(sweep: Sweep, config: Config) -> str:
+    """What tells a run of the sweep from the others: its config, and what else is swept, such as dataset.dir."""
+    values = schema.flatten(schema.to_dict(config))
+    counted = [f"{key}={values[key]}" for key in sorted(sweep.keys) if key.startswith(schema.CIRCUMSTANCES)]
+    digest = hashlib.sha256("\n".join(counted).encode()).hexdigest()[:6]
+    return config_hash(config) + (f"-{digest}" if counted else "")
 
 
 def placed(sweep: Sweep, config: Config) -> Config:
     """The config with its folder within the sweep, named by its content."""
-    name = f"{config.model.name}-seed{config.seed}-{config_hash(config)}"
+    name = f"{config.model.name}-seed{config.seed}-{content(sweep, config)}"
     place = replace(config.run, dir=str(sweep.directory / name), name=None, pictures=sweep.settings.pictures)
     return replace(config, run=place)
 
 
 def prepare(sweep: Sweep) -> None:
-    """Write the config of every job that has none; raises Refused where nothing can be written."""
+    """Write the config of every job that is not finished, whatever there was; raises Refused where that cannot be."""
     try:
+        files.remove_leftovers(sweep.directory, LEFT)
         for job in sweep.jobs:
             job.directory.path.mkdir(parents=True, exist_ok=True)
             (job.directory.path / trial.FILE).unlink(missing_ok=True)  # of a search in the same folder
-            if not job.directory.begun():
+            if not job.directory.finished():
                 job.directory.write_config(job.config)
         (sweep.directory / MARKER).unlink(missing_ok=True)
     except OSError as error:
@@ -222,10 +268,21 @@ def prepare(sweep: Sweep) -> None:
         ) from error
 
 
+@contextmanager
+def told_to_go_on() -> Iterator[None]:
+    """A signal ends all runs, and it is the sweep that is to be continued, not the run that it found at work."""
+    try:
+        yield
+    except Stopped as stopped:
+        stopped.args = ("stopped, saved; the same command goes on with what is left",)
+        raise
+
+
+@told_to_go_on()
 def carry_out(sweep: Sweep, launch: Launch | None, workers: int | None = None) -> None:
     """Train what is not finished: all at once with a launcher, however many ``workers`` it has; else one by one here.
 
-    What another process trains just now is waited for, and taken over where that process dies.
+    What another process trains just now is waited for, and taken over where that process dies. Raises Stopped.
     """
     waiting = [job for job in sweep.jobs if not job.directory.finished()]
     while waiting:
@@ -247,6 +304,9 @@ def launched(batch: list[Job], launch: Launch) -> list[Job]:
 
     A run that kills the process it is in is named as failed. Raises Failed where no run was even begun.
     """
+    batch = [job for job in batch if not job.tried_meanwhile()]
+    if not batch:
+        return []
     before = [job.directory.result() for job in batch]  # how earlier tries ended
     try:
         ends = interruptible(launch)([job.directory.path for job in batch])

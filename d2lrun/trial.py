@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = ".trial.json"  # study, storage (null: STUDY), number, metric, pruner, startup
 STUDY = "study.db"  # in the sweep's folder
-OVER = ("finished", "pruned", "diverged", "failed")
+ENDED = ("pruned", "diverged", "failed")  # before the end, and for good
 PATIENCE = 60  # seconds that SQLite waits for another process
 
 
@@ -51,7 +51,7 @@ def storage(url: str | None, folder: Path) -> Any:
 def is_over(directory: RunDirectory) -> bool:
     """Whether the run needs no more training. One of a search is never repeated, whatever it came to."""
     status = (directory.result() or {}).get("status")
-    return status in OVER if (directory.path / FILE).exists() else status == "finished"
+    return directory.finished() or ((directory.path / FILE).exists() and status in ENDED)
 
 
 class Reporting(Progress):

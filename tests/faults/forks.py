@@ -151,12 +151,18 @@ def import_everything() -> None:
     import rich.console
     import rich.table  # noqa: F401
     import torch
+    from hydra.core.plugins import Plugins
 
-    from d2lrun import compose, run, verbs  # noqa: F401
+    from d2lrun import compose, job, kfold, monitor, run, sweep, verbs  # noqa: F401
 
     torch.optim.Adam([torch.zeros(1, requires_grad=True)]).zero_grad()  # the first optimizer imports for seconds
     compose.departures = lambda config: None  # the book's band and the pictures
     run.draw = lambda *args: None  # are not what is tested here
+    monitor.draw_sweep = monitor.write_sweep_page = lambda *args: None
+    monitor.TICK = 0.01
+    sweep.PATIENCE = 0.05
+    compose.expand(["seed=1,2"])  # Hydra's parser
+    Plugins.instance()
     composed = functools.cache(lambda *words, original=compose.compose: original(list(words)))
     compose.compose = lambda words, config_dir=None: copy.deepcopy(composed(*words))
 
