@@ -138,7 +138,12 @@ def enter(directory: RunDirectory, config: Config) -> None:
     """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    ours = {directory.config_file.name, directory.log.name, *(path.name for path in directory.path.glob(FOLDS))}
+    ours = {
+        directory.config_file.name,
+        directory.log.name,
+        directory.result_file.name,
+        *(path.name for path in directory.path.glob(FOLDS)),
+    }
     if directory.begun():
         refuse_other(directory, config)
     elif strangers := [path.name for path in directory.path.glob("[!.]*") if path.name not in ours]:
