@@ -13,6 +13,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -47,16 +48,28 @@ def show(overrides: list[str], config_dir: str | None = None) -> str:
     return OmegaConf.to_yaml(data)
 
 
-def gather(overrides: list[str], config_dir: str | None) -> tuple[DictConfig, list[Complaint]]:
+def gather(
+    overrides: list[str], config_dir: str | None, known: Known | None = None
+) -> tuple[DictConfig, list[Complaint]]:
     """What Hydra composes, leniently, and the complaints about the overrides themselves."""
-    with composer(config_dir) as gathered:
+    with composer(config_dir, known) as gathered:
         return gathered(overrides)
 
 
-def compose_all(combinations: list[list[str]], config_dir: str | None = None) -> list[Config]:
+@dataclass
+class Known:
+    """What was composed before, for one who composes again and again: options by group, configs by choices."""
+
+    options: dict[str, list[str]] = field(default_factory=dict)
+    composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
+
+
+def compose_all(
+    combinations: list[list[str]], config_dir: str | None = None, known: Known | None = None
+) -> list[Config]:
     """The checked config of each list of overrides; raises Refused with the complaints of all of them."""
     found, complaints = [], []
-    with composer(config_dir) as gathered:
+    with composer(config_dir, known) as gathered:
         for overrides in combinations:
             try:
                 found.append(from_hydra(*gathered(overrides)))
@@ -69,22 +82,24 @@ def compose_all(combinations: list[list[str]], config_dir: str | None = None) ->
 
 
 @contextmanager
-def composer(config_dir: str | None) -> Iterator[Callable[[list[str]], tuple[DictConfig, list[Complaint]]]]:
+def composer(
+    config_dir: str | None, known: Known | None = None
+) -> Iterator[Callable[[list[str]], tuple[DictConfig, list[Complaint]]]]:
     """A function that does what ``gather`` does, many times.
 
     Hydra composes once for each choice of options (0.06 s) and the values are set in a copy of that (1 ms), in the
     same way as Hydra sets them.
     """
-    composed: dict[tuple[str, ...], DictConfig] = {}
+    known = known or Known()
     search = [f"hydra.searchpath=['file://{existing_folder(config_dir)}']"] if config_dir else []
 
     def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
         parsed, complaints = parse_overrides(overrides)
-        choices, values = check_options(parsed, options, complaints)
+        choices, values = check_options(parsed, known.options, complaints)
         try:
-            if tuple(choices) not in composed:
-                composed[tuple(choices)] = hydra_compose("config", [*choices, *search])
-            data = copy.deepcopy(composed[tuple(choices)])
+            if tuple(choices) not in known.composed:
+                known.composed[tuple(choices)] = hydra_compose("config", [*choices, *search])
+            data = copy.deepcopy(known.composed[tuple(choices)])
             for override in values:
                 OmegaConf.update(data, override.key_or_group, override.value(), merge=True, force_add=True)
             return data, complaints
@@ -92,7 +107,7 @@ def composer(config_dir: str | None) -> Iterator[Callable[[list[str]], tuple[Dic
             refuse_composition(error, complaints)
 
     with aside(), initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="d2lrun"):
-        options = group_options(config_dir)
+        known.options = known.options or group_options(config_dir)
         yield gathered
 
 
@@ -142,9 +157,9 @@ def aside() -> Iterator[None]:
         GlobalHydra.instance().hydra = held  # Hydra put a copy of itself in the place of ``state``
 
 
-def sweep_settings(overrides: list[str], config_dir: str | None = None) -> Grid | Search:
+def sweep_settings(overrides: list[str], config_dir: str | None = None, known: Known | None = None) -> Grid | Search:
     """The config group ``sweep`` that the fixed overrides of a sweep describe; raises Refused."""
-    data, _ = gather(overrides, config_dir)
+    data, _ = gather(overrides, config_dir, known)
     complaints: list[Complaint] = []
     settings = schema.variant("sweep", OmegaConf.to_container(data.sweep, resolve=True), complaints)
     schema.refuse(complaints)

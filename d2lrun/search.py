@@ -49,8 +49,7 @@ STATUS = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING
 class Study(Sweep):
     """A sweep with what its values are chosen from; its jobs are the trials so far."""
 
-    fixed: list[str] = field(default_factory=list)
-    config_dir: str | None = None
+    request: Request | None = None
     space: dict[str, Numbers | Choices] = field(default_factory=dict)  # by key, as typed
     seed: int = 0
     direction: str = "max"
@@ -104,7 +103,7 @@ def plan(request: Request) -> Study:
         hint = "repeat each trial within itself: validation=kfold validation.repeats=3"
         raise Refused(f"{chance[0]}: not to be searched, it is chance that it steers", hint)
     directory = folder(settings, request.fixed, keys, request.config_dir)
-    study = Study(directory, request.command, settings, keys, [], request.fixed, request.config_dir, space)
+    study = Study(directory, request.command, settings, keys, [], request, space)
     configs = corners(study)
     study.seed, study.direction = configs[0].seed, direction_of(configs, settings.metric)
     return study
@@ -133,8 +132,7 @@ def corners(study: Study) -> list[Config]:
     """The configs at the first value of every key, and at each end of each key; raises Refused with all complaints."""
     first = {key: each.ends()[0] for key, each in study.space.items()}
     points = [first, *(first | {key: end} for key, each in study.space.items() for end in each.ends()[1:])]
-    words = [[*study.fixed, *(f"{key}={text}" for key, text in point.items())] for point in points]
-    configs = compose.compose_all(words, study.config_dir)
+    configs = composed(study, [[f"{key}={text}" for key, text in point.items()] for point in points])
     for config in configs:
         if config.validation.name in ("none", "once"):
             raise Refused(
@@ -142,6 +140,13 @@ def corners(study: Study) -> list[Config]:
                 "add validation=holdout or validation=kfold",
             )
     return configs
+
+
+def composed(study: Study, combinations: list[list[str]]) -> list[Config]:
+    """The config of each list of overrides, with what is fixed; raises Refused."""
+    request = study.request
+    whole = [[*request.fixed, *overrides] for overrides in combinations]
+    return compose.compose_all(whole, request.config_dir, request.known)
 
 
 def direction_of(configs: list[Config], metric: str | None) -> str:
@@ -194,7 +199,7 @@ def opened(study: Study) -> Any:
 
 def check_same(study: Study) -> None:
     """Raise Refused where the study was made with other values, keys, choices or metric; an interval may change."""
-    asked = {"fixed": lasting(study.fixed), "keys": sorted(study.keys), "metric": study.settings.metric}
+    asked = {"fixed": lasting(study.request.fixed), "keys": sorted(study.keys), "metric": study.settings.metric}
     made = study.study.user_attrs.get(ASKED)
     if made is None:
         study.study.set_user_attr(ASKED, asked)
@@ -265,7 +270,7 @@ def look(study: Study) -> list[Any]:
     study.elsewhere = len(trials) - len(here)
     new = [one for one in here if one.number not in study.by_number]
     words = [overrides_of(study, one.params) for one in new]
-    configs = compose.compose_all([[*study.fixed, *each] for each in words], study.config_dir) if new else []
+    configs = composed(study, words)
     for one, overrides, config in zip(new, words, configs, strict=True):
         place = replace(config.run, dir=str(study.directory / one.user_attrs[PLACE]))
         study.by_number[one.number] = Job(overrides, replace(config, run=place))
@@ -310,10 +315,11 @@ def ask(study: Study) -> tuple[int, Job]:
     asked = study.study.ask({key_of(key): each.distribution() for key, each in study.space.items()})
     overrides = overrides_of(study, asked.params)
     try:
-        job = Job(overrides, placed(study, compose.compose([*study.fixed, *overrides], study.config_dir)))
+        [config] = composed(study, [overrides])
     except Refused:
         study.study.tell(asked.number, state=trial.engine().trial.TrialState.FAIL)
         raise
+    job = Job(overrides, placed(study, config))
     directory = job.directory
     directory.path.mkdir(parents=True, exist_ok=True)
     if not directory.begun():

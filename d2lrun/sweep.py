@@ -48,6 +48,7 @@ class Request:
     intervals: list[Override]
     settings: Grid | Search
     config_dir: str | None
+    known: compose.Known
     command: str
 
 
@@ -120,7 +121,9 @@ def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
     """A command line, taken apart; of one key the last word counts. Raises Refused."""
     overrides = list({key_of(text): text for text in overrides}.values())
     fixed, axes, intervals = compose.expand(overrides, config_dir)
-    return Request(overrides, fixed, axes, intervals, compose.sweep_settings(fixed, config_dir), config_dir, command)
+    known = compose.Known()
+    settings = compose.sweep_settings(fixed, config_dir, known)
+    return Request(overrides, fixed, axes, intervals, settings, config_dir, known, command)
 
 
 def plan(request: Request) -> Sweep:
@@ -139,7 +142,7 @@ def plan(request: Request) -> Sweep:
     if count > MOST:
         raise Refused(f"{count:,} combinations", f"wanted at most {MOST:,}: sweep fewer values, or use sweep=optuna")
     swept = [[text for option in options for text in option] for options in product(*choices)]
-    sweep.jobs = jobs(sweep, fixed, swept, config_dir)
+    sweep.jobs = jobs(sweep, swept, request)
     return sweep
 
 
@@ -228,9 +231,10 @@ def lasting(fixed: list[str]) -> list[str]:
     return sorted(text for text in fixed if not key_of(text).startswith(steer))
 
 
-def jobs(sweep: Sweep, fixed: list[str], swept: list[list[str]], config_dir: str | None) -> list[Job]:
+def jobs(sweep: Sweep, swept: list[list[str]], request: Request) -> list[Job]:
     """A job for each list of overrides; two that come to the same config are one."""
-    configs = compose.compose_all([[*fixed, *overrides] for overrides in swept], config_dir)
+    whole = [[*request.fixed, *overrides] for overrides in swept]
+    configs = compose.compose_all(whole, request.config_dir, request.known)
     found: dict[str, Job] = {}
     for overrides, config in zip(swept, configs, strict=True):
         found.setdefault(content(sweep, config), Job(overrides, placed(sweep, config)))
