@@ -142,7 +142,8 @@ def enter(directory: RunDirectory, config: Config) -> None:
     """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    ours = {directory.config_file.name, directory.log.name, *(path.name for path in directory.path.glob(FOLDS))}
+    written = (directory.config_file, directory.log, directory.vocabulary_file, directory.result_file)
+    ours = {path.name for path in (*written, *directory.path.glob(FOLDS))}  # also of one that failed before a step
     if directory.begun():
         refuse_other(directory, config)
     elif strangers := [path.name for path in directory.path.glob("[!.]*") if path.name not in ours]:

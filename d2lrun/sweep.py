@@ -216,7 +216,7 @@ def train_here(directories: Sequence[Path]) -> list[str]:
 
 
 def launched(batch: list[Job], launch: Launch) -> list[Job]:
-    """Launch the jobs; returns those that are to be looked at again: another process has them, or a signal stopped them.
+    """Launch the jobs; returns those to be looked at again: another process has them, or a signal stopped them.
 
     A run that kills the process it is in is named as failed. Raises Failed where no run was even begun.
     """
@@ -256,7 +256,7 @@ def interruptible(launch: Launch) -> Launch:
 
 
 def one_by_one(batches: list[list[Job]], launch: Launch) -> list[Job]:
-    """Launch one batch after the other, until a run fails that is to stop the others; returns what ``launched`` does."""
+    """Launch batch after batch, until a run fails that is to stop the others; returns what ``launched`` does."""
     again = []
     for batch in filter(None, batches):
         again += launched(batch, launch)
