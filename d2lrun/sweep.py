@@ -347,7 +347,7 @@ def interruptible(launch: Launch) -> Launch:
 
 
 def one_by_one(batches: list[list[Job]], launch: Launch) -> list[Job]:
-    """Launch one batch after the other, until a failed run is to stop the others; returns what ``launched`` does."""
+    """Launch batch after batch, until a run fails that is to stop the others; returns what ``launched`` does."""
     again = []
     for batch in filter(None, batches):
         again += launched(batch, launch)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import shutil
@@ -272,3 +273,42 @@ def test_the_generator_goes_on_from_where_it_was_kept():
     torch.manual_seed(9)
     devices.set_rng_state(state)
     assert torch.equal(torch.rand(5), expected)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch, tmp_path):
+    """A machine with two GPUs on which nobody computes; returns which of them is chosen, again and again."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return chosen
+
+
+def test_runs_at_the_same_time_take_a_gpu_each_and_a_third_shares(two_gpus):
+    with devices.a_gpu(group(name="cuda")), devices.a_gpu(group(name="auto")), devices.a_gpu(group(name="cuda")):
+        assert two_gpus == [0, 1, os.getpid() % 2]
+
+
+def test_a_gpu_is_free_again_when_its_run_is_over_or_broken(two_gpus):
+    for _ in range(2):
+        with contextlib.suppress(RuntimeError), devices.a_gpu(group(name="cuda")):
+            raise RuntimeError
+    assert two_gpus == [0, 0]
+
+
+def test_the_gpus_that_two_processes_see_by_other_numbers_are_told_apart(two_gpus, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    with devices.a_gpu(group(name="cuda")):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 2")  # whose second one is taken
+        with devices.a_gpu(group(name="cuda")), devices.a_gpu(group(name="cuda")):
+            assert two_gpus == [0, 0, os.getpid() % 2]
+
+
+@pytest.mark.parametrize(("count", "name"), [(0, "auto"), (1, "cuda"), (2, "cpu")])
+def test_with_one_gpu_or_none_there_is_nothing_to_hold(two_gpus, monkeypatch, tmp_path, count, name):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with devices.a_gpu(group(name=name)):
+        assert two_gpus == []
+    assert list(tmp_path.iterdir()) == []

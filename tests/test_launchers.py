@@ -1,0 +1,337 @@
+"""Sweeps under Hydra's launchers: real processes that fail, are killed and are stopped; and what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d2lrun import files, launchers, sweep
+from d2lrun.compose import parse_override
+from d2lrun.errors import Failed, Refused, Stopped
+from d2lrun.job import MARKER, PENDING, train_in
+from d2lrun.launchers import quoted
+
+JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+LAUNCHERS = {"joblib": JOBLIB, "submitit_local": ["hydra/launcher=submitit_local"]}
+LONG = 100_000  # epochs: such a run ends only by force
+PATIENCE = 120  # seconds
+
+
+class Home:
+    """A folder in which sweeps of tiny runs are started."""
+
+    def __init__(self, path: Path, data: Path):
+        self.path, self.data = path, data
+        self.folder = path / "outputs" / "sweeps" / "it"
+
+    def start(self, *words: str) -> subprocess.Popen:
+        tiny = ["model.hidden=[8]", "train.batch_size=64", "train.limit_batches=2", "device=cpu", "device.threads=1"]
+        given = ["dataset.verify=false", f"dataset.dir={self.data}", "dataset.mirrors=[]", "sweep.name=it"]
+        defaults = [word for word in ("train.epochs=2",) if not any(one.startswith("train.epochs=") for one in words)]
+        command = [sys.executable, "-m", "d2lrun", "-m", "model=mlp", "validation=holdout", *tiny, *given, *defaults]
+        environment = os.environ | {"D2LRUN_CACHE": str(self.path / "cache"), "OMP_NUM_THREADS": "1"}
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([*command, *words], cwd=self.path, env=environment, start_new_session=True, **pipes)
+
+    def sweep(self, *words: str) -> int:
+        """The exit code of a sweep that nothing happens to."""
+        process = self.start(*words)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert "Traceback" not in err, err
+        return process.returncode
+
+    def jobs(self) -> dict[str, dict]:
+        """The rows of sweep.json by the last override."""
+        rows = json.loads((self.folder / "sweep.json").read_text("utf-8"))["jobs"]
+        return {row["overrides"][-1]: row for row in rows}
+
+    def statuses(self) -> dict[str, str]:
+        return {name: row["status"] for name, row in self.jobs().items()}
+
+    def weights(self) -> dict[str, bytes]:
+        """The final weights of every run that has some."""
+        return {path.parent.name: path.read_bytes() for path in self.folder.glob("*/model.safetensors")}
+
+    def running(self) -> dict[str, int]:
+        """The process of every run that has taken its first steps, by the name of its folder."""
+        found = {}
+        for path in self.folder.glob("*/.lock.holder"):
+            metrics = path.parent / "metrics.jsonl"
+            if metrics.exists() and metrics.stat().st_size:
+                found[path.parent.name] = int(path.read_text("utf-8").split()[1])
+        return found
+
+    def resumed(self) -> int:
+        """How many runs say that they went on from a checkpoint."""
+        return sum("resuming at epoch" in path.read_text("utf-8") for path in self.folder.glob("*/run.log"))
+
+    def wait_for(self, condition) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def home(tmp_path, stripes_folder):
+    return Home(tmp_path, stripes_folder)
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory, stripes_folder):
+    """The same four runs one after the other."""
+    home = Home(tmp_path_factory.mktemp("serial"), stripes_folder)
+    assert home.sweep("optimizer.lr=0.1,0.5,1e30,0.05") == 3
+    return home
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_one_run_fails_one_is_finished_and_the_others_come_to_the_same_bits_as_in_turn(home, serial, name):
+    assert home.sweep("optimizer.lr=0.1") == 0
+    (finished,) = home.folder.glob("mlp-*")
+    before = snapshot(finished)
+    assert home.sweep("optimizer.lr=0.1,0.5,1e30,0.05", *LAUNCHERS[name]) == 3
+    assert snapshot(finished) == before
+    assert home.statuses() == serial.statuses()
+    assert home.statuses()["optimizer.lr=1e+30"] == "diverged"
+    assert home.weights() == serial.weights()
+    assert len(home.weights()) == 3
+    assert {path.name for path in home.path.iterdir()} <= {
+        "outputs",
+        "cache",
+    }  # the launcher's files lie in the sweep's
+    assert {path.name for path in home.folder.parent.iterdir()} == {"it"}
+    assert not list(home.path.rglob("multirun.yaml"))
+
+
+def test_a_run_that_kills_its_worker_is_named_and_the_others_are_trained(home):
+    """As the system does with the largest process when memory runs out: again and again, whenever it is tried."""
+    killed, over = [], threading.Event()
+
+    def kill_the_long_one():
+        while not over.wait(0.02):
+            for name, pid in home.running().items():
+                epochs = (home.folder / name / "metrics.jsonl").read_bytes().count(b"\n")
+                if epochs > 5:
+                    killed.append(name)
+                    with contextlib.suppress(ProcessLookupError):  # joblib was faster
+                        os.kill(pid, signal.SIGKILL)
+                    home.wait_for(lambda pid=pid: not alive(pid))
+
+    killer = threading.Thread(target=kill_the_long_one)
+    killer.start()
+    try:
+        assert home.sweep(f"train.epochs=1,2,{LONG},3", *JOBLIB) == 3
+    finally:
+        over.set()
+        killer.join()
+    jobs = home.jobs()
+    assert [row["status"] for row in jobs.values()] == ["finished", "finished", "failed", "finished"]
+    assert jobs[f"train.epochs={LONG}"]["error"].startswith("its process died: ")
+    assert len(killed) >= 2 and len(set(killed)) == 1
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(("name", "code"), {"SIGINT": 130, "SIGTERM": 143}.items())
+def test_a_signal_to_the_sweep_ends_its_workers_and_the_same_command_goes_on(home, name, code):
+    words = [f"train.epochs=1,2,{LONG},{LONG + 1}", *JOBLIB]
+    process = home.start(*words)
+    home.wait_for(lambda: len(home.running()) == 2 and len(home.weights()) == 2)
+    workers = list(home.running().values())
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    home.wait_for(lambda: not any(map(alive, workers)))
+    assert list(home.statuses().values()) == ["finished", "finished", "stopped", "stopped"]
+    before = {path: path.stat().st_mtime_ns for path in home.folder.glob("*/result.json")}
+    again = home.start(*words)
+    home.wait_for(lambda: home.resumed() == 2)
+    again.send_signal(signal.SIGTERM)
+    again.communicate(timeout=PATIENCE)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+# What a launcher does when it breaks down, without its processes
+
+
+@pytest.fixture
+def planned(tmp_path, stripes_folder):
+    """``planned(WORD…)``: a sweep over these learning rates whose configs lie in their folders."""
+
+    def make(*words: str, rates: str = "0.1,0.2,0.3") -> sweep.Sweep:
+        data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", "dataset.mirrors=[]", "train.limit_batches=1"]
+        small = ["model.hidden=[8]", "train.epochs=2", "device=cpu", f"run.root={tmp_path}", *data]
+        plan = sweep.plan([f"optimizer.lr={rates}", *small, *words], None, "d2lrun -m …")
+        sweep.prepare(plan)
+        return plan
+
+    return make
+
+
+class Breaking:
+    """A launcher whose worker dies at the run in ``deadly``: those behind it in the batch are never begun."""
+
+    def __init__(self, deadly: Path | None):
+        self.deadly, self.batches = deadly, []
+
+    def __call__(self, directories):
+        self.batches.append(len(directories))
+        for path in directories:
+            if path == self.deadly:
+                files.write_atomic(files.signature(path / ".lock"), "process 1 on it")
+                raise RuntimeError("a worker was killed")
+            sweep.train_here([path])
+        return ["finished"] * len(directories)
+
+
+def statuses(plan: sweep.Sweep) -> list[str]:
+    return [row["status"] for row in sweep.rows(plan)]
+
+
+def test_the_run_whose_process_died_twice_is_named(planned):
+    plan = planned()
+    launch = Breaking(plan.jobs[1].directory.path)
+    sweep.carry_out(plan, launch)
+    assert statuses(plan) == ["finished", "failed", "finished"]
+    assert plan.jobs[1].directory.result()["error"] == "its process died: a worker was killed"
+    assert launch.batches == [3, 1, 1]
+
+
+def test_a_run_that_was_stopped_before_is_not_forgotten_when_a_worker_dies(planned):
+    plan = planned()
+    files.write_json(plan.jobs[2].directory.result_file, {"status": "stopped", "metrics": {}})
+    sweep.carry_out(plan, Breaking(plan.jobs[0].directory.path))
+    assert statuses(plan) == ["failed", "finished", "finished"]
+
+
+def test_with_on_error_stop_a_dead_worker_is_the_end(planned):
+    plan = planned("sweep.on_error=stop")
+    sweep.carry_out(plan, Breaking(plan.jobs[0].directory.path))
+    assert statuses(plan) == ["failed", "pending", "pending"]
+
+
+def test_with_on_error_stop_no_run_begins_after_one_failed(planned):
+    plan = planned("sweep.on_error=stop", rates="1e30,0.1")
+    sweep.carry_out(plan, lambda directories: [train_in(path) for path in directories])
+    assert statuses(plan) == ["diverged", "pending"]
+    assert (plan.directory / MARKER).exists()
+    assert train_in(plan.jobs[1].directory.path) == PENDING
+    sweep.prepare(plan)  # the same command again
+    assert not (plan.directory / MARKER).exists()
+
+
+def test_a_failure_of_before_does_not_stop_those_in_front_of_it(planned):
+    plan = planned("sweep.on_error=stop")
+    files.write_json(plan.jobs[2].directory.result_file, {"status": "failed", "metrics": {}})
+    sweep.carry_out(plan, None)
+    assert statuses(plan) == ["finished"] * 3
+
+
+def test_a_launcher_that_begins_nothing_is_an_error_of_its_own(planned):
+    def launch(directories):
+        raise RuntimeError("no Slurm here")
+
+    plan = planned()
+    with pytest.raises(Failed, match="the launcher gave up: no Slurm here"):
+        sweep.carry_out(plan, launch)
+    assert statuses(plan) == ["pending"] * 3
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (SystemExit(15), 143)])
+def test_what_a_launcher_makes_of_a_signal_is_stopped(planned, raised, code):
+    def launch(directories):
+        raise raised
+
+    with pytest.raises(Stopped) as stopped:
+        sweep.carry_out(planned(), launch)
+    assert stopped.value.code == code
+
+
+def test_a_run_that_a_signal_stopped_in_its_worker_is_launched_again(planned):
+    ends = iter([["finished", "stopped", "finished"], ["finished"]])
+    asked = []
+
+    def launch(directories):
+        asked.append([path.name for path in directories])
+        return next(ends)
+
+    plan = planned()
+    sweep.carry_out(plan, launch)
+    assert asked[1] == [plan.jobs[1].directory.path.name]
+
+
+# What Hydra is told
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["hydra/launcher=jobli"], "hydra/launcher=jobli: no such launcher; did you mean joblib?", ""),
+        (["hydra/launcher=x"], "hydra/launcher=x: no such launcher (have: basic, joblib, ", "ray (ray)"),
+        ([*JOBLIB, "hydra.launcher.njobs=2"], "hydra.launcher.njobs: no such key; did you mean n_jobs?", "n_jobs, "),
+        ([JOBLIB[0], "hydra.launcher.n_jobs=two"], "hydra.launcher.n_jobs=two: Value 'two'", ""),
+        (["hydra.launcher.n_jobs=2"], "hydra.launcher.n_jobs: no such key", "choose one with hydra/launcher=joblib"),
+        (["hydra.swep.dir=x"], "hydra.swep.dir=x: Key 'swep'", ""),
+        (["hydra/sweeper=basic"], "hydra/sweeper=basic: a sweep is d2lrun's own", "hydra/launcher=NAME"),
+    ],
+)
+def test_what_hydra_would_not_take_is_refused(words, message, hint):
+    with pytest.raises(Refused) as refusal:
+        launchers.check(words)
+    assert str(refusal.value).startswith(message)
+    assert hint in refusal.value.hint
+
+
+@pytest.mark.parametrize(("name", "extra"), launchers.EXTRAS.items())
+def test_a_launcher_that_is_not_installed_names_its_extra(monkeypatch, name, extra):
+    loader = "hydra._internal.config_loader_impl.ConfigLoaderImpl.get_group_options"
+    monkeypatch.setattr(loader, lambda *_: ["basic"])
+    with pytest.raises(Refused, match=f"hydra/launcher={name}: it is not installed") as refusal:
+        launchers.check([f"hydra/launcher={name}"])
+    assert refusal.value.hint == f"pip install 'd2lrun[{extra}]'"
+
+
+def test_what_is_right_is_taken():
+    launchers.check([])
+    launchers.check(["hydra.launcher.n_jobs=2", "hydra/launcher=joblib", "+hydra.launcher.mine=1"])
+
+
+def test_a_wrong_launcher_is_refused_before_anything_is_written(home):
+    process = home.start("optimizer.lr=0.1,0.2", "hydra/launcher=jobli")
+    _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, [line.partition(":")[0] for line in err.splitlines()]) == (2, ["error", "hint"])
+    assert list(home.path.iterdir()) == []
+
+
+def test_the_folder_of_a_launcher_is_the_sweeps_unless_it_was_given():
+    assert launchers.within(Path("a b"), JOBLIB) == [*JOBLIB, "hydra.sweep.dir='a b'"]
+    assert launchers.within(Path("a"), ["hydra.sweep.dir=mine"]) == ["hydra.sweep.dir=mine"]
+
+
+@given(st.text("ab'\"\\ 图,={}[]()#:/", max_size=12))
+def test_a_quoted_text_is_the_same_to_hydra(text):
+    assert parse_override(f"key={quoted(text)}").value() == text
