@@ -72,6 +72,10 @@ class Home:
                 found[path.parent.name] = int(path.read_text("utf-8").split()[1])
         return found
 
+    def saved(self) -> set[str]:
+        """The folders of the runs that have a checkpoint."""
+        return {path.parent.parent.name for path in self.folder.glob("*/checkpoints/*.json")}
+
     def resumed(self) -> int:
         """How many runs say that they went on from a checkpoint."""
         return sum("resuming at epoch" in path.read_text("utf-8") for path in self.folder.glob("*/run.log"))
@@ -159,7 +163,7 @@ def alive(pid: int) -> bool:
 def test_a_signal_to_the_sweep_ends_its_workers_and_the_same_command_goes_on(home, name, code):
     words = [f"train.epochs=1,2,{LONG},{LONG + 1}", *JOBLIB]
     process = home.start(*words)
-    home.wait_for(lambda: len(home.running()) == 2 and len(home.weights()) == 2)
+    home.wait_for(lambda: len(home.saved() & home.running().keys()) == 2 and len(home.weights()) == 2)
     workers = list(home.running().values())
     process.send_signal(getattr(signal, name))
     _, err = process.communicate(timeout=PATIENCE)
@@ -185,7 +189,7 @@ def planned(tmp_path, stripes_folder):
     def make(*words: str, rates: str = "0.1,0.2,0.3") -> sweep.Sweep:
         data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", "dataset.mirrors=[]", "train.limit_batches=1"]
         small = ["model.hidden=[8]", "train.epochs=2", "device=cpu", f"run.root={tmp_path}", *data]
-        plan = sweep.plan([f"optimizer.lr={rates}", *small, *words], None, "d2lrun -m …")
+        plan = sweep.plan(sweep.read([f"optimizer.lr={rates}", *small, *words], None, "d2lrun -m …"))
         sweep.prepare(plan)
         return plan
 

@@ -39,7 +39,15 @@ class Rehearsal:
 
     def __call__(self, config, directory):
         self.trained.append(directory.path.name)
-        result = {"status": "finished", "metrics": {}, "epochs": 0, "seconds": 0.1, "error": None}
+        result = {
+            "status": "finished",
+            "metrics": {},
+            "epochs": 0,
+            "steps": 0,
+            "seconds": 0.1,
+            "dead": None,
+            "error": None,
+        }
         curve = trial.curve_of(config, directory)
         try:
             self.before(config)
@@ -122,7 +130,7 @@ def summary(study):
         (["optimizer.lr=interval(-1,1)"], "optimizer.lr=-1.0"),
         (["train.batch_size=interval(1,8)"], "train.batch_size=1.0"),
         (["model=mlp", "model.hidden=choice([8],[0])"], "model.hidden"),
-        ([LR, "run.dir=here"], "run.dir=here"),
+        ([LR, "run.dir=here"], "run.dir: the folder of one run"),
         ([LR, "sweep.metric=test_loss"], "sweep.metric=test_loss"),
         ([LR, "sweep.storage=nowhere"], "the search's study cannot be used"),
     ],

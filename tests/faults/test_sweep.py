@@ -114,7 +114,7 @@ def test_what_a_process_held_that_was_killed_the_other_takes_over(sweep, whole):
 
 
 def test_two_at_once_try_a_failing_run_once_between_them(sweep):
-    ended = sweep("optimizer.lr=0.001,1e30", fault="crowd(2)")
+    ended = sweep("optimizer.lr=0.001,1e30", fault="at('d2lrun.sweep:prepare', 1, lambda: crowd(2))")
     assert (ended.code, ended.err) == (3, "")
     assert [job["status"] for job in sweep.table()["jobs"]] == ["finished"] * 3 + ["diverged"] * 3
     assert sweep.starts() == [1] * 6
