@@ -22,6 +22,7 @@ import hydra
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -101,6 +102,9 @@ def composer(
                 known.composed[tuple(choices)] = hydra_compose("config", [*choices, *search])
             data = copy.deepcopy(known.composed[tuple(choices)])
             for override in values:
+                if override.is_delete():
+                    ConfigLoaderImpl._apply_overrides_to_config([override], data)
+                    continue
                 OmegaConf.update(data, override.key_or_group, override.value(), merge=True, force_add=True)
             return data, complaints
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
@@ -200,12 +204,14 @@ def check_options(
         key, text = override.key_or_group, override.input_line
         if override.is_sweep_override():
             complaints.append(Complaint(text, "several values; add -m to run one after the other"))
+        elif key in options and override.is_delete():
+            choices.append(text)
         elif key in options and isinstance(override.value(), str):
             if override.value() in options[key]:
                 choices.append(text)
             else:
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
-        elif override.is_delete() or override.package is not None or key.startswith(("hydra.", "hydra/")):
+        elif override.package is not None or key.startswith(("hydra.", "hydra/")):
             choices.append(text)
         else:
             values.append(override)

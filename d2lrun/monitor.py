@@ -55,7 +55,7 @@ class Monitor:
             self.live.stop()
             self.live, self.told = None, None
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
-            self.look()
+            self.look(last=True)
             self.sweep.write(list(self.rows.values()))
 
     def watch(self) -> None:
@@ -66,13 +66,17 @@ class Monitor:
                     self.sweep.write(list(self.rows.values()))
                 self.draw()
 
-    def look(self) -> bool:
-        """Read what was written since the last look; returns whether there was anything."""
+    def look(self, last: bool = False) -> bool:
+        """Read what was written since the last look; returns whether there was anything.
+
+        The ``last`` look is also for runs that were killed before they could write how they ended.
+        """
         changed = False
         for job in list(self.sweep.jobs):
             folder = job.config.run.dir
             written = stamp(job.directory.result_file)
-            if folder not in self.rows or written != self.written[folder]:
+            new = folder not in self.rows or written != self.written[folder]
+            if new or (last and self.rows[folder]["status"] not in ENDED):
                 self.rows[folder] = tell(job.directory, job.overrides, job.values, self.sweep.directory)
                 self.written[folder] = written
                 changed = True

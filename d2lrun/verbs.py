@@ -54,6 +54,8 @@ def sweep(words: list[str]) -> int:
     options = compose.parse_command(words)
     steering = [word for word in options.overrides if launchers.is_steering(word)]
     overrides = [word for word in options.overrides if word not in steering]
+    if options.config_dir:
+        compose.existing_folder(options.config_dir)
     launchers.check(steering)
     request = grid.read(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
     engine = {"grid": grid, "optuna": search}[request.settings.engine]

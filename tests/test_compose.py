@@ -67,6 +67,10 @@ def test_a_deleted_key_is_missed():
     assert refusal("~train.epochs") == "train.epochs: missing"
 
 
+def test_what_was_given_can_be_deleted_again():
+    assert compose(["model=lenet", "+model.hidden=[3]", "~model.hidden"]) == compose(["model=lenet"])
+
+
 def test_a_deleted_group_is_missed():
     assert refusal("~optimizer") == "optimizer: missing"
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from d2lrun import files, launchers, sweep
 from d2lrun.compose import parse_override
 from d2lrun.errors import Failed, Refused, Stopped
-from d2lrun.job import MARKER, PENDING, train_in
+from d2lrun.job import MARKER, PENDING, tell, train_in
 from d2lrun.launchers import quoted
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -213,7 +213,7 @@ class Breaking:
 
 
 def statuses(plan: sweep.Sweep) -> list[str]:
-    return [row["status"] for row in sweep.rows(plan)]
+    return [tell(job.directory, job.overrides, job.values, plan.directory)["status"] for job in plan.jobs]
 
 
 def test_the_run_whose_process_died_twice_is_named(planned):
@@ -251,6 +251,7 @@ def test_with_on_error_stop_no_run_begins_after_one_failed(planned):
 def test_a_failure_of_before_does_not_stop_those_in_front_of_it(planned):
     plan = planned("sweep.on_error=stop")
     files.write_json(plan.jobs[2].directory.result_file, {"status": "failed", "metrics": {}})
+    plan = planned("sweep.on_error=stop")
     sweep.carry_out(plan, None)
     assert statuses(plan) == ["finished"] * 3
 

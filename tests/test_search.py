@@ -399,8 +399,9 @@ def test_what_another_process_trains_is_waited_for_and_not_asked_beyond(monkeypa
 
     def end_theirs(seconds):
         assert Counter(states(study)) == {"COMPLETE": 2, "RUNNING": 1}
-        metrics = {"val_accuracy": 0.25}
-        files.write_json(theirs.directory.result_file, {"status": "finished", "metrics": metrics})
+        told = {"epochs": EPOCHS, "steps": 0, "seconds": 0.1, "dead": None}
+        result = {"status": "finished", "metrics": {"val_accuracy": 0.25}, **told}
+        files.write_json(theirs.directory.result_file, result)
         lock.close()
 
     monkeypatch.setattr(search.time, "sleep", end_theirs)
@@ -556,11 +557,12 @@ def test_the_value_of_k_folds_is_their_mean(command, start, tmp_path):
 
 def test_a_killed_trial_goes_on_from_its_checkpoint(command, start, tmp_path):
     words = [*command, "validation=holdout", "train.epochs=40", "sweep.trials=2", "sweep.pruner=none"]
+    words += ["train.checkpoint_every=3"]
     process = start(words)
     deadline = time.monotonic() + 60
     begun = []
     while not begun:
-        begun = [path for path in tmp_path.glob("sweeps/one/*/metrics.jsonl") if path.read_bytes().count(b"\n") > 2]
+        begun = list(tmp_path.glob("sweeps/one/*/checkpoints/*.json"))
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -572,7 +574,7 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(command, start, tmp_path):
     assert [one.state.name for one in trials] == ["COMPLETE"] * 2
     assert trials[0].params == killed.params
     assert sorted(trials[0].intermediate_values) == list(range(1, 41))
-    assert "resuming at epoch" in (begun[0].parent / "run.log").read_text(encoding="utf-8")
+    assert "resuming at epoch" in (begun[0].parents[1] / "run.log").read_text(encoding="utf-8")
 
 
 REHEARSED = """
