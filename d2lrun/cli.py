@@ -52,6 +52,9 @@ ARGUMENTS = {
     "temperature": "0: the likeliest token; 1: drawn by its chances; above: bolder",
     "top_k": "draw from the K likeliest tokens only",
     "seed": "of the draws: the same seed writes the same text",
+    "SWEEP": "the directory that a sweep printed; it stands for all of its runs",
+    "sort": "the rows by this metric, the best first",
+    "out": "write comparison.png and comparison.csv into this directory",
 }
 
 

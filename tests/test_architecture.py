@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -233,3 +234,11 @@ except SystemExit as end:
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stderr.splitlines()[-1] == "[]"
     assert done.returncode == code
+
+
+def test_the_readme_lists_the_files_in_this_order():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    layout = readme.partition("## How the code is laid out")[2]
+    named = re.findall(r"^  (\w+)(?:\.py|/)  ", layout, re.MULTILINE)
+    assert len(named) > 30
+    assert named == [layer for layer in LAYERS if layer in named]
