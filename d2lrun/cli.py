@@ -54,7 +54,7 @@ ARGUMENTS = {
     "seed": "of the draws: the same seed writes the same text",
     "SWEEP": "the directory that a sweep printed; it stands for all of its runs",
     "sort": "the rows by this metric, the best first",
-    "out": "write comparison.png and comparison.csv into this directory",
+    "out": "compare.csv and compare.png go into this directory",
 }
 
 
