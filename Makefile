@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book summary doctor install data test lint format bench lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test lint format bench lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,27 @@ bi-rnn: $(READY) ## book 9.4: a bidirectional LSTM, which cheats
 
 whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last tenth
 	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=2) $(ARGS)
+
+model-selection: $(READY) ## book 4.4: underfitting and overfitting; the error against capacity and amount of data
+	@$(BIN)/d2lrun -m experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(ARGS)
+	@$(BIN)/d2lrun -m experiment=capacity $(ARGS)
+	@$(BIN)/d2lrun -m experiment=amount-of-data $(ARGS)
+
+weight-decay: $(READY) ## book 4.5: without and with it, then ever more
+	@$(BIN)/d2lrun -m experiment=weight-decay-off,weight-decay $(ARGS)
+	@$(BIN)/d2lrun -m experiment=weight-decay optimizer.weight_decay=0,0.1,0.3,1,3,10 $(ARGS)
+
+dropout: $(READY) $(DATA) ## book 4.6: an MLP with dropout, and the same with other rates
+	@$(BIN)/d2lrun -m experiment=dropout 'model.dropout=choice([0.0,0.0],[0.2,0.5],[0.5,0.5])' $(LOOK) $(ARGS)
+
+house-prices: $(READY) ## book 4.10: Kaggle's house prices, five folds, and submission.csv
+	@$(BIN)/d2lrun experiment=house-prices $(ARGS)
+
+kfold: $(READY) $(DATA) ## five folds of Fashion-MNIST: mean and spread; stop it, and it goes on
+	@$(BIN)/d2lrun model=mlp validation=kfold $(LOOK) $(ARGS)
+
+sweep: $(READY) $(DATA) ## two models, three learning rates, one table; stop it, and it goes on
+	@$(BIN)/d2lrun -m model=softmax,mlp optimizer.lr=0.05,0.1,0.5 validation=holdout $(or $(LOOK),train.epochs=3) $(ARGS)
 
 FEW = $(if $(QUICK),train.epochs=20)
 chapter = $(BIN)/d2lrun model=$(1) $(LOOK) $(ARGS)

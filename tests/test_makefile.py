@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from d2lrun import sweep
 from d2lrun.compose import compose
 from d2lrun.config import MODELS
 from d2lrun.cost import LOOK
@@ -68,6 +70,15 @@ def test_an_override_wins_over_the_quick_look_of_a_text(make, target):
     (words,) = commands(make("-n", target, "QUICK=1", "ARGS=train.epochs=3 seed=7"))
     config = compose(words[1:])
     assert (config.train.epochs, config.seed) == (3, 7)
+
+
+@pytest.mark.parametrize("target", ["model-selection", "weight-decay", "dropout", "house-prices", "kfold", "sweep"])
+def test_what_selects_a_model_can_be_composed_and_takes_overrides(make, target):
+    for line in make("-n", target, "QUICK=1", "ARGS=seed=7 train.epochs=4").splitlines():
+        words = shlex.split(line)[1:]
+        plan = sweep.plan(sweep.read([word for word in words if word != "-m"], None, line))
+        assert len(plan.jobs) > 1 or "-m" not in words
+        assert {(job.config.seed, job.config.train.epochs) for job in plan.jobs} == {(7, 4)}
 
 
 def test_make_alone_lists_every_chapter_with_its_section(make):
