@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun import files, trial
 from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
+from d2lrun.ranking import SPOILED
 from d2lrun.rundir import RunDirectory, claim
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def train_in(path: Path) -> str:
         config = directory.load_config()
         config.run.dir = str(path)
         with claim(config):
+            result = directory.result() or {}
+            if result != earlier and result.get("status") in SPOILED:  # another process has just tried it
+                return result["status"]
             if not trial.is_over(directory):
                 directory.result_file.unlink(missing_ok=True)  # how an earlier try ended
                 train_quietly(config, directory)
