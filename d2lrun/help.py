@@ -25,7 +25,7 @@ examples
   d2lrun model=nin device=cuda device.precision=bf16
   d2lrun 'model.hidden=[256,128]' 'model.dropout=[0.2,0.5]'
   d2lrun optimizer=adam schedule=cosine validation=holdout train.patience=3
-  d2lrun -m model=softmax,mlp seed=0,1,2        six runs, one after the other
+  d2lrun -m model=softmax,mlp seed=0,1,2 validation=holdout     six runs, one table
   d2lrun resume outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00
 
 options
