@@ -38,8 +38,10 @@ def train(words: list[str]) -> int:
     config = compose.compose(options.overrides, options.config_dir)
     if options.cfg or options.info:
         compose.hand_to_hydra(words, job=train_composed)
-    else:
-        train_config(config)
+        return 0
+    if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
+        raise Refused("sweep: it names several runs, and this is one", shlex.join(["d2lrun", "-m", *words]))
+    train_config(config)
     return 0
 
 

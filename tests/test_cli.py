@@ -218,6 +218,16 @@ def test_a_run_that_cannot_begin_leaves_nothing(monkeypatch, capsys, tmp_path, w
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("words", [["experiment=capacity"], ['sweep.combinations=["seed=1"]']])
+def test_a_named_sweep_without_its_option_is_told_the_command(monkeypatch, capsys, tmp_path, words):
+    monkeypatch.chdir(tmp_path)
+    assert main(monkeypatch, *words) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: sweep: it names several runs, and this is one"
+    assert hint.startswith("hint: d2lrun -m ")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_finished_run_has_every_file_of_the_contract(finished):
     assert {path.name for path in finished.path.glob("[!.]*")} == CONTRACT
     assert not list(finished.path.rglob("*.tmp"))
