@@ -109,7 +109,7 @@ summary: $(READY) ## layers, shapes, parameters: make summary ARGS=model=lenet
 doctor: $(READY) ## versions, devices, data found: what a bug report needs
 	@$(BIN)/d2lrun doctor
 
-bench: $(READY) $(DATA) ## time epochs beside the book's own loop and pure compute, and the start-up
+bench: $(READY) $(DATA) ## time epochs beside the book's own loop and pure compute, the start-up and sweeps
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
 # --- set up and check ----------------------------------------------------------------------------------------

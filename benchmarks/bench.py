@@ -1,4 +1,4 @@
-"""``make bench``: epochs beside the book's own loop and pure compute; a step beside a plain one; start-up, memory.
+"""``make bench``: epochs beside the book's own loop and pure compute; a step beside a plain one; start-up, sweeps.
 
 Everything that is compared is taken in turn, round by round. A ratio or difference is taken within a round
 and its median over the rounds is shown, so that a noisy moment of the machine meets both sides.
@@ -26,6 +26,8 @@ LOADING, BYTES = 2.0, 10.0  # seconds for a million characters, bytes a token: a
 SECONDS = {"d2lrun --cfg job": 0.4, "d2lrun --help": 0.7, "tab completion": 0.4}  # at most
 LATER = 0.8  # seconds after the plain script at which d2lrun has taken its first step, at most
 MEMORY = 700.0  # MB at most
+SWEEP, JOB, REREAD = 1.15, 0.15, 10.0  # of pure compute, seconds a run, seconds of a thousand finished: at most
+FASTER = 1.7  # with two processes, at least
 STEPS = ["alexnet", "vgg", "nin", "resnet", "googlenet", "densenet", "lenet-bn"]
 QUICK = ["train.limit_batches=5", "train.epochs=1"]
 QUICK_STEPS, QUICK_BATCH = ["lenet-bn"], ["train.batch_size=8"]
@@ -46,6 +48,8 @@ def main() -> None:
             compose([f"model={model}", *of_text])
         show_startup(console, startup.measure(overrides, rounds), startup.peak_memory(overrides))
         show_epochs(console, options.models, overrides, rounds)
+        if options.sweeps:
+            show_sweeps(console, overrides, rounds, quick)
         show_texts(console, options.texts, of_text, rounds, quick)
         show_steps(
             console, networks, [*(QUICK_BATCH if quick else []), *overrides], step_rounds, quick, options.together
@@ -65,6 +69,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--models", default=list(RATIOS), type=names, help="whose epochs are timed: a,b,…")
     parser.add_argument("--texts", default=list(TEXTS), type=names, help="whose tokens per second are timed: a,b,…")
     parser.add_argument("--steps", type=names, help="whose steps are timed: a,b,…; by default the modern networks")
+    parser.add_argument("--no-sweeps", dest="sweeps", action="store_false", help="time no sweeps")
     parser.add_argument("--rounds", type=int, default=5, help="after one that is not counted; by default 5")
     parser.add_argument("--step-rounds", type=int, default=3, help="the same for the steps; by default 3")
     parser.add_argument("--together", action="store_true", help="time the steps of all ways in one process")
@@ -101,6 +106,31 @@ def show_epochs(console: Console, models: list[str], overrides: list[str], round
         table.add(rows, "book / d2lrun", [theirs / ours for theirs, ours in zip(book, d2lrun)], low=low)
         table.add(rows, "d2lrun / pure", [ours / least for ours, least in zip(d2lrun, pure)], high=high)
         console.print(rows)
+
+
+def show_sweeps(console: Console, overrides: list[str], rounds: int, quick: bool) -> None:
+    import sweeps
+
+    many, finished = (2, 3) if quick else (sweeps.MANY, sweeps.FINISHED)
+    seconds = sweeps.beside_pure(overrides, rounds)
+    rows = table.columns(f"{sweeps.JOBS} runs of mlp, {sweeps.EPOCHS} epochs each")
+    for way, values in seconds.items():
+        table.add(rows, way, values, "s")
+    ratios = [(whole - start) / pure for whole, start, pure in zip(*seconds.values())]
+    table.add(rows, "(sweep - first step) / pure", ratios, high=SWEEP)
+    if memory := sweeps.held_memory(overrides, many):
+        for count in sorted({1, min(sweeps.JOBS, many), many}):
+            table.add(rows, f"memory held after {count}", [memory[count - 1]], "MB")
+    table.add(rows, "a run with nothing to compute", sweeps.trivial_job(1 if quick else 3, many), "s", high=JOB)
+    table.add(rows, f"{finished:,} finished, read again", sweeps.finished_jobs(rounds, finished), "s", high=REREAD)
+    console.print(rows)
+    if not (seconds := sweeps.parallel(overrides, 1 if quick else 2)):
+        return
+    rows = table.columns(f"{sweeps.JOBS} runs of mlp, 1 thread each")
+    for way, values in seconds.items():
+        table.add(rows, way, values, "s")
+    table.add(rows, "times as fast", [one / two for one, two in zip(*seconds.values())], low=FASTER)
+    console.print(rows)
 
 
 def show_texts(console: Console, models: list[str], overrides: list[str], rounds: int, quick: bool) -> None:

@@ -5,6 +5,8 @@ Imports stand where they are used: help, completion and every refusal of a confi
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import re
 import sys
@@ -62,6 +64,8 @@ def main() -> NoReturn:
     """The entry point ``d2lrun``; exits with 0 done, 1 failed, 2 refused, 3 some jobs failed, 130/143 stopped."""
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1
+    gc.set_threshold(100_000)  # torch's import makes objects, no garbage: to look for it so often costs 0.4 s
+    atexit.register(gc.freeze)  # at the end all goes anyway: to sort it out first costs half a second
     for stream in (sys.stdout, sys.stderr):  # an old code page must not turn a × into a traceback
         stream.reconfigure(errors="backslashreplace")
     try:

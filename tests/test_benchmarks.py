@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import book
 import epochs
 import startup
 import steps
+import sweeps
 import table
 import text_book
 import tokens
@@ -327,6 +329,51 @@ def test_the_table_of_tokens_says_how_often_faster(monkeypatch, capsys):
     assert "pure / d2lrun 1.18 1.10 - 1.25 at most 1.1: missed" in rows
     assert "read and encode 3.00 s at most 2: missed" in rows
     assert "memory of a token 12.00 B at most 10: missed" in rows
+
+
+def test_a_sweep_is_timed_beside_its_own_steps(tiny, monkeypatch):
+    monkeypatch.setattr(sweeps, "JOBS", 2)
+    seconds = sweeps.beside_pure(["model=softmax", *tiny], 2)
+    assert list(seconds) == [sweeps.SWEEP, sweeps.FIRST_STEP, sweeps.PURE]
+    assert all(len(values) == 2 and min(values) > 0 for values in seconds.values())
+
+
+def test_every_run_of_the_timed_sweep_is_another(tmp_path):
+    sweeps.sweep([*sweeps.TRIVIAL, sweeps.rates(12)], tmp_path)
+    (summary,) = tmp_path.glob("outputs/sweeps/*/sweep.json")
+    jobs = json.loads(summary.read_text(encoding="utf-8"))["jobs"]
+    assert len({job["directory"] for job in jobs}) == 12
+    assert {job["status"] for job in jobs} == {"finished"}
+
+
+def test_memory_is_looked_at_after_every_run(tiny):
+    held = sweeps.held_memory(["model=softmax", *tiny], 3)
+    assert len(held) == 3 and min(held) > 100  # torch alone is more
+
+
+def test_serial_and_parallel_sweeps_are_timed_in_turn(tiny, monkeypatch):
+    monkeypatch.setattr(sweeps, "JOBS", 2)
+    seconds = sweeps.parallel(["model=softmax", "train.epochs=1", *tiny], 1)
+    assert list(seconds) == [sweeps.SERIAL, sweeps.PARALLEL] and min(map(min, seconds.values())) > 0
+
+
+def test_the_table_of_sweeps_takes_the_start_up_off(monkeypatch, capsys):
+    monkeypatch.setattr(sweeps, "beside_pure", lambda *_: {"sweep": [9.0], "d2lrun, first step": [3.0], "pure": [5.0]})
+    monkeypatch.setattr(sweeps, "held_memory", lambda *_: [400.0 + number for number in range(64)])
+    monkeypatch.setattr(sweeps, "trivial_job", lambda *_: [0.2])
+    monkeypatch.setattr(sweeps, "finished_jobs", lambda *_: [4.0])
+    monkeypatch.setattr(sweeps, "parallel", lambda *_: {"one after the other": [18.0], "joblib, two at once": [10.0]})
+    bench.show_sweeps(Console(width=90), [], rounds=1, quick=False)
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "(sweep - first step) / pure 1.20 at most 1.15: missed" in rows
+    assert [row for row in rows if "held" in row] == [
+        "memory held after 1 400 MB",
+        "memory held after 8 407 MB",
+        "memory held after 64 463 MB",
+    ]
+    assert "a run with nothing to compute 0.20 s at most 0.15: missed" in rows
+    assert "1,000 finished, read again 4.00 s at most 10" in rows
+    assert "times as fast 1.80 at least 1.7" in rows
 
 
 def test_a_row_shows_the_median_its_range_and_whether_the_bound_is_kept(capsys):
