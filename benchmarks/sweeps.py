@@ -58,13 +58,13 @@ def beside_pure(overrides: list[str], rounds: int) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, spawn, epochs.prepare, ("pure", overrides, folder)) as pool:
-            pool.submit(epochs.timed_epoch).result()  # not counted
-            for _ in range(rounds):
-                seconds[SWEEP].append(sweep([*overrides, rates(JOBS)]))
-                started = time.perf_counter()
-                startup.start(["-c", startup.D2LRUN_SCRIPT, *overrides], folder, {})
-                seconds[FIRST_STEP].append(time.perf_counter() - started)
+        for _ in range(rounds):
+            seconds[SWEEP].append(sweep([*overrides, rates(JOBS)]))
+            started = time.perf_counter()
+            startup.start(["-c", startup.D2LRUN_SCRIPT, *overrides], folder, {})
+            seconds[FIRST_STEP].append(time.perf_counter() - started)
+            with ProcessPoolExecutor(1, spawn, epochs.prepare, ("pure", overrides, folder)) as pool:
+                pool.submit(epochs.timed_epoch).result()  # not counted
                 seconds[PURE].append(sum(pool.submit(epochs.timed_epoch).result() for _ in range(JOBS * EPOCHS)))
     return seconds
 

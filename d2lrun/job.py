@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun import files, trial
 from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
-from d2lrun.ranking import SPOILED
 from d2lrun.rundir import RunDirectory, claim
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from d2lrun.config import Config
 
+SPOILED = ("failed", "diverged")  # came to nothing
 BUSY = "busy"  # another process has it
 PENDING = "pending"
 STOPPED = "stopped"  # by a signal to its process alone; it has saved itself

@@ -10,7 +10,6 @@ from typing import Any
 
 MAIN = ("val_accuracy", "val_perplexity", "val_log_rmse", "val_loss")  # the first that was measured ranks
 REPEATS = ("seed", "validation.fold")  # runs that differ in these alone are one group
-SPOILED = ("failed", "diverged")
 UNRANKED = "not ranked: nothing was validated, and the test set must not choose; add validation=holdout or kfold"
 
 
@@ -61,13 +60,13 @@ def number(value: Any) -> float | None:
 
 
 def best(jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str | None) -> dict[str, Any] | None:
-    """The group with the best mean of ``metric``, of those of which no run failed; None where nothing ranks."""
+    """The group with the best mean of ``metric``, of those whose runs have all finished; None where nothing ranks."""
     candidates = [
         (group["metrics"][metric]["mean"], place)
         for place, group in enumerate(groups)
         if metric in group["metrics"]
         and group["metrics"][metric]["mean"] is not None
-        and not any(jobs[job]["status"] in SPOILED for job in group["jobs"])
+        and group["finished"] == len(group["jobs"])
     ]
     if metric is None or not candidates:
         return None

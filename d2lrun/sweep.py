@@ -24,8 +24,8 @@ from d2lrun import compose, files, schema, trial
 from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
 from d2lrun.errors import Failed, Refused, Stopped
-from d2lrun.job import BUSY, MARKER, STOPPED, note_failure, train_in
-from d2lrun.ranking import SPOILED, ranked
+from d2lrun.job import BUSY, MARKER, SPOILED, STOPPED, note_failure, train_in
+from d2lrun.ranking import ranked
 from d2lrun.rundir import RunDirectory, config_hash
 
 if TYPE_CHECKING:

@@ -90,8 +90,8 @@ def test_what_is_no_number_has_no_mean_and_is_never_the_best(value):
     assert spoiled["ranked"]
 
 
-@pytest.mark.parametrize("status", ["diverged", "failed"])
-def test_a_group_with_a_run_that_came_to_nothing_is_never_the_best(status):
+@pytest.mark.parametrize("status", ["diverged", "failed", "stopped", "pending", "pruned"])
+def test_a_group_of_which_not_every_run_has_finished_is_never_the_best(status):
     lucky = [job({"lr": 9, "seed": 0}, val_loss=0.0), job({"lr": 9, "seed": 1}, status=status, val_loss=0.0)]
     sound = [job({"lr": 1, "seed": seed}, val_loss=0.5) for seed in (0, 1)]
     told = summary(*lucky, *sound)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from d2lrun import files, job, ranking, search, sweep, trial
+from d2lrun import files, job, search, sweep, trial
 from d2lrun.errors import Diverged, Failed, Pruned, Refused, Stopped
 
 draw = search.draw
@@ -599,4 +599,4 @@ def test_two_processes_share_a_study_and_together_do_what_is_wanted(command, tmp
     assert {one.state.name for one in trials} <= {"COMPLETE", "PRUNED"}
     told = json.loads((tmp_path / "sweeps/one/sweep.json").read_text(encoding="utf-8"))
     assert len(told["jobs"]) == 12 and told["trials"]["running"] == 0
-    assert ranking.SPOILED and not [row for row in told["jobs"] if row["status"] in ranking.SPOILED]
+    assert job.SPOILED and not [row for row in told["jobs"] if row["status"] in job.SPOILED]

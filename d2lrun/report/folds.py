@@ -13,7 +13,7 @@ from d2lrun.report.figure import INK, new_figure, save
 from d2lrun.report.page import embed, fact_rows, page_of, table
 from d2lrun.report.progress import metrics_of
 from d2lrun.report.tables import SPLITS, book_rows, counted, grid, heading, pairs
-from d2lrun.report.text import duration, say
+from d2lrun.report.text import duration, measured, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ FAINT = 0.35  # of a single fold's line
 def fold_line(name: str, result: dict[str, Any]) -> str:
     """'fold-0: train loss 0.383 accuracy 0.864  val loss 0.401 accuracy 0.857  7.1 s'."""
     metrics = real(result["metrics"])
-    splits = [f"{split} {measured}" for split in SPLITS if (measured := metrics_of(metrics, split))]
+    splits = [f"{split} {told}" for split in SPLITS if (told := metrics_of(metrics, split))]
     return f"{name}: {'  '.join(splits)}  {duration(result['seconds'])}"
 
 
@@ -40,8 +40,8 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
     rows = [("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}")]
     rows += book_rows(result["book"], means)
     if refit := result.get("refit"):
-        measured = metrics_of(real(refit["metrics"]), "test") or "nothing: it has no labelled test set"
-        rows.append(("refit", f"on all of it, {counted(refit['epochs'], 'epoch')}; test set, once: {measured}"))
+        told = metrics_of(real(refit["metrics"]), "test") or "nothing: it has no labelled test set"
+        rows.append(("refit", f"on all of it, {counted(refit['epochs'], 'epoch')}; test set, once: {told}"))
     if dead := result.get("dead"):
         rows.append(("dead", f"a fold is still at chance after epoch {dead['epoch']}; {dead['hint']}"))
     console.print(pairs(console, rows))
@@ -53,8 +53,7 @@ def fold_table(result: dict[str, Any]) -> Table:
     names = [name for name in result["metrics"] if name.startswith(SPLITS)]
     rows = grid("", *(name.replace("_", " ") for name in names))
     for fold in result["folds"]:
-        metrics = real(fold["metrics"])
-        rows.add_row(fold["directory"], *(f"{metrics[name]:.4f}" for name in names))
+        rows.add_row(fold["directory"], *(of(fold["metrics"].get(name)) for name in names))
     rows.add_section()
     for label, key in (("mean", "mean"), ("± std", "std")):
         rows.add_row(label, *(of(result["metrics"][name][key]) for name in names))
@@ -125,4 +124,5 @@ def real(metrics: dict[str, float | None]) -> dict[str, float]:
 
 
 def of(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    """Four decimals, so that folds can be told apart; none of a large number; – for null."""
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 1000 else measured(value)

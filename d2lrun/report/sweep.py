@@ -56,7 +56,7 @@ def show_groups(console: Console, sweep: dict[str, Any]) -> None:
         first = "highest" if sweep["direction"] == "max" else "lowest"
         notes.append(("ranked", f"by {words(sweep['metric'])}, the {first} first"))
     if any(value.get("std") is not None for group in sweep["groups"] for value in group["metrics"].values()):
-        notes.append(("±", "standard deviation over the n runs of a row"))
+        notes.append(("±", "standard deviation over the n runs or folds of a row"))
     if len(order) > ROWS:
         notes.append(("more", f"{len(order) - ROWS:,} rows in sweep.csv"))
     if dropped:

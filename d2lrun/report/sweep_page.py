@@ -60,7 +60,7 @@ def facts(sweep: dict[str, Any]) -> list[list[str]]:
 
 
 def group_table(sweep: dict[str, Any]) -> str:
-    """A row a group, the best first; ± is the standard deviation over the n runs of a row."""
+    """A row a group, the best first; ± is the standard deviation over the n runs or folds of a row."""
     keys, metrics, order = group_keys(sweep), main_metrics(sweep), ranking(sweep)
     best = (sweep.get("best") or {}).get("group")
     rows = []

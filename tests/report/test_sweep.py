@@ -100,7 +100,7 @@ def test_seeds_are_one_row_with_mean_and_spread(make_sweep):
     sweep["groups"][0]["metrics"]["val_accuracy"] = {"mean": 0.85, "std": 0.0707, "n": 2}
     (row,) = rows(shown(sweep))
     assert row[:5] == ["★", "0.1", "0.85", "±", "0.07"]
-    assert "± standard deviation over the n runs of a row" in " ".join(shown(sweep).split())
+    assert "± standard deviation over the n runs or folds of a row" in " ".join(shown(sweep).split())
 
 
 def test_the_status_of_a_group_counts_what_is_finished(make_sweep):
