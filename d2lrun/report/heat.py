@@ -21,7 +21,7 @@ from d2lrun.report.points import (
     text_of,
 )
 from d2lrun.report.scale import DECADES, plain_ticks, scale_of, spans
-from d2lrun.report.text import measured, setting, shortened
+from d2lrun.report.text import setting, shortened, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def draw_cell(axes: Axes, x: int, y: int, cell: Point | None, topic: Topic, imag
         text, colour = ("✗" if failed else cell.state if cell else "not run"), RED if failed else GREY
     else:
         red, green, blue, _ = image.cmap(image.norm(value[0]))
-        text = measured(value[0]) + (" ✗" if cell.partly else "") + (" ★" if cell.best else "")
+        text = spread(*value).replace(" ± ", "\n± ") + (" ✗" if cell.partly else "") + (" ★" if cell.best else "")
         colour = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.55 else INK
     if size or "✗" in text:
         weight = "bold" if cell and cell.best else "normal"

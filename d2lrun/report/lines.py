@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CROWDED = 10  # from the least to the greatest value
 MARKERS = ("o", "s", "^", "D", "v")  # of those lines
 
 
@@ -58,7 +59,7 @@ def series(points: list[Point], key: str, metric: str) -> list[tuple[float, floa
 
 
 def draw_series(axes: Axes, rows: list[tuple[float, float, float | None]], scale: Scale, style: dict[str, Any]) -> None:
-    """A line through what the scale holds, with error bars; a ▲ with its value for what is above it."""
+    """A line through what the scale holds, with error bars; at the edge a ▲ or ▼ with its value for the rest."""
     if not rows:
         return
     inside = [row if scale.holds(row[1]) else (row[0], float("nan"), None) for row in rows]
@@ -68,15 +69,22 @@ def draw_series(axes: Axes, rows: list[tuple[float, float, float | None]], scale
     axes.errorbar(xs, means, yerr=errors, **{**style, "marker": small}, markersize=5, linewidth=1.6, capsize=3)
     for x, mean, _ in rows:
         if not scale.holds(mean):
-            axes.plot([x], [0.975], "^", color=style["color"], markersize=6, transform=axes.get_xaxis_transform())
-            above = {"xytext": (0, -12), "textcoords": "offset points", "ha": "center", "fontsize": 7}
-            axes.annotate(f"{mean:.2g}", (x, 0.975), xycoords=axes.get_xaxis_transform(), color=style["color"], **above)
+            above, place = mean > scale.high, axes.get_xaxis_transform()
+            look = {"color": style["color"], "markersize": 6, "transform": place}
+            axes.plot([x], [scale.edge(mean)], "^" if above else "v", **look)
+            text = {"xytext": (0, -12 if above else 6), "textcoords": "offset points", "ha": "center", "fontsize": 7}
+            axes.annotate(f"{mean:.2g}", (x, scale.edge(mean)), xycoords=place, color=style["color"], **text)
 
 
 def spread_axis(axes: Axes, values: list[float]) -> None:
-    """The x axis of a number: logarithmic over two decades or more, and each value named where there is room."""
+    """The x axis of a number, each value named where there is room.
+
+    It is logarithmic over two decades or more, and over one where values would crowd at its left end.
+    """
     positive = [value for value in values if value > 0]
-    log = len(positive) > 1 and spans(positive, DECADES)
+    gaps = [right - left for left, right in pairwise(positive)]
+    crowded = bool(gaps) and min(gaps) < 0.03 * sum(gaps) and spans(positive, CROWDED)
+    log = len(positive) > 1 and (spans(positive, DECADES) or crowded)
     if log and values[0] > 0:
         axes.set_xscale("log")
     elif log and values[0] == 0:  # weight decay 0, 1e-4, 1e-3: nothing has its own place left of them
@@ -143,7 +151,7 @@ def dot_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
 
 
 def draw_dots(axes: Axes, shown: list[Point], metric: str, scale: Scale, style: dict[str, Any]) -> None:
-    """A dot a row with its error bar; ▶ at the edge with its value for what is beyond the axis."""
+    """A dot a row with its error bar; at the edge ▶ or ◀ with its value for the rest."""
     rows = [(row, *each.metrics[metric]) for row, each in enumerate(shown) if metric in each.metrics]
     inside = [row for row in rows if scale.holds(row[1])]
     if inside:
@@ -152,8 +160,10 @@ def draw_dots(axes: Axes, shown: list[Point], metric: str, scale: Scale, style: 
         axes.errorbar(means, places, xerr=errors, **style, markersize=6, capsize=3)
     for row, mean, _ in rows:
         if not scale.holds(mean):
-            axes.text(0.99, row, f"{mean:.2g} ▶", color=style["color"], va="center", ha="right", fontsize=7,
-                      transform=axes.get_yaxis_transform())  # fmt: skip
+            above = mean > scale.high
+            text, place = (f"{mean:.2g} ▶", 0.99) if above else (f"◀ {mean:.2g}", 0.01)
+            look = {"color": style["color"], "va": "center", "ha": "right" if above else "left", "fontsize": 7}
+            axes.text(place, row, text, **look, transform=axes.get_yaxis_transform())
 
 
 def draw_states(axes: Axes, shown: list[Point], metric: str, scale: Scale) -> None:

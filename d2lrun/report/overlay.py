@@ -72,8 +72,9 @@ def draw_panel(axes: Axes, name: str, runs: Curves) -> None:
         draw_run(axes, name, records, style, marked=longest <= FEW and not many)
     if many:
         axes.plot([], [], color=GREY, linewidth=0.6, label=f"{len(runs) - any(best for *_, best in runs):,} others")
-    cut = any(value > scale.high for value in values)
-    axes.set(xlabel="epoch", ylabel=f"{name} (cut above {measured(scale.high)})" if cut else name)
+    cut = [f"below {measured(scale.low)}"] if any(value < scale.low for value in values) else []
+    cut += [f"above {measured(scale.high)}"] if any(value > scale.high for value in values) else []
+    axes.set(xlabel="epoch", ylabel=f"{name} (cut {' and '.join(cut)})" if cut else name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,19 +14,24 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
 
 DECADES = 100  # from the least to the greatest value: from here on the axis is logarithmic
-SPAN = 1e4  # of the values: beyond it no axis shows them all, and the greatest are cut
+SPAN = 1e4  # of neighbouring values: no axis shows what lies on both sides of such a gap
+EDGES = (0.025, 0.975)  # along the axis, for what is below and above it
 
 
 @dataclass(frozen=True)
 class Scale:
-    """``low`` to ``high`` are in view; what is above ``high`` is drawn at the edge, and said."""
+    """``low`` to ``high`` are in view; what is below or above is drawn at the edge, and said."""
 
     low: float
     high: float
     log: bool
 
     def holds(self, value: float) -> bool:
-        return value <= self.high
+        return self.low <= value <= self.high
+
+    def edge(self, value: float) -> float:
+        """Where along the axis, from 0 to 1, a value is drawn that is not in view."""
+        return EDGES[value > self.high]
 
     def norm(self) -> Normalize:
         """For colours."""
@@ -52,17 +58,25 @@ class Scale:
 def scale_of(values: Iterable[float]) -> Scale:
     """The scale of finite ``values``; without any it is 0 to 1.
 
-    Values that span more than four decades lose those far above the better half: the middle one, and ten times
-    its distance from the least (or five times the least) beyond it.
+    Where neighbours are more than four decades apart, only those with the middle one are in view: a loss of 1e9
+    would flatten all the others, and so would one of 1e-11 on a logarithmic axis.
     """
     kept = sorted(value for value in values if math.isfinite(value))
     if not kept:
         return Scale(0.0, 1.0, log=False)
-    if kept[-1] > SPAN * kept[0] > 0 or (kept[0] <= 0 and kept[-1] > SPAN):
-        middle = kept[(len(kept) - 1) // 2]
-        limit = kept[0] + max(10 * (middle - kept[0]), 5 * abs(kept[0]), 1e-12)
-        kept = [value for value in kept if value <= limit]
+    middle = kept[(len(kept) - 1) // 2]
+    for left, right in pairwise(kept):
+        if apart(left, right) and left >= middle:
+            kept = [value for value in kept if value <= left]
+            break
+        if apart(left, right) and right <= middle:
+            kept = [value for value in kept if value >= right]
     return Scale(kept[0], kept[-1], log=spans(kept, DECADES))
+
+
+def apart(left: float, right: float) -> bool:
+    """Whether more than four decades lie between two values; beside 0, and below it, a distance counts instead."""
+    return right > SPAN * left if left > 0 else right - left > SPAN * max(1.0, abs(left))
 
 
 def spans(ordered: list[float], ratio: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def draw_history(
 
 
 def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale) -> None:
-    """Each trial in view; what has no value, or one far above the axis, at the top edge."""
+    """Each trial in view; what has no value, or one far from the others, at the edge."""
     kinds = {
         "finished": {"marker": "o", "color": PALETTE[0]},
         "pruned": {"marker": "o", "color": GREY, "fillstyle": "none"},
@@ -64,15 +65,21 @@ def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale) -
         for part, across in ((inside, False), ([trial for trial in own if trial not in inside], True)):
             if part:
                 xs = [trial["number"] for trial in part]
-                ys = [0.97] * len(part) if across else [trial["value"] for trial in part]
+                ys = [edge_of(trial, scale) if across else trial["value"] for trial in part]
                 place = {"transform": axes.get_xaxis_transform()} if across else {}
                 axes.plot(xs, ys, **style, **place, linestyle="", markersize=5, label=label)
                 label = "_nolegend_"
     for trial in trials:
         if is_finite(trial["value"]) and not scale.holds(trial["value"]):
-            above = {"xytext": (0, -12), "textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY}
-            place = axes.get_xaxis_transform()
-            axes.annotate(f"{trial['value']:.2g}", (trial["number"], 0.97), xycoords=place, **above)
+            edge, place = edge_of(trial, scale), axes.get_xaxis_transform()
+            look = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY}
+            shift = (0, -12 if edge > 0.5 else 6)
+            axes.annotate(f"{trial['value']:.2g}", (trial["number"], edge), shift, xycoords=place, **look)
+
+
+def edge_of(trial: Mapping[str, Any], scale: Scale) -> float:
+    """Where a trial out of view is drawn: one without a value at the top."""
+    return scale.edge(trial["value"] if is_finite(trial["value"]) else math.inf)
 
 
 def kind_of(trial: Mapping[str, Any]) -> str:
@@ -94,7 +101,7 @@ def best_so_far(trials: Sequence[Mapping[str, Any]], direction: str) -> list[tup
 
 
 def draw_importance(shares: Mapping[str, float], path: str | Path, metric: str, title: str = "importance") -> None:
-    """Write a PNG with a bar a key: its share of the metric's variance. ``shares`` are 0 to 1.
+    """Write a PNG with a bar a key: how much it decides whether a trial is among the best. ``shares`` add up to 1.
 
     Without a share there is nothing to draw and no file.
     """
@@ -108,7 +115,7 @@ def draw_importance(shares: Mapping[str, float], path: str | Path, metric: str, 
     for row, (_, share) in enumerate(ordered):
         axes.text(share + 0.01, row, f"{share:.0%}" if share >= 0.01 else "< 1%", va="center", fontsize=8, color=INK)
     axes.set_yticks(rows, [shortened(key, 32) for key, _ in ordered])
-    axes.set(xlim=(0, 1.1), ylim=(len(ordered) - 0.4, -0.6), xlabel=f"share of the variance of {words(metric)}")
+    axes.set(xlim=(0, 1.1), ylim=(len(ordered) - 0.4, -0.6), xlabel=f"share in what makes the best {words(metric)}")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(shortened(title, 60), x=0.01, ha="left", color=INK, fontsize=10, fontweight="bold")

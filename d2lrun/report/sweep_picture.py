@@ -1,5 +1,6 @@
-"""The picture of a sweep: a line for one number, dots for words, a heat map or lines for two keys, parallel
-coordinates beyond. What failed is drawn as ✗, never left out.
+"""The picture of a sweep: a line for one number, dots for words, a heat map for two keys, parallel coordinates beyond.
+
+What failed is drawn as ✗, never left out.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ def draw_points(points: list[Point], keys: list[str], topic: Topic) -> Figure:
         return dot_figure(points, keys, topic)
     if len(keys) > 2:
         return parallel_figure(points, keys, topic)
-    if len(numbers) == 1 and len(distinct(points, others[0])) <= FEW and len(distinct(points, numbers[0])) > 2:
-        return line_figure(points, numbers[0], others[0], topic)
-    cells = len(distinct(points, keys[0])) * len(distinct(points, keys[1]))
-    if len(numbers) == 2 and cells > 4 * len(points):  # a search: each point has its own row and column
+    sparse = any(len(distinct(points, key)) > 0.75 * len(points) for key in numbers)  # a search: hardly one comes twice
+    if sparse and len(numbers) == 2:
         return scatter_figure(points, keys, topic)
+    if sparse and len(numbers) == 1 and len(distinct(points, others[0])) <= FEW:
+        return line_figure(points, numbers[0], others[0], topic)
     return heat_figure(points, keys, topic)
 
 

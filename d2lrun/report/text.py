@@ -74,7 +74,7 @@ def spread(mean: float | None, std: float | None) -> str:
     power = math.floor(math.log10(std))
     digits = (std < 2 * 10**power) - power
     if digits > 6 or max(abs(mean), std) >= 1e7:
-        return f"{mean:.6g} ± {std:.1g}"
+        return f"{round(mean, digits):.6g} ± {round(std, digits):.2g}"
     if digits < 0:  # 83,139 ± 1,912 is 83,100 ± 1,900
         mean, std = round(mean, digits), round(std, digits)
     return f"{mean:,.{max(0, digits)}f} ± {std:,.{max(0, digits)}f}"

@@ -24,6 +24,14 @@ def test_an_outlier_is_cut_and_the_rest_is_in_view(values):
     assert scale.high < 3
 
 
+def test_one_that_is_almost_nothing_is_cut_and_the_rest_is_in_view():
+    """A model that has learned its rows by heart, beside those with ever more weight decay."""
+    losses = [4e-11, 2e-5, 1.7e-4, 1.5e-3, 0.008, 0.02, 0.24, 0.75, 15, 76, 122, 154]
+    scale = scale_of(losses)
+    assert (scale.low, scale.high, scale.log) == (2e-5, 154, True)
+    assert not scale.holds(4e-11) and scale.edge(4e-11) < 0.1 and scale.edge(1e9) > 0.9
+
+
 def test_what_is_spread_over_decades_loses_nothing_up_to_four_of_them():
     assert scale_of([1e-4, 1e-3, 1e-2, 0.5]).holds(0.5)
 

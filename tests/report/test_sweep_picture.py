@@ -77,6 +77,7 @@ def test_one_number_is_a_line_for_train_and_val_in_a_panel_a_metric(make_sweep):
 def test_two_decades_are_a_logarithmic_axis_and_one_is_not(make_sweep):
     assert axes(make_sweep({"optimizer.lr": LRS})).get_xscale() == "log"
     assert axes(make_sweep({"optimizer.lr": [0.1, 0.5]})).get_xscale() == "linear"
+    assert axes(make_sweep({"dataset.n_train": [10, 20, 50, 500]})).get_xscale() == "log"  # or 10 and 20 would meet
     assert axes(make_sweep({"optimizer.lr": [0, 1e-4, 1e-2]})).get_xscale() == "symlog"
 
 
@@ -119,8 +120,16 @@ def test_of_many_words_the_best_are_shown_and_said(make_sweep):
     assert "the best 40 of 100" in panel.get_ylabel()
 
 
-def test_a_number_and_a_few_words_are_a_line_a_word(make_sweep):
-    panel = axes(make_sweep({"model": ["mlp", "lenet"], "optimizer.lr": LRS}))
+def test_a_grid_of_two_keys_is_a_heat_map_with_the_spread_in_each_cell(make_sweep):
+    panel = axes(make_sweep({"model": ["mlp", "lenet"], "optimizer.lr": LRS, "seed": [0, 1]}))
+    assert {panel.get_xlabel(), panel.get_ylabel()} == {"model", "optimizer.lr"}
+    assert len(panel.texts) == 8 and all("\n± " in text for text in texts(panel))
+
+
+def test_a_number_and_a_few_words_of_a_search_are_a_line_a_word(make_sweep):
+    sweep = make_sweep({"model": ["mlp", "lenet", "nin"], "optimizer.lr": [k / 7 for k in range(1, 12)]})
+    sweep["groups"] = [group for place, group in enumerate(sweep["groups"]) if place in (0, 1, 13, 14, 15)]
+    panel = axes(sweep)
     assert panel.get_xlabel() == "optimizer.lr"
     assert set(labels(panel)) == {"model=mlp, val", "model=mlp, train", "model=lenet, val", "model=lenet, train"}
 
