@@ -76,12 +76,12 @@ whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last
 	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=2) $(ARGS)
 
 model-selection: $(READY) ## book 4.4: underfitting and overfitting; the error against capacity and amount of data
-	@$(BIN)/d2lrun -m experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(ARGS)
+	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(ARGS)
 	@$(BIN)/d2lrun -m experiment=capacity $(ARGS)
 	@$(BIN)/d2lrun -m experiment=amount-of-data $(ARGS)
 
 weight-decay: $(READY) ## book 4.5: without and with it, then ever more
-	@$(BIN)/d2lrun -m experiment=weight-decay-off,weight-decay $(ARGS)
+	@$(BIN)/d2lrun -m sweep.name=weight-decay-two-fits experiment=weight-decay-off,weight-decay $(ARGS)
 	@$(BIN)/d2lrun -m experiment=weight-decay optimizer.weight_decay=0,0.1,0.3,1,3,10 $(ARGS)
 
 dropout: $(READY) $(DATA) ## book 4.6: an MLP with dropout, and the same with other rates

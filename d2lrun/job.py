@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from d2lrun.config import Config
 
 SPOILED = ("failed", "diverged")  # came to nothing
+ENDED = ("finished", *SPOILED, "pruned")
 BUSY = "busy"  # another process has it
 PENDING = "pending"
 STOPPED = "stopped"  # by a signal to its process alone; it has saved itself
@@ -48,7 +49,7 @@ def train_in(path: Path) -> str:
     directory = RunDirectory(path)
     if (path.parent / MARKER).exists():
         return PENDING
-    config, earlier = None, directory.result()
+    config, earlier, begun = None, directory.result(), False
     try:
         config = directory.load_config()
         config.run.dir = str(path)
@@ -58,6 +59,7 @@ def train_in(path: Path) -> str:
                 return result["status"]
             if not trial.is_over(directory):
                 directory.result_file.unlink(missing_ok=True)  # how an earlier try ended
+                begun = True
                 train_quietly(config, directory)
         return "finished"
     except InUse:
@@ -65,7 +67,7 @@ def train_in(path: Path) -> str:
     except Pruned:
         return "pruned"
     except Exception as error:
-        if directory.result() in (None, earlier):  # it did not come so far that it could say so itself
+        if not begun or directory.result() is None:  # it did not come so far that it could say so itself
             told = str(error) if isinstance(error, D2lrunError) else f"{type(error).__name__}: {error}"
             note_failure(directory, told)
         if config and config.sweep.on_error == "stop":

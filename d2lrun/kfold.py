@@ -19,9 +19,10 @@ from d2lrun.config import Config, Once
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
 from d2lrun.report.progress import Progress
+from d2lrun.report.text import say
 from d2lrun.result import beside_book
 from d2lrun.run import Log, run
-from d2lrun.rundir import REFIT, RunDirectory, claim, config_hash
+from d2lrun.rundir import REFIT, RunDirectory, claim, config_hash, lift_submission
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,8 +49,11 @@ def train(
 
     Raises what ``run`` does.
     """
-    each = run_folds if is_folded(config) else run
-    return each(config, directory, console, changed, progress)
+    if is_folded(config):
+        return run_folds(config, directory, console, changed, progress)
+    if getattr(config.validation, "refit", False):
+        say(console, "one fold alone: validation.refit comes after all of them")
+    return run(config, directory, console, changed, progress)
 
 
 def run_folds(
@@ -68,9 +72,11 @@ def run_folds(
             results[name] = train_fold(name, one, console, progress, quiet=bool(results))
             log.say(fold_line(name, results[name]))
         if config.validation.refit:
-            one = everything(config, directory, [result["selected_epoch"] for result in results.values()])
+            one = everything(config, [result["selected_epoch"] for result in results.values()])
+            one = inside(one, directory, REFIT)
             refit = train_fold(REFIT, one, console, progress, quiet=True)
             log.say(fold_line(REFIT, refit))
+            lift_submission(RunDirectory(directory.path / REFIT), directory)
     except BaseException as error:
         if isinstance(error, Stopped):
             error.args = (f"stopped, saved; continue with: d2lrun resume {directory.path}",)
@@ -102,12 +108,12 @@ def folds(config: Config, directory: RunDirectory) -> dict[str, Config]:
     return found
 
 
-def everything(config: Config, directory: RunDirectory, epochs: list[int]) -> Config:
+def everything(config: Config, epochs: list[int]) -> Config:
     """The same with all that may train, as many epochs as the folds found best, and one look at the test set."""
     train = replace(config.train, patience=None)
     if config.train.patience:
         train = replace(train, epochs=max(1, ceil(config.schedule.warmup), round(fmean(epochs))))
-    return replace(inside(config, directory, REFIT), validation=Once("once"), train=train)
+    return replace(config, validation=Once("once"), train=train)
 
 
 def inside(config: Config, directory: RunDirectory, name: str) -> Config:
@@ -148,7 +154,7 @@ def summarise(
         **{key: sum(result[key] for result in results.values()) for key in SUMMED},
         "metrics": metrics,
         "folds": [of_fold(name, result) for name, result in results.items()],
-        "refit": refit and {**of_fold(REFIT, refit), "test_set": "measured once, after all folds", "at": now()},
+        "refit": refit and {**of_fold(REFIT, refit), "test_set": test_set(refit, "all folds"), "at": now()},
         "book": beside_book(config, means, changed),
         "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
         "config_hash": config_hash(config),
@@ -173,6 +179,12 @@ def of_fold(name: str, result: dict[str, Any]) -> dict[str, Any]:
     """What the parent's result.json tells of a fold."""
     told = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "dead")
     return {"directory": name, **{key: result.get(key) for key in told}}
+
+
+def test_set(refit: dict[str, Any], before: str) -> str:
+    """What was done with the test set, for the record; ``refit`` is the result.json of the run that had it."""
+    measured = any(name.startswith("test_") for name in refit["metrics"])
+    return f"measured once, after {before}" if measured else "without labels: see submission.csv"
 
 
 def now() -> str:

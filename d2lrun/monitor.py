@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.job import tell
+from d2lrun import files, refit
+from d2lrun.job import ENDED, SPOILED, tell
 from d2lrun.ranking import main_metric
 from d2lrun.report.jobs import Display, job_line
 from d2lrun.report.sweep import show_sweep, write_csv
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 TICK = 0.5  # seconds between two looks
-ENDED = ("finished", "failed", "diverged", "pruned")
 
 
 class Monitor:
@@ -39,7 +39,7 @@ class Monitor:
     def __enter__(self) -> Monitor:
         self.look()
         self.told = {folder for folder, row in self.rows.items() if row["status"] == "finished"}
-        self.sweep.write(list(self.rows.values()))
+        self.write()
         if self.console.is_interactive:
             from rich.live import Live
 
@@ -56,15 +56,19 @@ class Monitor:
             self.live, self.told = None, None
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
             self.look(last=True)
-            self.sweep.write(list(self.rows.values()))
+            self.write()
 
     def watch(self) -> None:
         """Look again and again until the sweep is over."""
         while not self.over.wait(TICK):
             with contextlib.suppress(OSError):
                 if self.look():
-                    self.sweep.write(list(self.rows.values()))
+                    self.write()
                 self.draw()
+
+    def jobs(self) -> list[Job]:
+        """Those of the sweep, and the best of them on everything when its turn has come."""
+        return [*self.sweep.jobs, *filter(None, [self.sweep.chosen])]
 
     def look(self, last: bool = False) -> bool:
         """Read what was written since the last look; returns whether there was anything.
@@ -72,7 +76,7 @@ class Monitor:
         The ``last`` look is also for runs that were killed before they could write how they ended.
         """
         changed = False
-        for job in list(self.sweep.jobs):
+        for job in self.jobs():
             folder = job.config.run.dir
             written = stamp(job.directory.result_file)
             new = folder not in self.rows or written != self.written[folder]
@@ -86,6 +90,9 @@ class Monitor:
     def announce(self, folder: str, job: Job) -> None:
         """On no terminal: a line for a run that has just ended."""
         if self.told is not None and self.live is None and self.rows[folder]["status"] in ENDED:
+            if job is self.sweep.chosen:
+                say(self.console, f"refit {job_line(self.of(job))}")
+                return
             self.told.add(folder)
             say(self.console, job_line(self.of(job), len(self.told), len(self.sweep.jobs)))
 
@@ -95,7 +102,7 @@ class Monitor:
             return
         metric = self.metric()
         display = Display(self.console, metric or "metric")
-        self.live.update(display.rows([self.of(job) for job in list(self.sweep.jobs)]), refresh=True)
+        self.live.update(display.rows([self.of(job) for job in self.jobs()]), refresh=True)
 
     def metric(self) -> str | None:
         return main_metric(list(self.rows.values()), self.sweep.settings.metric)
@@ -103,8 +110,11 @@ class Monitor:
     def of(self, job: Job) -> dict[str, Any]:
         """The job as ``report.jobs`` wants it."""
         row, metric = self.rows[job.config.run.dir], self.metric()
+        if job is self.sweep.chosen:
+            metric = metric and metric.replace("val_", "test_")
         epochs = job.config.train.epochs * folds_of(job)
-        told = {"label": " ".join(job.overrides), "status": row["status"], "epochs": epochs, "metric_name": metric}
+        label = " ".join(job.overrides) or job.directory.path.name
+        told = {"label": label, "status": row["status"], "epochs": epochs, "metric_name": metric}
         if row["status"] in ENDED:
             value = row["metrics"].get(metric)
             value = value["mean"] if isinstance(value, dict) else value
@@ -115,15 +125,23 @@ class Monitor:
         seconds = sum(record["seconds"] for record in records)
         return told | {"status": status, "metric": value, "epoch": len(records), "seconds": seconds}
 
+    def summary(self) -> dict[str, Any]:
+        """The content of sweep.json."""
+        chosen = self.sweep.chosen
+        rows = [self.rows[job.config.run.dir] for job in list(self.sweep.jobs) if job.config.run.dir in self.rows]
+        return self.sweep.summary(rows) | {"refit": refit.told(chosen, self.sweep.directory) if chosen else None}
+
+    def write(self) -> None:
+        files.write_json(self.sweep.directory / "sweep.json", self.summary())
+
     def show(self) -> bool:
         """The table of them all, sweep.csv, the pictures and the page; returns whether any came to nothing."""
-        summary = self.sweep.summary(list(self.rows.values()))
-        directory = self.sweep.directory
+        summary, directory = self.summary(), self.sweep.directory
         write_csv(summary, directory / "sweep.csv")
         draw_sweep(summary, directory / "sweep.png")
         write_sweep_page(directory / "report.html", summary)
         show_sweep(self.console, summary, directory)
-        return any(job["status"] in ("failed", "diverged") for job in summary["jobs"])
+        return any(job["status"] in SPOILED for job in (*summary["jobs"], summary["refit"] or {"status": None}))
 
 
 def stamp(path: Path) -> int:

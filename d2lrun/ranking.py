@@ -74,7 +74,12 @@ def best(jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str |
     _, place = min(candidates, key=lambda each: (sign * each[0], each[1]))
     first = jobs[groups[place]["jobs"][0]]
     overrides = [text for text in first["overrides"] if text.partition("=")[0] not in REPEATS]
-    return {"group": place, "overrides": overrides, "metrics": groups[place]["metrics"]}
+    return {
+        "group": place,
+        "overrides": overrides,
+        "directory": first["directory"],
+        "metrics": groups[place]["metrics"],
+    }
 
 
 def unranked(jobs: list[dict[str, Any]], wanted: str | None) -> str | None:

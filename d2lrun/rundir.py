@@ -192,6 +192,12 @@ def refuse_other(directory: RunDirectory, config: Config) -> None:
         )
 
 
+def lift_submission(refit: RunDirectory, whole: RunDirectory) -> None:
+    """Put what the run on everything predicts, which is what one hands in, into the directory of the whole."""
+    if refit.submission.exists():
+        files.write_atomic(whole.submission, refit.submission.read_bytes())
+
+
 def unique(config: Config) -> Path:
     """A new directory outputs/runs/<dataset>/<model>/<date_time>, also when ten start in one second."""
     parent = Path(config.run.root).expanduser() / "runs" / config.dataset.name / config.model.name

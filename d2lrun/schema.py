@@ -255,8 +255,6 @@ def fold_contradictions(validation: Any) -> list[Complaint]:
     if validation.repeats > 1:
         wanted = "of a single fold: take validation.fold=null, or sweep over seed"
         found.append(Complaint(f"validation.repeats={validation.repeats}", wanted))
-    if validation.refit:
-        found.append(Complaint("validation.refit=true", "comes after all folds, not after one: validation.fold=null"))
     return found
 
 

@@ -36,6 +36,7 @@ from d2lrun.sweep import (
     refuse_places,
     train_here,
     typed,
+    without_refit,
 )
 
 FEW = 10  # finished trials; fewer say nothing about which key mattered
@@ -103,7 +104,7 @@ def plan(request: Request) -> Study:
         hint = "repeat each trial within itself: validation=kfold validation.repeats=3"
         raise Refused(f"{chance[0]}: not to be searched, it is chance that it steers", hint)
     directory = folder(settings, request.fixed, keys, request.config_dir)
-    study = Study(directory, request.command, settings, keys, [], request, space)
+    study = Study(directory, request.command, settings, keys, request=request, space=space)
     configs = corners(study)
     study.seed, study.direction = configs[0].seed, direction_of(configs, settings.metric)
     return study
@@ -146,7 +147,9 @@ def composed(study: Study, combinations: list[list[str]]) -> list[Config]:
     """The config of each list of overrides, with what is fixed; raises Refused."""
     request = study.request
     whole = [[*request.fixed, *overrides] for overrides in combinations]
-    return compose.compose_all(whole, request.config_dir, request.known)
+    asked, configs = without_refit(compose.compose_all(whole, request.config_dir, request.known))
+    study.refit = study.refit or asked
+    return configs
 
 
 def direction_of(configs: list[Config], metric: str | None) -> str:

@@ -24,7 +24,7 @@ from d2lrun import compose, files, schema, trial
 from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
 from d2lrun.errors import Failed, Refused, Stopped
-from d2lrun.job import BUSY, MARKER, SPOILED, STOPPED, note_failure, train_in
+from d2lrun.job import BUSY, ENDED, MARKER, SPOILED, STOPPED, note_failure, train_in
 from d2lrun.ranking import ranked
 from d2lrun.rundir import RunDirectory, config_hash
 
@@ -36,6 +36,7 @@ MOST = 100_000  # runs in a sweep; more is a slip of the pen
 PATIENCE = 1.0  # seconds between two looks at runs that another process has
 LEFT = 3600.0  # seconds after which a temporary file is one that a kill has left
 WORDS = 60  # letters of keys in a folder's name
+REFIT = "validation.refit"  # of the whole sweep: see refit.py
 
 
 @dataclass
@@ -76,6 +77,10 @@ class Job:
         return (self.directory.result() or {}).get("status") in SPOILED
 
     @property
+    def ended(self) -> bool:
+        return (self.directory.result() or {}).get("status") in ENDED
+
+    @property
     def values(self) -> dict[str, Any]:
         parsed = map(parse_override, self.overrides)
         return {override.key_or_group: override.value() for override in parsed}
@@ -90,6 +95,8 @@ class Sweep:
     settings: Grid | Search
     keys: list[str]
     jobs: list[Job] = field(default_factory=list)
+    refit: bool = False  # whether the best setting is wanted on everything in the end
+    chosen: Job | None = None  # which that is
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The content of sweep.json, from what ``job.tell`` says of every job."""
@@ -112,9 +119,6 @@ class Sweep:
     def failures(self) -> int:
         """How many runs came to nothing."""
         return sum(job.spoiled for job in self.jobs)
-
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        files.write_json(self.directory / "sweep.json", self.summary(rows))
 
 
 def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
@@ -150,7 +154,7 @@ def refuse_places(fixed: list[str], keys: list[str]) -> None:
     """Raise Refused for a folder of one run, and for a value of the sweep itself that is swept."""
     if "run.dir" in [*map(key_of, fixed), *keys]:
         raise Refused("run.dir: the folder of one run, but -m makes many", "name the sweep's with sweep.name=NAME")
-    if whole := [key for key in keys if key.startswith(("run.", "sweep"))]:
+    if whole := [key for key in keys if key.startswith(("run.", "sweep", REFIT))]:
         raise Refused(f"{whole[0]}: it is of the whole sweep, not of a run", "give it one value")
 
 
@@ -214,20 +218,23 @@ def key_of(text: str) -> str:
 def folder(settings: Grid, fixed: list[str], keys: list[str], config_dir: str | None) -> Path:
     """Where the sweep lives: the same for the same keys and the same fixed values, whatever the swept values are.
 
-    A key with a single value is a fixed one, unless it is written seed=choice(1).
+    A key with a single value is a fixed one, unless it is written seed=choice(1). A named experiment lends its name.
     """
-    words = "_".join(sorted(keys)) or "one"
-    rest = [*lasting(fixed), config_dir or "", words[WORDS:]]
+    named = [text for text in fixed if key_of(text) == "experiment"]
+    words = [str(parse_override(text).value()) for text in named]
+    words += [key for key in sorted(keys) if not (named and key in settings.grid)]
+    words = "_".join(words) or "one"
+    rest = [*(text for text in lasting(fixed) if text not in named), config_dir or "", words[WORDS:]]
     digest = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
-    named = re.sub(r"[^\w.-]+", "-", words[:WORDS]).strip("-_.") + (f"-{digest}" if any(rest) else "")
+    name = re.sub(r"[^\w.-]+", "-", words[:WORDS]).strip("-_.") + (f"-{digest}" if any(rest) else "")
     roots = [parse_override(text).value() for text in fixed if key_of(text) == "run.root"]
     root = roots[-1] if roots else compose.compose([]).run.root
-    return Path(str(root)).expanduser() / "sweeps" / (settings.name or named)
+    return Path(str(root)).expanduser() / "sweeps" / (settings.name or name)
 
 
 def lasting(fixed: list[str]) -> list[str]:
     """The fixed values that make it another sweep where they change."""
-    steer = ("sweep.", "run.", "hydra", "device.threads")
+    steer = ("sweep.", "run.", "hydra", "device.threads", REFIT)
     return sorted(text for text in fixed if not key_of(text).startswith(steer))
 
 
@@ -235,10 +242,22 @@ def jobs(sweep: Sweep, swept: list[list[str]], request: Request) -> list[Job]:
     """A job for each list of overrides; two that come to the same config are one."""
     whole = [[*request.fixed, *overrides] for overrides in swept]
     configs = compose.compose_all(whole, request.config_dir, request.known)
+    sweep.refit, configs = without_refit(configs)
     found: dict[str, Job] = {}
     for overrides, config in zip(swept, configs, strict=True):
         found.setdefault(content(sweep, config), Job(overrides, placed(sweep, config)))
     return list(found.values())
+
+
+def without_refit(configs: list[Config]) -> tuple[bool, list[Config]]:
+    """Whether a refit is asked for, and the configs that do without: it is for the best of them, in the end."""
+    asked = any(getattr(config.validation, "refit", False) for config in configs)
+    return asked, [
+        replace(config, validation=replace(config.validation, refit=False))
+        if config.validation.name == "kfold"
+        else config
+        for config in configs
+    ]
 
 
 def content(sweep: Sweep, config: Config) -> str:
@@ -288,7 +307,12 @@ def carry_out(sweep: Sweep, launch: Launch | None, workers: int | None = None) -
 
     What another process trains just now is waited for, and taken over where that process dies. Raises Stopped.
     """
-    waiting = [job for job in sweep.jobs if not job.directory.finished()]
+    train_all(sweep, sweep.jobs, launch)
+
+
+def train_all(sweep: Sweep, jobs: list[Job], launch: Launch | None) -> None:
+    """Train those of ``jobs`` that are not finished, as ``carry_out`` says."""
+    waiting = [job for job in jobs if not job.directory.finished()]
     while waiting:
         again = one_by_one([waiting] if launch else [[job] for job in waiting], launch or train_here)
         if sweep.settings.on_error == "stop" and any(job.spoiled for job in waiting):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +46,7 @@ def train(words: list[str]) -> int:
 
 def sweep(words: list[str]) -> int:
     """Run every combination that is not finished; one that fails is named and does not stop the others."""
-    from d2lrun import compose, launchers, search
+    from d2lrun import compose, launchers, refit, search
     from d2lrun import sweep as grid
     from d2lrun.job import job
     from d2lrun.monitor import Monitor
@@ -67,7 +66,11 @@ def sweep(words: list[str]) -> int:
     def task(data: Any) -> None:  # Hydra's sweeper launches ``job`` instead, when and where ``steer`` says so
         raise AssertionError("hydra/sweeper is not d2lrun's")
 
-    task.job, task.steer = job, partial(engine.carry_out, planned)
+    def steer(launch: Any, workers: int | None) -> None:
+        engine.carry_out(planned, launch, workers)
+        refit.carry_out(planned, launch)
+
+    task.job, task.steer = job, steer
     console = terminal()
     say(console, planned.opening())
     with Monitor(planned, console) as monitor:

@@ -55,6 +55,7 @@ LAYERS = [
     "trial",
     "job",
     "sweep",
+    "refit",
     "space",
     "search",
     "monitor",

@@ -233,8 +233,8 @@ def test_each_fold_stops_by_itself_and_the_refit_trains_as_long_as_they_did(trai
 def test_a_refit_trains_no_shorter_than_its_warmup(words):
     """Or its config.yaml would be refused when it is read again."""
     config = compose([*words, "train.epochs=5", "train.patience=1", "schedule.warmup=2.5"])
-    assert kfold.everything(config, RunDirectory(Path("run")), [1, 1, 2]).train.epochs == 3
-    assert kfold.everything(config, RunDirectory(Path("run")), [4, 4, 4]).train.epochs == 4
+    assert kfold.everything(config, [1, 1, 2]).train.epochs == 3
+    assert kfold.everything(config, [4, 4, 4]).train.epochs == 4
 
 
 # --- stopped, and continued ---------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from d2lrun.ranking import direction, main_metric, ranked, spread
 
 def job(values, status="finished", **metrics):
     overrides = [f"{key}={value}" for key, value in values.items()]
-    return {"overrides": overrides, "values": values, "status": status, "metrics": metrics}
+    folder = "-".join(map(str, values.values()))
+    return {"overrides": overrides, "values": values, "directory": folder, "status": status, "metrics": metrics}
 
 
 def summary(*jobs, wanted=None):

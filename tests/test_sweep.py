@@ -230,6 +230,8 @@ def test_a_sweeps_folder_is_that_of_its_keys_and_not_of_their_values(place):
     others = {place("model=lenet", "optimizer.lr=0.1,0.5", "seed=1,2"), place("model=mlp", "seed=1,2")}
     assert len(others | {one}) == 3
     assert place("seed=1,2") == "seed"
+    assert place("experiment=capacity") == "capacity"
+    assert place("experiment=capacity", "seed=1,2") == "capacity_seed"
     assert place("sweep.name=mine", "seed=1,2") == "mine"
 
 
@@ -372,6 +374,13 @@ def test_a_run_that_diverges_does_not_stop_the_others(run):
     assert failed["overrides"] == ["optimizer.lr=1e+38"]
     assert "diverged: " in (folder_of(1) / "run.log").read_text("utf-8")
     assert told()["best"]["overrides"] != ["optimizer.lr=1e+38"]
+
+
+def test_a_run_that_diverges_again_in_the_same_way_is_told_so_again(run):
+    assert run("optimizer.lr=0.1,1e38").code == 3
+    before = told()["jobs"][1]
+    assert run("optimizer.lr=0.1,1e38").code == 3
+    assert timeless(told()["jobs"][1]) == timeless(before)
 
 
 def test_a_run_that_fails_before_its_first_step_is_named_and_can_be_run_again(run, tmp_path):

@@ -19,6 +19,7 @@ from d2lrun.report.sweep import (
     metric_cell,
     ranking,
     reason,
+    refit_words,
     value_cell,
     words,
 )
@@ -53,9 +54,11 @@ def facts(sweep: dict[str, Any]) -> list[list[str]]:
         rows.append(["note", sweep["note"]])
     if sweep.get("best"):
         rows.append(["best", best_words(sweep["best"], sweep["metric"])])
+    if sweep.get("refit"):
+        rows.append(["refit", refit_words(sweep["refit"])])
     rows.append(["time", duration(sum(job.get("seconds") or 0 for job in sweep["jobs"]))])
     if sweep.get("rerun") and any(job["status"] not in ("finished", "pruned") for job in sweep["jobs"]):
-        rows.append(["the rest", sweep["rerun"]])
+        rows.append(["rerun", sweep["rerun"]])
     return rows
 
 

@@ -53,10 +53,15 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
         rows.append(("dead", f"still at chance after epoch {dead['epoch']}; {dead['hint']}"))
     if text := last_sample(directory):
         rows.append(("sample", text))
-    if names := ", ".join(sorted(path.name for path in directory.glob("[!.]*.*") if path.is_file())):
-        rows.append(("files", names))
+    rows += files_row(directory)
     console.print(pairs(console, rows))
     say(console, f" directory   {directory}")
+
+
+def files_row(directory: Path) -> list[tuple[str, str]]:
+    """What lies in a directory, for ``pairs``; no row where nothing does."""
+    names = ", ".join(sorted(path.name for path in directory.glob("[!.]*.*") if path.is_file()))
+    return [("files", names)] if names else []
 
 
 def last_sample(directory: Path) -> str:
@@ -88,8 +93,8 @@ def book_rows(book: dict[str, Any] | None, metrics: dict[str, float]) -> list[tu
         return []
     label = f"book §{book['section']}"
     if book.get("changed"):
-        whole = {key for key in ("dataset.name", "validation.name") if key in book["changed"]}
-        others = tuple(key.removesuffix("name") for key in whole)  # of another dataset they say nothing more
+        whole = {key for key in ("dataset.name", "model.name", "validation.name") if key in book["changed"]}
+        others = tuple(key.removesuffix("name") for key in whole)  # of another model they say nothing more
         kept = [key for key in book["changed"] if key in whole or not key.startswith(others)]
         return [(label, f"not comparable: changed {', '.join(kept)}")]
     verdicts = [verdict(name, metrics.get(name), *ends) for name, ends in book["band"].items()]

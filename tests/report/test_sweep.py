@@ -49,7 +49,7 @@ def rows(text):
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_only_what_is_copied_is_wider_than_the_console(sweep, width):
-    whole = (" ✗", "   outputs", " directory", " the rest")
+    whole = (" ✗", "   outputs", " directory", " rerun")
     lines = [line for line in shown(sweep, width).splitlines()[1:] if not line.startswith(whole)]
     assert all(len(line) <= width for line in lines)
     assert len(lines) < 140
@@ -115,13 +115,13 @@ def test_every_failure_has_its_reason_in_one_line_and_its_log(make_sweep):
     text = shown(make_sweep(MODELS, failed=(3,)), directory=Path("outputs/sweeps/" + "long" * 30))
     assert "1 failure\n ✗ model=mlp optimizer.lr=0.5 seed=1: diverged: loss nan at epoch 1, step 7, lr 3\n" in text
     assert "long" * 30 + "/job-0000000000000003/run.log" in text.replace("\\", "/")
-    assert " the rest    d2lrun -m sweep.name=lr" in text
+    assert " rerun       d2lrun -m sweep.name=lr" in text
 
 
 def test_when_all_are_finished_there_is_nothing_to_rerun(make_sweep):
     text = shown(make_sweep(MODELS))
     assert "8 jobs, all finished" in text
-    assert "the rest" not in text and "failure" not in text
+    assert "rerun" not in text and "failure" not in text
 
 
 def test_of_a_thousand_jobs_twenty_are_shown_and_the_rest_is_said_to_be_elsewhere(make_sweep):

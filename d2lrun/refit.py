@@ -1,0 +1,67 @@
+"""The setting that a sweep has chosen, trained on everything: the one look at the test set, after all choosing.
+
+``validation.refit=true`` says of a K-fold run that it is wanted behind its folds; of a sweep, that it is wanted once,
+of the best. So the runs of a sweep do without, and this comes when all of them have ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from d2lrun.errors import Refused
+from d2lrun.job import MARKER, tell
+from d2lrun.rundir import RunDirectory, lift_submission
+from d2lrun.sweep import Job, Launch, Sweep, content, told_to_go_on, train_all
+
+FOLDER = "refit-*"  # in the sweep's
+
+
+@told_to_go_on()
+def carry_out(sweep: Sweep, launch: Launch | None) -> None:
+    """Train the best setting on everything, where that is asked for and every run has ended. Raises Stopped."""
+    if not sweep.refit or not all(job.ended for job in sweep.jobs) or (sweep.directory / MARKER).exists():
+        return
+    summary = sweep.summary([tell(job.directory, job.overrides, job.values, sweep.directory) for job in sweep.jobs])
+    if best := summary["best"]:
+        sweep.chosen = chosen(sweep, best, summary["groups"][best["group"]]["jobs"])
+        train_all(sweep, [sweep.chosen], launch)
+        lift_submission(sweep.chosen.directory, RunDirectory(sweep.directory))
+
+
+def chosen(sweep: Sweep, best: dict[str, Any], places: list[int]) -> Job:
+    """The run on everything of the best setting, whose own runs stand at ``places``; its config is written."""
+    from d2lrun import kfold
+
+    members = [sweep.jobs[place] for place in places]
+    results = [member.directory.result() for member in members]
+    runs = [run for result in results for run in result.get("folds") or [result]]
+    config = kfold.everything(members[0].config, [run.get("selected_epoch") or run["epochs"] for run in runs])
+    name = f"{FOLDER[:-1]}{config.model.name}-seed{config.seed}-{content(sweep, config)}"
+    config = replace(config, run=replace(config.run, dir=str(sweep.directory / name), pictures=True))
+    job = Job(best["overrides"], config)
+    if not job.directory.finished():
+        try:
+            job.directory.path.mkdir(exist_ok=True)
+            job.directory.write_config(config)
+        except OSError as error:
+            reason = f"cannot write to {job.directory.path}: {error.strerror or error}"
+            raise Refused(reason, "make room, or look at who may write there; the same command goes on") from error
+    return job
+
+
+def told(job: Job, sweep: Path) -> dict[str, Any]:
+    """What sweep.json says of the run on everything: how it stands, and what was done with the test set, and when."""
+    from d2lrun.kfold import test_set
+
+    row = tell(job.directory, job.overrides, job.values, sweep)
+    if row["status"] != "finished":
+        return row | {"test_set": None, "at": None}
+    others = [
+        path for path in sorted(sweep.glob(FOLDER)) if path != job.directory.path and RunDirectory(path).finished()
+    ]
+    again = f", but before that for {', '.join(path.name for path in others)}, too" if others else ""
+    at = datetime.fromtimestamp(job.directory.result_file.stat().st_mtime).astimezone()
+    return row | {"test_set": test_set(row, "all choosing") + again, "at": at.isoformat(timespec="seconds")}
