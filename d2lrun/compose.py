@@ -257,11 +257,15 @@ def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoRetur
     raise AssertionError("a complaint is always refused")
 
 
+# To whether a run is the book's: where and how it runs, chance, and what follows from the choice of the recipe.
+IRRELEVANT = (*schema.CIRCUMSTANCES, "seed", "dataset.seed", "device.", "recipe.", "book.", "validation.refit")
+
+
 def departures(config: Config) -> list[str]:
     """The keys in which ``config`` departs from the book's recipe for its model."""
     named = config.recipe.experiment
     recipe = compose_recipe(f"experiment={named}" if named else f"model={config.model.name}")
-    return schema.differing(config, recipe, ignore=(*schema.CIRCUMSTANCES, "seed", "dataset.seed", "device."))
+    return schema.differing(config, recipe, ignore=IRRELEVANT)
 
 
 @cache
