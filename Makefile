@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test lint format bench lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test test-ray lint format bench lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,12 @@ data: $(READY) ## fetch and verify Fashion-MNIST: local folders, public mirrors,
 test: $(READY) $(DATA) ## the test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-ray: ## the tests of the launchers under Ray, too: in a .venv-ray, for it wants an older cloudpickle
+	@$(PYTHON) -m venv .venv-ray
+	@grep -v '^cloudpickle' requirements.lock > .venv-ray/lock.txt
+	@.venv-ray/bin/python -m pip install -q --disable-pip-version-check -c .venv-ray/lock.txt -e '.[dev,ray]'
+	@.venv-ray/bin/python -m pytest tests/test_launchers.py $(ARGS)
+
 lint: $(READY) ## ruff: style and common mistakes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -136,7 +142,7 @@ lock: $(READY) ## renew requirements.lock from pyproject.toml
 	@cp .venv/lock.txt requirements.lock
 
 clean: ## remove .venv and caches; outputs/ and the data stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-ray .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -24,6 +25,9 @@ from d2lrun.launchers import quoted
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 LAUNCHERS = {"joblib": JOBLIB, "submitit_local": ["hydra/launcher=submitit_local"]}
+STOPPABLE = {"joblib": JOBLIB}  # two runs at a time
+if importlib.util.find_spec("hydra_plugins.hydra_ray_launcher"):  # make test-ray: 50 packages, so no part of CI
+    LAUNCHERS["ray"] = STOPPABLE["ray"] = ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]
 LONG = 100_000  # epochs: such a run ends only by force
 PATIENCE = 120  # seconds
 
@@ -159,9 +163,10 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("launcher", STOPPABLE)
 @pytest.mark.parametrize(("name", "code"), {"SIGINT": 130, "SIGTERM": 143}.items())
-def test_a_signal_to_the_sweep_ends_its_workers_and_the_same_command_goes_on(home, name, code):
-    words = [f"train.epochs=1,2,{LONG},{LONG + 1}", *JOBLIB]
+def test_a_signal_to_the_sweep_ends_its_workers_and_the_same_command_goes_on(home, name, code, launcher):
+    words = [f"train.epochs=1,2,{LONG},{LONG + 1}", *STOPPABLE[launcher]]
     process = home.start(*words)
     home.wait_for(lambda: len(home.saved() & home.running().keys()) == 2 and len(home.weights()) == 2)
     workers = list(home.running().values())
