@@ -122,9 +122,9 @@ data: $(READY) ## fetch and verify Fashion-MNIST: local folders, public mirrors,
 test: $(READY) $(DATA) ## the test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-ray: ## the tests of the launchers under Ray, too: in a .venv-ray, for it wants an older cloudpickle
+test-ray: ## the tests of the launchers under Ray, too: in a .venv-ray, for Ray's launcher wants an older cloudpickle
 	@$(PYTHON) -m venv .venv-ray
-	@grep -v '^cloudpickle' requirements.lock > .venv-ray/lock.txt
+	@grep -vE '^(cloudpickle|joblib)==' requirements.lock > .venv-ray/lock.txt
 	@.venv-ray/bin/python -m pip install -q --disable-pip-version-check -c .venv-ray/lock.txt -e '.[dev,ray]'
 	@.venv-ray/bin/python -m pytest tests/test_launchers.py $(ARGS)
 
