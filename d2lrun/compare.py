@@ -87,7 +87,7 @@ def best_of(entries: list[Entry]) -> Entry | None:
 
     None, too, where the runs did not validate on the same examples.
     """
-    if any(key == "dataset.name" or key.startswith("validation.") for key in differing(entries)):
+    if any(key in (*schema.UNLIKE, "validation.fold") for key in differing(entries)):
         return None
     metric = next((name for name in metric_names(entries) if name.startswith("val_")), None)
     done = [each for each in entries if each.status == "finished" and each.metrics.get(metric, (None,))[0] is not None]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,6 +36,8 @@ from d2lrun import schema
 from d2lrun.config import Config, Grid, Search, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.schema import Complaint
+
+MOST = 100_000  # runs in a sweep; more is a slip of the pen
 
 
 def compose(overrides: list[str], config_dir: str | None = None) -> Config:
@@ -142,7 +145,16 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
     """The values of a sweep as they are typed; those of a glob are options of a group. Raises Refused."""
     glob = override.value()
     if not isinstance(glob, Glob):
-        return list(override.sweep_string_iterator())
+        try:
+            values = list(islice(override.sweep_string_iterator(), MOST + 1))
+        except (ValueError, ZeroDivisionError) as error:
+            raise Refused(f"{override.input_line}: {error}", "a range is range(1,5), or range(0,1,0.25)") from error
+        if not values:
+            hint = "a range begins below its end, or has a step below 0"
+            raise Refused(f"{override.input_line}: no value in it", hint)
+        if len(values) > MOST:
+            raise Refused(f"{override.input_line}: wanted at most {MOST:,} values", "sweep fewer, or use sweep=optuna")
+        return values
     options = group_options(config_dir).get(override.key_or_group, [])
     if found := glob.filter(options):
         return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun import files, trial
 from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
-from d2lrun.rundir import RunDirectory, claim
+from d2lrun.rundir import RunDirectory, claim, is_sound
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -100,16 +100,18 @@ def note_failure(directory: RunDirectory, reason: str) -> None:
 def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:
     """A job's row in sweep.json, from the files in its folder."""
     result = directory.result() or {}
-    metrics = result.get("metrics") if isinstance(result.get("metrics"), dict) else {}
-    if folds := result.get("folds"):
-        metrics = {name: {**value, "n": len(folds)} for name, value in metrics.items()}
+    sound = is_sound(result)
+    status = None if result.get("status") == "finished" and not sound else result.get("status")
+    metrics = result["metrics"] if sound else {}
+    if sound and "folds" in result:
+        metrics = {name: {**value, "n": len(result["folds"])} for name, value in metrics.items()}
     return {
         "overrides": overrides,
         "values": values,
         "directory": os.path.relpath(directory.path, base),
-        "status": result.get("status") or ("stopped" if directory.begun() else PENDING),
+        "status": status or ("stopped" if directory.begun() else PENDING),
         "metrics": metrics,
-        "epochs": result.get("epochs"),
-        "seconds": result.get("seconds"),
+        "epochs": result["epochs"] if sound else 0,
+        "seconds": result["seconds"] if sound else 0.0,
         "error": result.get("error"),
     }

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import files, refit
-from d2lrun.job import ENDED, SPOILED, tell
+from d2lrun.job import ENDED, tell
 from d2lrun.ranking import main_metric
 from d2lrun.report.jobs import Display, job_line
 from d2lrun.report.sweep import show_sweep, write_csv
 from d2lrun.report.sweep_page import write_sweep_page
 from d2lrun.report.sweep_picture import draw_sweep
-from d2lrun.report.text import say
+from d2lrun.report.text import listened_to, say
 from d2lrun.rundir import FOLDS, RunDirectory
 from d2lrun.sweep import Job, Sweep
 
@@ -91,10 +91,14 @@ class Monitor:
         """On no terminal: a line for a run that has just ended."""
         if self.told is not None and self.live is None and self.rows[folder]["status"] in ENDED:
             if job is self.sweep.chosen:
-                say(self.console, f"refit {job_line(self.of(job))}")
+                self.say(f"refit {job_line(self.of(job))}")
                 return
             self.told.add(folder)
-            say(self.console, job_line(self.of(job), len(self.told), len(self.sweep.jobs)))
+            self.say(job_line(self.of(job), len(self.told), len(self.sweep.jobs)))
+
+    def say(self, text: str) -> None:
+        with listened_to():
+            say(self.console, text)
 
     def draw(self) -> None:
         """On a terminal: all runs as they stand."""
@@ -135,13 +139,15 @@ class Monitor:
         files.write_json(self.sweep.directory / "sweep.json", self.summary())
 
     def show(self) -> bool:
-        """The table of them all, sweep.csv, the pictures and the page; returns whether any came to nothing."""
+        """The table of them all, sweep.csv, the pictures and the page; returns whether any is not finished."""
         summary, directory = self.summary(), self.sweep.directory
         write_csv(summary, directory / "sweep.csv")
         draw_sweep(summary, directory / "sweep.png")
         write_sweep_page(directory / "report.html", summary)
-        show_sweep(self.console, summary, directory)
-        return any(job["status"] in SPOILED for job in (*summary["jobs"], summary["refit"] or {"status": None}))
+        with listened_to():
+            show_sweep(self.console, summary, directory)
+        rows = [*summary["jobs"], *filter(None, [summary["refit"]])]
+        return any(row["status"] not in ("finished", "pruned") for row in rows)
 
 
 def stamp(path: Path) -> int:

@@ -8,9 +8,16 @@ from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
-MAIN = ("val_accuracy", "val_perplexity", "val_log_rmse", "val_loss")  # the first that was measured ranks
+# What validation measures of a kind of dataset; log-RMSE of prices alone.
+MEASURED = {
+    "images": ("val_accuracy", "val_loss"),
+    "text": ("val_perplexity", "val_loss"),
+    "table": ("val_log_rmse", "val_loss"),
+}
+MAIN = tuple(dict.fromkeys(name for names in zip(*MEASURED.values()) for name in names))  # the first there is ranks
 REPEATS = ("seed", "validation.fold")  # runs that differ in these alone are one group
 UNRANKED = "not ranked: nothing was validated, and the test set must not choose; add validation=holdout or kfold"
+UNLIKE = "not ranked: the runs were not measured on the same examples"
 
 
 def direction(metric: str) -> str:
@@ -73,7 +80,7 @@ def best(jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str |
     sign = -1 if direction(metric) == "max" else 1
     _, place = min(candidates, key=lambda each: (sign * each[0], each[1]))
     first = jobs[groups[place]["jobs"][0]]
-    overrides = [text for text in first["overrides"] if text.partition("=")[0] not in REPEATS]
+    overrides = [text for text in first["overrides"] if text.partition("=")[0].lstrip("+") not in REPEATS]
     return {
         "group": place,
         "overrides": overrides,
@@ -90,17 +97,24 @@ def unranked(jobs: list[dict[str, Any]], wanted: str | None) -> str | None:
     return UNRANKED if any(job["status"] == "finished" for job in jobs) else None
 
 
-def ranked(facts: dict[str, Any], jobs: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
-    """The content of sweep.json: ``facts`` of the sweep, its jobs, their groups, and the best where one may choose."""
+def ranked(
+    facts: dict[str, Any], jobs: list[dict[str, Any]], wanted: str | None, unlike: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The content of sweep.json: ``facts`` of the sweep, its jobs, their groups, and the best where one may choose.
+
+    ``unlike`` are the keys by which the runs do not measure the same: then no one is the best.
+    """
     metric = main_metric(jobs, wanted)
     groups = grouped(jobs)
+    note = f"{UNLIKE}: {', '.join(unlike)} differs" if unlike else unranked(jobs, wanted)
+    may_rank = metric is not None and not unlike
     return {
         **facts,
         "metric": metric,
         "direction": direction(metric) if metric else None,
-        "ranked": metric is not None,
-        "note": None if metric else unranked(jobs, wanted),
+        "ranked": may_rank,
+        "note": None if may_rank else note,
         "jobs": jobs,
         "groups": groups,
-        "best": best(jobs, groups, metric),
+        "best": best(jobs, groups, metric) if may_rank else None,
     }

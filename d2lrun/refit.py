@@ -14,12 +14,11 @@ from typing import Any
 from d2lrun.errors import Refused
 from d2lrun.job import MARKER, tell
 from d2lrun.rundir import RunDirectory, lift_submission
-from d2lrun.sweep import Job, Launch, Sweep, content, told_to_go_on, train_all
+from d2lrun.sweep import Job, Launch, Sweep, content, train_all
 
 FOLDER = "refit-*"  # in the sweep's
 
 
-@told_to_go_on()
 def carry_out(sweep: Sweep, launch: Launch | None) -> None:
     """Train the best setting on everything, where that is asked for and every run has ended. Raises Stopped."""
     if not sweep.refit or not all(job.ended for job in sweep.jobs) or (sweep.directory / MARKER).exists():

@@ -20,7 +20,7 @@ from d2lrun.errors import Refused
 
 FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the run that trains on everything in the end
-TOLD = ("epochs", "steps", "seconds", "metrics", "dead")  # in the result.json of every run that has finished
+COUNTED = ("epochs", "steps", "seconds")  # in the result.json of every run that has finished
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -62,8 +62,7 @@ class RunDirectory:
     def finished(self) -> bool:
         """Whether the run has come to its end, and says so in a result.json that has all that is read of it."""
         result = self.result() or {}
-        told = all(key in result for key in TOLD) and isinstance(result["metrics"], dict)
-        return told and result.get("status") == "finished"
+        return result.get("status") == "finished" and is_sound(result)
 
     def load_config(self) -> Config:
         """The config of the run; raises Refused if there is none or it is not sound."""
@@ -126,6 +125,23 @@ class RunDirectory:
     def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics_file, "ab") as file:
             file.write(files.to_json(record) + b"\n")
+
+
+def is_sound(result: dict[str, Any]) -> bool:
+    """Whether the result.json of a finished run has all that is read of it, each of its kind."""
+    if not all(files.is_finite(result.get(key)) for key in COUNTED) or "dead" not in result:
+        return False
+    metrics, folds = result.get("metrics"), result.get("folds")
+    if not isinstance(metrics, dict) or not metrics:
+        return False
+    numbers = list(metrics.values())
+    if "folds" in result:
+        if not isinstance(folds, list) or not all(isinstance(each, dict) for each in [*folds, *numbers]):
+            return False
+        if not all(isinstance(fold.get("metrics"), dict) and files.is_finite(fold.get("epochs")) for fold in folds):
+            return False
+        numbers = [each.get(key, "") for each in numbers for key in ("mean", "std")]
+    return all(number is None or files.is_finite(number) for number in numbers)
 
 
 @contextlib.contextmanager

@@ -18,9 +18,10 @@ from typing import Any
 
 from d2lrun import compose, files, ranking, trial
 from d2lrun.config import DATASETS, Config
-from d2lrun.errors import Failed, InUse, Refused
+from d2lrun.errors import Failed, Refused
 from d2lrun.job import MARKER
 from d2lrun.report.search_picture import draw_history, draw_importance
+from d2lrun.report.text import counted
 from d2lrun.space import Choices, Numbers, space_of
 from d2lrun.sweep import (
     PATIENCE,
@@ -28,6 +29,7 @@ from d2lrun.sweep import (
     Launch,
     Request,
     Sweep,
+    check_metric,
     folder,
     key_of,
     lasting,
@@ -75,7 +77,8 @@ class Study(Sweep):
         if finished < FEW and self.ended >= self.settings.trials and len(self.space) > 1:
             found["note"] = f"which key mattered is told from {FEW} finished trials on; there are {finished}"
         if self.elsewhere:
-            found["note"] = f"{self.elsewhere} trials more are on other machines: history.png has all of them"
+            where = "on other machines" if self.settings.storage else "whose folders are gone"
+            found["note"] = f"{counted(self.elsewhere, 'trial')} more, {where}: history.png has all of them"
         return found | {
             "trials": {"wanted": self.settings.trials, **{name: self.counts[name] for name in STATUS.values()}},
             "rerun": self.command if self.ended < self.settings.trials else None,
@@ -106,6 +109,7 @@ def plan(request: Request) -> Study:
     directory = folder(settings, request.fixed, keys, request.config_dir)
     study = Study(directory, request.command, settings, keys, request=request, space=space)
     configs = corners(study)
+    check_metric(settings.metric, configs)
     study.seed, study.direction = configs[0].seed, direction_of(configs, settings.metric)
     return study
 
@@ -230,6 +234,7 @@ def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -
     chosen when all of them have ended. What other processes train is waited for, and taken over where they die.
     """
     size = 1 if launch is None else workers or study.settings.startup
+    launched(damaged(study), launch or train_here)
     while not stopped(study):
         jobs, running = next_jobs(study, size)
         if jobs:
@@ -243,6 +248,13 @@ def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -
     draw(study)
 
 
+def damaged(study: Study) -> list[Job]:
+    """The trials that have ended for the study, but whose folders no longer say so: they are completed once more."""
+    done = [one.number for one in look(study) if STATUS[one.state.name] in ("finished", "pruned")]
+    jobs = unique(study.by_number[number] for number in done)
+    return [job for job in jobs if not trial.is_over(job.directory) and not job.is_held()]
+
+
 def stopped(study: Study) -> bool:
     """Whether a failed trial was to be the last one."""
     return (study.directory / MARKER).exists()
@@ -252,7 +264,7 @@ def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
     """At most ``size`` jobs to be trained now, begun ones first; and whether any trial is open, here or elsewhere."""
     with study.alone(), told_as(Failed):
         running = settle(study)
-        jobs = [job for job in unique(running.values()) if not is_held(job)][:size]
+        jobs = [job for job in unique(running.values()) if not job.is_held()][:size]
         while len(jobs) < size and study.ended + len(running) < study.settings.trials:
             number, job = ask(study)
             if trial.is_over(job.directory):  # drawn before
@@ -260,14 +272,14 @@ def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
                 look(study)
             else:
                 running[number] = job
-                jobs = unique([*jobs, *([] if is_held(job) else [job])])
+                jobs = unique([*jobs, *([] if job.is_held() else [job])])
         look(study)
         return jobs, bool(running)
 
 
 def look(study: Study) -> list[Any]:
     """Read the study: how many trials there are of each status, and the job of each; returns Optuna's trials."""
-    trials = [one for one in study.study.get_trials(deepcopy=False) if PLACE in one.user_attrs]
+    trials = placed_trials(study)
     study.counts = Counter(STATUS[one.state.name] for one in trials)
     here = [one for one in trials if (study.directory / one.user_attrs[PLACE]).is_dir()]
     study.elsewhere = len(trials) - len(here)
@@ -281,6 +293,11 @@ def look(study: Study) -> list[Any]:
     return here
 
 
+def placed_trials(study: Study) -> list[Any]:
+    """Optuna's trials without those of a process that was stopped while it asked: nothing was begun of them."""
+    return [one for one in study.study.get_trials(deepcopy=False) if PLACE in one.user_attrs]
+
+
 def overrides_of(study: Study, params: dict[str, Any]) -> list[str]:
     """A trial's values as one types them."""
     values = {key: params[key_of(key)] for key in study.space}
@@ -290,15 +307,6 @@ def overrides_of(study: Study, params: dict[str, Any]) -> list[str]:
 def unique(jobs: Iterable[Job]) -> list[Job]:
     """The same values drawn twice are one job."""
     return list({job.config.run.dir: job for job in jobs}.values())
-
-
-def is_held(job: Job) -> bool:
-    """Whether a process trains it now; after a kill none does."""
-    try:
-        with files.lock(job.directory.lock_file):
-            return False
-    except InUse:
-        return True
 
 
 def settle(study: Study) -> dict[int, Job]:
@@ -314,7 +322,7 @@ def settle(study: Study) -> dict[int, Job]:
 
 def ask(study: Study) -> tuple[int, Job]:
     """A new trial, its folder made: its number and its job. Raises Refused where its values do not go together."""
-    study.study.sampler = sampler(study, len(study.study.get_trials(deepcopy=False)))
+    study.study.sampler = sampler(study, len(placed_trials(study)))
     asked = study.study.ask({key_of(key): each.distribution() for key, each in study.space.items()})
     overrides = overrides_of(study, asked.params)
     try:

@@ -21,18 +21,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import compose, files, schema, trial
-from d2lrun.compose import parse_override
-from d2lrun.config import Config, Grid, Search
-from d2lrun.errors import Failed, Refused, Stopped
+from d2lrun.compose import MOST, parse_override
+from d2lrun.config import DATASETS, Config, Grid, Search
+from d2lrun.errors import Failed, InUse, Refused, Stopped
 from d2lrun.job import BUSY, ENDED, MARKER, SPOILED, STOPPED, note_failure, train_in
-from d2lrun.ranking import ranked
+from d2lrun.launchers import is_steering
+from d2lrun.ranking import MEASURED, ranked
+from d2lrun.report.text import counted
 from d2lrun.rundir import RunDirectory, config_hash
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 Launch = Callable[[Sequence[Path]], Sequence["str | Exception"]]  # folders of runs -> how each ended
-MOST = 100_000  # runs in a sweep; more is a slip of the pen
+FAREWELL = 2.0  # seconds in which processes that were stopped, too, save their runs
 PATIENCE = 1.0  # seconds between two looks at runs that another process has
 LEFT = 3600.0  # seconds after which a temporary file is one that a kill has left
 WORDS = 60  # letters of keys in a folder's name
@@ -76,6 +78,16 @@ class Job:
     def spoiled(self) -> bool:
         return (self.directory.result() or {}).get("status") in SPOILED
 
+    def is_held(self) -> bool:
+        """Whether a process trains it now; after a kill none does."""
+        if not self.directory.held():
+            return False
+        try:
+            with files.lock(self.directory.lock_file):
+                return False
+        except InUse:
+            return True
+
     @property
     def ended(self) -> bool:
         return (self.directory.result() or {}).get("status") in ENDED
@@ -84,6 +96,12 @@ class Job:
     def values(self) -> dict[str, Any]:
         parsed = map(parse_override, self.overrides)
         return {override.key_or_group: override.value() for override in parsed}
+
+
+def value_of(config: Config, key: str) -> Any:
+    """The value of a key of two parts; None where the config has none."""
+    group, _, name = key.partition(".")
+    return getattr(getattr(config, group), name, None)
 
 
 @dataclass
@@ -106,7 +124,13 @@ class Sweep:
             "command": self.command,
             "keys": self.keys,
         }
-        return ranked(facts, rows, self.settings.metric) | {"rerun": self.command}
+        return ranked(facts, rows, self.settings.metric, self.unlike()) | {"rerun": self.command}
+
+    def unlike(self) -> list[str]:
+        """The keys by which the runs are not measured on the same examples, or not of the same tokens."""
+        found = [key for key in schema.UNLIKE if len({value_of(job.config, key) for job in self.jobs}) > 1]
+        others = tuple(key.removesuffix("name") for key in found if key.endswith(".name"))  # they say no more
+        return [key for key in found if key.endswith(".name") or not key.startswith(others)]
 
     def opening(self) -> str:
         """'12 runs: 5 finished, 1 goes on, 6 new, in outputs/sweeps/…'."""
@@ -114,7 +138,7 @@ class Sweep:
         begun = sum(job.directory.begun() for job in self.jobs) - finished
         new = len(self.jobs) - finished - begun
         parts = [f"{finished} finished", f"{begun} to go on with", f"{new} new"]
-        return f"{len(self.jobs):,} runs: {', '.join(parts)}, in {self.directory}"
+        return f"{counted(len(self.jobs), 'run')}: {', '.join(parts)}, in {self.directory}"
 
     def failures(self) -> int:
         """How many runs came to nothing."""
@@ -147,7 +171,17 @@ def plan(request: Request) -> Sweep:
         raise Refused(f"{count:,} combinations", f"wanted at most {MOST:,}: sweep fewer values, or use sweep=optuna")
     swept = [[text for option in options for text in option] for options in product(*choices)]
     sweep.jobs = jobs(sweep, swept, request)
+    check_metric(settings.metric, [job.config for job in sweep.jobs])
     return sweep
+
+
+def check_metric(metric: str | None, configs: list[Config]) -> None:
+    """Raise Refused for a metric that is not measured on any of the datasets."""
+    kinds = {kind for config in configs for kind in DATASETS[config.dataset.name].kinds}
+    have = sorted({name for kind in kinds for name in MEASURED[kind]})
+    if metric and metric not in have:
+        close = schema.suggestion(metric, have)
+        raise Refused(f"sweep.metric={metric}: not measured here{close}", f"there is {', '.join(have)}")
 
 
 def refuse_places(fixed: list[str], keys: list[str]) -> None:
@@ -176,7 +210,12 @@ def combined(
         rows = [[text for option in options for text in option] for options in zip(*together, strict=True)]
         axes = [axis for axis in axes if axis not in together] + [rows]
     if settings.combinations:
-        axes.append([spelt(text, config_dir) for text in settings.combinations])
+        spelled = [spelt(text, config_dir) for text in settings.combinations]
+        swept = {key_of(text) for axis in axes for option in axis for text in option}
+        if twice := swept & {key_of(text) for option in spelled for text in option}:
+            complaint = f"sweep.combinations: {', '.join(sorted(twice))} has values of its own on the command line, too"
+            raise Refused(complaint, "name a key in one of the two")
+        axes.append(spelled)
     return axes
 
 
@@ -184,9 +223,10 @@ def spelt(text: str, config_dir: str | None) -> list[str]:
     """The overrides of one of ``sweep.combinations``; raises Refused."""
     try:
         words = shlex.split(text)
-        wrong = (
-            "" if words and len(compose.expand(words, config_dir)[0]) == len(words) else "wanted one value for a key"
-        )
+        single = words and len(compose.expand(words, config_dir)[0]) == len(words)
+        wrong = "" if single else "wanted one value for a key"
+        if steering := [word for word in words if is_steering(word)]:
+            wrong = f"{steering[0]} is of the whole sweep, not of a run"
     except ValueError as error:
         wrong = str(error)
     if wrong:
@@ -292,16 +332,22 @@ def prepare(sweep: Sweep) -> None:
 
 
 @contextmanager
-def told_to_go_on() -> Iterator[None]:
-    """A signal ends all runs, and it is the sweep that is to be continued, not the run that it found at work."""
+def told_to_go_on(sweep: Sweep) -> Iterator[None]:
+    """A signal is for all runs, and it is the sweep that is to be continued, not the run that it found at work.
+
+    Runs in processes of their own get it from the terminal or from their launcher; on a cluster they go on without us.
+    """
     try:
         yield
     except Stopped as stopped:
-        stopped.args = ("stopped, saved; the same command goes on with what is left",)
+        ends = time.monotonic() + FAREWELL
+        while (left := sum(job.is_held() for job in sweep.jobs)) and time.monotonic() < ends:
+            time.sleep(0.05)
+        told = f"{counted(left, 'run')} not yet, in other processes" if left else "saved"
+        stopped.args = (f"stopped, {told}; the same command goes on with what is left",)
         raise
 
 
-@told_to_go_on()
 def carry_out(sweep: Sweep, launch: Launch | None, workers: int | None = None) -> None:
     """Train what is not finished: all at once with a launcher, however many ``workers`` it has; else one by one here.
 

@@ -50,7 +50,7 @@ def sweep(words: list[str]) -> int:
     from d2lrun import sweep as grid
     from d2lrun.job import job
     from d2lrun.monitor import Monitor
-    from d2lrun.report.text import say
+    from d2lrun.report.text import listened_to, say
 
     options = compose.parse_command(words)
     steering = [word for word in options.overrides if launchers.is_steering(word)]
@@ -67,12 +67,14 @@ def sweep(words: list[str]) -> int:
         raise AssertionError("hydra/sweeper is not d2lrun's")
 
     def steer(launch: Any, workers: int | None) -> None:
-        engine.carry_out(planned, launch, workers)
-        refit.carry_out(planned, launch)
+        with grid.told_to_go_on(planned):
+            engine.carry_out(planned, launch, workers)
+            refit.carry_out(planned, launch)
 
     task.job, task.steer = job, steer
     console = terminal()
-    say(console, planned.opening())
+    with listened_to():
+        say(console, planned.opening())
     with Monitor(planned, console) as monitor:
         compose.hand_to_hydra(["-m", *launchers.within(planned.directory, steering)], task)
     return SOME_JOBS_FAILED if monitor.show() else 0
@@ -312,6 +314,9 @@ def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tup
     directory = RunDirectory(Path(named[0]))
     if not directory.path.is_dir():
         raise Refused(f"{named[0]}: no such directory", f"give {A_RUN}")
+    if (directory.path / "sweep.json").exists():
+        hint = "the command that began it goes on with it; or name a run in it"
+        raise Refused(f"{named[0]} is a sweep, not a run", hint)
     options["files"] = named[1:]
     return directory, options
 

@@ -56,7 +56,12 @@ def workers_of(launcher: Any) -> int | None:
         return None
     from joblib import effective_n_jobs
 
-    return effective_n_jobs(count)
+    from d2lrun.errors import Refused
+
+    try:
+        return effective_n_jobs(count)
+    except ValueError as error:
+        raise Refused(f"hydra.launcher.n_jobs={count}: {error}", "2 for two at a time, -1 for all cores") from error
 
 
 def how_it_ended(job: JobReturn) -> str | Exception:

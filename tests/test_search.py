@@ -387,6 +387,26 @@ def test_a_process_that_dies_while_it_asks_leaves_nothing_that_is_waited_for(reh
     study.study.ask()
     search.carry_out(study, None)
     assert Counter(states(study)) == {"RUNNING": 2, "COMPLETE": 3}
+    whole = planned(LR, "sweep.trials=3", "sweep.name=whole")
+    search.carry_out(whole, None)
+    drawn = [[one.params for one in each.study.get_trials() if one.params and one.state.is_finished()]
+             for each in (study, whole)]  # fmt: skip
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"status": "finished", "metrics": {"val_accuracy": "x"}}'])
+def test_a_trial_whose_result_was_damaged_is_completed_again_and_the_study_is_the_same(rehearsal, searched, content):
+    words = (LR, "sweep.trials=3")
+    study = searched(*words)
+    before, jobs = summary(study), list(study.jobs)
+    jobs[1].directory.result_file.write_text(content, encoding="utf-8")
+    again = searched(*words)
+    assert rehearsal.trained[3:] == [jobs[1].directory.path.name]
+    assert (states(again), summary(again)["best"], summary(again)["jobs"]) == (
+        states(study),
+        before["best"],
+        before["jobs"],
+    )
 
 
 def test_what_another_process_trains_is_waited_for_and_not_asked_beyond(monkeypatch, rehearsal, planned):
@@ -470,7 +490,7 @@ def test_trials_of_another_machine_are_counted_and_said(rehearsal, searched, tmp
     searched(*words, "sweep.trials=2", root=tmp_path / "there")
     study = searched(*words, "sweep.trials=5", root=tmp_path / "here")
     assert (len(study.jobs), study.ended) == (3, 5)
-    assert summary(study)["note"].startswith("2 trials more are on other machines")
+    assert summary(study)["note"].startswith("2 trials more, on other machines")
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -48,7 +49,7 @@ def listed(d2lrun, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(sweep, "carry_out", lambda *arguments: None)
             outcome = d2lrun("-m", f"sweep.name={name}", *words)
-        assert (outcome.code, outcome.err) == (0, "")
+        assert (outcome.code, outcome.err) == (3, "")  # nothing of it has been done
         jobs = told(name)["jobs"]
         configs = [
             yaml.safe_load((SWEEPS / name / job["directory"] / "config.yaml").read_text("utf-8")) for job in jobs
@@ -176,6 +177,15 @@ REFUSED = {
     "a glob of nothing": (["model=glob(x*)"], "model=glob(x*): no option is like that", "lenet, lenet-bn"),
     "a glob of no group": (["seed=glob(1*)"], "seed=glob(1*): no option is like that", "a glob is for a group"),
     "too many": (["seed=range(0,1000)", "train.epochs=range(1,1000)"], "999,000 combinations", "at most 100,000"),
+    "far too many": (["seed=range(0,1000000000)"], "seed=range(0,1000000000): wanted at most 100,000 values", "fewer"),
+    "an empty range": (["seed=range(5,0)"], "seed=range(5,0): no value in it", "a range begins below its end"),
+    "a range of 0": (["optimizer.lr=range(0,0)"], "optimizer.lr=range(0,0): no value in it", ""),
+    "no steps": (["seed=range(0,3,0)"], "seed=range(0,3,0): ", "a range is range(1,5)"),
+    "no steps of reals": (["optimizer.lr=range(0.0,1.0,0.0)"], "optimizer.lr=range(0.0,1.0,0.0): ", ""),
+    "an empty named one": (['sweep.grid={seed:"range(3,3)"}'], "seed=range(3,3): no value in it", ""),
+    "twice": (['sweep.combinations=["seed=1","seed=2"]', "seed=3,4"], "seed has values of its own", "one of the two"),
+    "a launcher's": (['sweep.combinations=["hydra.launcher.n_jobs=2"]'], "is of the whole sweep, not of a run", ""),
+    "what no run measures": (["seed=1,2", "sweep.metric=val_acuracy"], "did you mean val_accuracy?", "val_loss"),
     "a path": (["seed=1,2", "sweep.name=../x"], "names a folder", ""),
     "a metric of the test set": (["seed=1,2", "sweep.metric=test_loss"], "wanted a metric of validation", ""),
 }
@@ -209,7 +219,7 @@ def place(d2lrun, monkeypatch):
 
     def place(*words):
         before = folders()
-        assert d2lrun("-m", *words).code == 0
+        assert d2lrun("-m", *words).code == 3  # nothing of it has been done
         new = folders() - before
         newest = max(SWEEPS.iterdir(), key=lambda path: (path / "sweep.json").stat().st_mtime_ns)
         return newest.name if not new else new.pop()
@@ -250,7 +260,7 @@ def test_many_long_keys_have_a_folder_too(place):
 def test_the_root_may_have_spaces_and_quotes(d2lrun, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "carry_out", lambda *arguments: None)
     for word, folder in (("run.root='my runs'", "my runs"), ('run.root="its"', "its"), ("run.root=a b", "a b")):
-        assert d2lrun("-m", word, "seed=1,2").code == 0
+        assert d2lrun("-m", word, "seed=1,2").code == 3
         assert (tmp_path / folder / "sweeps" / "seed" / "sweep.json").exists()
 
 
@@ -365,6 +375,35 @@ def test_values_may_be_added_removed_and_reordered(run):
     assert [snapshot(folder_of(place)) for place in (1, 2)] == [before[3], before[1]]
 
 
+@pytest.mark.parametrize(("key", "values"), {"validation": "holdout,kfold", "validation.fraction": "0.1,0.2"}.items())
+def test_runs_that_were_not_measured_on_the_same_examples_are_not_ranked(run, key, values):
+    assert run(f"{key}={values}").code == 0
+    summary = told()
+    assert (summary["ranked"], summary["best"]) == (False, None)
+    name = "validation.name" if key == "validation" else key
+    assert summary["note"] == f"not ranked: the runs were not measured on the same examples: {name} differs"
+
+
+def test_a_seed_behind_plus_signs_is_a_repetition_too(run):
+    run("++seed=1,2", "optimizer.lr=0.1,0.5")
+    assert len(told()["groups"]) == 2
+    assert [text.partition("=")[0] for text in told()["best"]["overrides"]] == ["optimizer.lr"]
+
+
+def test_a_pipe_that_closes_early_loses_nothing(d2lrun, run, monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+        def fileno(self):
+            return os.open(os.devnull, os.O_WRONLY)
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    assert run("optimizer.lr=1e38,0.1").code == 3
+    assert states() == ["diverged", "finished"]
+    assert all((SWEEPS / "s" / name).exists() for name in ("sweep.csv", "sweep.json"))
+
+
 def test_a_run_that_diverges_does_not_stop_the_others(run):
     done = run("optimizer.lr=0.1,1e38,0.5")
     assert (done.code, done.err) == (3, "")
@@ -473,13 +512,37 @@ def test_a_damaged_result_is_worked_out_anew_and_that_of_the_others_is_not(run, 
     assert snapshot(folder_of(0)) == other
 
 
-def test_metrics_that_are_no_numbers_do_not_spoil_the_table(run):
-    run("seed=1,2")
+DAMAGE = {
+    "metrics that are words": {"metrics": {"val_loss": "x"}},
+    "metrics of K folds": {"metrics": {"val_loss": {"mean": 0.1, "std": None}}},
+    "a metric that is true": {"metrics": {"val_loss": True}},
+    "no metrics": {"metrics": {}},
+    "a time that is a word": {"seconds": "x"},
+    "folds that are a number": {"folds": 5},
+}
+
+
+@pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
+def test_a_result_that_is_not_sound_is_written_again_and_no_other(run, change):
+    run("seed=1,2,3")
+    summary, others = timeless(told()), [snapshot(folder_of(place)) for place in (0, 2)]
     path = folder_of(1) / "result.json"
-    result = json.loads(path.read_text("utf-8"))
-    path.write_text(json.dumps(result | {"metrics": dict.fromkeys(result["metrics"], "x")}), encoding="utf-8")
-    assert run("seed=1,2").code == 0
-    assert told()["groups"][0]["metrics"]["val_loss"]["mean"] is None
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | change), encoding="utf-8")
+    assert run("seed=1,2,3").code == 0
+    assert timeless(told()) == summary
+    assert [snapshot(folder_of(place)) for place in (0, 2)] == others
+
+
+@pytest.mark.parametrize("value", [None, 3, "x", [], {}, {"mean": True, "std": None}])
+def test_a_damaged_result_of_folds_is_their_mean_again(run, value):
+    words = ("seed=1,2", "validation=kfold", "validation.k=2")
+    run(*words)
+    summary, path = timeless(told()), folder_of(1) / "result.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text("utf-8")) | {"metrics": {"val_loss": value}}), encoding="utf-8"
+    )
+    assert run(*words).code == 0
+    assert timeless(told()) == summary
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"model: {name: mlp}", b"a: ["])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +38,16 @@ def say(console: Console, text: str) -> None:
     from rich.text import Text
 
     console.print(Text(printable(console, text)), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def listened_to() -> Iterator[None]:
+    """Where nobody listens any more, as behind ``| head``, what is left is said to nobody: the work goes on."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def duration(seconds: float) -> str:
