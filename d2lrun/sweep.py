@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 Launch = Callable[[Sequence[Path]], Sequence["str | Exception"]]  # folders of runs -> how each ended
-FAREWELL = 2.0  # seconds in which processes that were stopped, too, save their runs
 PATIENCE = 1.0  # seconds between two looks at runs that another process has
 LEFT = 3600.0  # seconds after which a temporary file is one that a kill has left
 WORDS = 60  # letters of keys in a folder's name
@@ -340,10 +339,8 @@ def told_to_go_on(sweep: Sweep) -> Iterator[None]:
     try:
         yield
     except Stopped as stopped:
-        ends = time.monotonic() + FAREWELL
-        while (left := sum(job.is_held() for job in sweep.jobs)) and time.monotonic() < ends:
-            time.sleep(0.05)
-        told = f"{counted(left, 'run')} not yet, in other processes" if left else "saved"
+        elsewhere = sum(job.is_held() for job in sweep.jobs)  # not waited for: Ray would abort this process meanwhile
+        told = f"but {counted(elsewhere, 'run')} in other processes may go on" if elsewhere else "saved"
         stopped.args = (f"stopped, {told}; the same command goes on with what is left",)
         raise
 
