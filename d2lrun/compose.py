@@ -173,13 +173,15 @@ def aside() -> Iterator[None]:
         GlobalHydra.instance().hydra = held  # Hydra put a copy of itself in the place of ``state``
 
 
-def sweep_settings(overrides: list[str], config_dir: str | None = None, known: Known | None = None) -> Grid | Search:
-    """The config group ``sweep`` that the fixed overrides of a sweep describe; raises Refused."""
+def sweep_settings(
+    overrides: list[str], config_dir: str | None = None, known: Known | None = None
+) -> tuple[Grid | Search, str]:
+    """The config group ``sweep`` that the fixed overrides of a sweep describe, and run.root; raises Refused."""
     data, _ = gather(overrides, config_dir, known)
     complaints: list[Complaint] = []
     settings = schema.variant("sweep", OmegaConf.to_container(data.sweep, resolve=True), complaints)
     schema.refuse(complaints)
-    return settings
+    return settings, str(data.run.root)
 
 
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:

@@ -106,7 +106,7 @@ def plan(request: Request) -> Study:
     if chance := [key for key in keys if key in ranking.REPEATS]:
         hint = "repeat each trial within itself: validation=kfold validation.repeats=3"
         raise Refused(f"{chance[0]}: not to be searched, it is chance that it steers", hint)
-    directory = folder(settings, request.fixed, keys, request.config_dir)
+    directory = folder(request, keys)
     study = Study(directory, request.command, settings, keys, request=request, space=space)
     configs = corners(study)
     check_metric(settings.metric, configs)

@@ -49,6 +49,7 @@ class Request:
     axes: list[list[str]]
     intervals: list[Override]
     settings: Grid | Search
+    root: str  # where outputs go
     config_dir: str | None
     known: compose.Known
     command: str
@@ -149,8 +150,8 @@ def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
     overrides = list({key_of(text): text for text in overrides}.values())
     fixed, axes, intervals = compose.expand(overrides, config_dir)
     known = compose.Known()
-    settings = compose.sweep_settings(fixed, config_dir, known)
-    return Request(overrides, fixed, axes, intervals, settings, config_dir, known, command)
+    settings, root = compose.sweep_settings(fixed, config_dir, known)
+    return Request(overrides, fixed, axes, intervals, settings, root, config_dir, known, command)
 
 
 def plan(request: Request) -> Sweep:
@@ -164,7 +165,7 @@ def plan(request: Request) -> Sweep:
     choices = combined(settings, fixed, [[[text] for text in axis] for axis in request.axes], config_dir)
     keys = list(dict.fromkeys(key_of(text) for axis in choices for option in axis for text in option))
     refuse_places(fixed, keys)
-    sweep = Sweep(folder(settings, fixed, keys, config_dir), request.command, settings, keys)
+    sweep = Sweep(folder(request, keys), request.command, settings, keys)
     count = prod(map(len, choices))
     if count > MOST:
         raise Refused(f"{count:,} combinations", f"wanted at most {MOST:,}: sweep fewer values, or use sweep=optuna")
@@ -254,21 +255,20 @@ def key_of(text: str) -> str:
     return text.partition("=")[0].lstrip("+")
 
 
-def folder(settings: Grid, fixed: list[str], keys: list[str], config_dir: str | None) -> Path:
+def folder(request: Request, keys: list[str]) -> Path:
     """Where the sweep lives: the same for the same keys and the same fixed values, whatever the swept values are.
 
     A key with a single value is a fixed one, unless it is written seed=choice(1). A named experiment lends its name.
     """
-    named = [text for text in fixed if key_of(text) == "experiment"]
+    settings = request.settings
+    named = [text for text in request.fixed if key_of(text) == "experiment"]
     words = [str(parse_override(text).value()) for text in named]
     words += [key for key in sorted(keys) if not (named and key in settings.grid)]
     words = "_".join(words) or "one"
-    rest = [*(text for text in lasting(fixed) if text not in named), config_dir or "", words[WORDS:]]
+    rest = [*(text for text in lasting(request.fixed) if text not in named), request.config_dir or "", words[WORDS:]]
     digest = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
     name = re.sub(r"[^\w.-]+", "-", words[:WORDS]).strip("-_.") + (f"-{digest}" if any(rest) else "")
-    roots = [parse_override(text).value() for text in fixed if key_of(text) == "run.root"]
-    root = roots[-1] if roots else compose.compose([]).run.root
-    return Path(str(root)).expanduser() / "sweeps" / (settings.name or name)
+    return Path(request.root).expanduser() / "sweeps" / (settings.name or name)
 
 
 def lasting(fixed: list[str]) -> list[str]:
