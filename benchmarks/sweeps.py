@@ -26,7 +26,8 @@ SERIAL, PARALLEL = "one after the other", "joblib, two at once"
 HELD = """
 import os
 from pathlib import Path
-from d2lrun import cli, job
+from d2lrun import cli
+from d2lrun.sweeps import job
 train_in = job.train_in
 def watched(path):
     status = train_in(path)

@@ -46,11 +46,12 @@ def train(words: list[str]) -> int:
 
 def sweep(words: list[str]) -> int:
     """Run every combination that is not finished; one that fails is named and does not stop the others."""
-    from d2lrun import compose, launchers, refit, search
-    from d2lrun import sweep as grid
-    from d2lrun.job import job
-    from d2lrun.monitor import Monitor
+    from d2lrun import compose
     from d2lrun.report.text import listened_to, say
+    from d2lrun.sweeps import grid, launchers, refit, request, search
+    from d2lrun.sweeps.job import job
+    from d2lrun.sweeps.launch import told_to_go_on
+    from d2lrun.sweeps.monitor import Monitor
 
     options = compose.parse_command(words)
     steering = [word for word in options.overrides if launchers.is_steering(word)]
@@ -58,16 +59,16 @@ def sweep(words: list[str]) -> int:
     if options.config_dir:
         compose.existing_folder(options.config_dir)
     launchers.check(steering)
-    request = grid.read(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
-    engine = {"grid": grid, "optuna": search}[request.settings.engine]
-    planned = engine.plan(request)
+    asked = request.read(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
+    engine = {"grid": grid, "optuna": search}[asked.settings.engine]
+    planned = engine.plan(asked)
     engine.prepare(planned)
 
     def task(data: Any) -> None:  # Hydra's sweeper launches ``job`` instead, when and where ``steer`` says so
         raise AssertionError("hydra/sweeper is not d2lrun's")
 
     def steer(launch: Any, workers: int | None) -> None:
-        with grid.told_to_go_on(planned):
+        with told_to_go_on(planned):
             engine.carry_out(planned, launch, workers)
             refit.carry_out(planned, launch)
 

@@ -42,7 +42,7 @@ class D2lrunSweeper(Sweeper):
 
     def launch(self, directories: Sequence[Path]) -> list[str | Exception]:
         """Let the runs whose configs lie in ``directories`` be trained; returns how each ended, when all have."""
-        from d2lrun.launchers import quoted
+        from d2lrun.sweeps.launchers import quoted
 
         overrides = [[f"run.dir={quoted(str(directory))}"] for directory in directories]
         first, self.launched = self.launched, self.launched + len(overrides)

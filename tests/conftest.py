@@ -76,7 +76,8 @@ class Outcome:
 @pytest.fixture
 def d2lrun(tmp_path, monkeypatch, capsys):
     """``d2lrun(WORD…)``: the command in this process, in the test's own folder, without pictures of single runs."""
-    from d2lrun import cli, monitor
+    from d2lrun import cli
+    from d2lrun.sweeps import monitor
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["d2lrun"])  # which Hydra reads and d2lrun changes

@@ -16,7 +16,7 @@ from d2lrun.config import conf_dir
 
 PACKAGE = Path(d2lrun.__file__).parent
 
-# Bottom to top. A file imports only from the lines above its own; models, datasets and report are folders,
+# Bottom to top. A file imports only from the lines above its own; models, datasets, report and sweeps are folders,
 # whose files may import each other.
 LAYERS = [
     "__init__",
@@ -50,15 +50,7 @@ LAYERS = [
     "kfold",
     "cost",
     "compose",
-    "launchers",
-    "ranking",
-    "trial",
-    "job",
-    "sweep",
-    "refit",
-    "space",
-    "search",
-    "monitor",
+    "sweeps",
     "help",
     "doctor",
     "verbs",

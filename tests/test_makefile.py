@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from d2lrun import sweep
 from d2lrun.compose import compose
 from d2lrun.config import MODELS
 from d2lrun.cost import LOOK
+from d2lrun.sweeps import grid, request
 
 MAKEFILE = Path(__file__).parents[1] / "Makefile"
 SHORT = {"softmax": "softmax", "mlp": "mlp", "lenet": "lenet", "batch-norm": "lenet-bn"}
@@ -76,7 +76,7 @@ def test_an_override_wins_over_the_quick_look_of_a_text(make, target):
 def test_what_selects_a_model_can_be_composed_and_takes_overrides(make, target):
     for line in make("-n", target, "QUICK=1", "ARGS=seed=7 train.epochs=4").splitlines():
         words = shlex.split(line)[1:]
-        plan = sweep.plan(sweep.read([word for word in words if word != "-m"], None, line))
+        plan = grid.plan(request.read([word for word in words if word != "-m"], None, line))
         assert len(plan.jobs) > 1 or "-m" not in words
         assert {(job.config.seed, job.config.train.epochs) for job in plan.jobs} == {(7, 4)}
 

@@ -153,7 +153,8 @@ def import_everything() -> None:
     import torch
     from hydra.core.plugins import Plugins
 
-    from d2lrun import compose, job, kfold, monitor, run, sweep, verbs  # noqa: F401
+    from d2lrun import compose, kfold, run, verbs  # noqa: F401
+    from d2lrun.sweeps import grid, job, launch, monitor  # noqa: F401
 
     torch.optim.Adam([torch.zeros(1, requires_grad=True)]).zero_grad()  # the first optimizer imports for seconds
     compose.departures = lambda config: None  # the book's band and the pictures
@@ -161,7 +162,7 @@ def import_everything() -> None:
     monitor.draw_sweep = monitor.write_sweep_page = lambda *args: None
     monitor.TICK = 0.01
     run.EPOCH_SECONDS = 0  # every epoch is saved, however short
-    sweep.PATIENCE = 0.05
+    launch.PATIENCE = 0.05
     compose.expand(["seed=1,2"])  # Hydra's parser
     Plugins.instance()
     composed = functools.cache(lambda *words, original=compose.compose: original(list(words)))

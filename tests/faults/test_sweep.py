@@ -114,7 +114,7 @@ def test_what_a_process_held_that_was_killed_the_other_takes_over(sweep, whole):
 
 
 def test_two_at_once_try_a_failing_run_once_between_them(sweep):
-    ended = sweep("optimizer.lr=0.001,1e30", fault="at('d2lrun.sweep:prepare', 1, lambda: crowd(2))")
+    ended = sweep("optimizer.lr=0.001,1e30", fault="at('d2lrun.sweeps.grid:prepare', 1, lambda: crowd(2))")
     assert (ended.code, ended.err) == (3, "")
     assert [job["status"] for job in sweep.table()["jobs"]] == ["finished"] * 3 + ["diverged"] * 3
     assert sweep.starts() == [1] * 6
@@ -131,7 +131,7 @@ def test_a_signal_between_two_runs_is_obeyed(sweep, whole, name, code):
 
 
 def test_a_full_disk_is_named_and_the_same_command_goes_on(sweep, whole):
-    ended = sweep(fault="at('d2lrun.job:train_quietly', 2, lambda: full_disk(20000), 'before')")
+    ended = sweep(fault="at('d2lrun.sweeps.job:train_quietly', 2, lambda: full_disk(20000), 'before')")
     assert ended.code in (1, 3)
     assert "Traceback" not in ended.err
     assert sweep().code == 0

@@ -17,11 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrun import files, launchers, sweep
+from d2lrun import files
 from d2lrun.compose import parse_override
 from d2lrun.errors import Failed, Refused, Stopped
-from d2lrun.job import MARKER, PENDING, tell, train_in
-from d2lrun.launchers import quoted
+from d2lrun.sweeps import grid, launchers, request
+from d2lrun.sweeps.job import MARKER, PENDING, tell, train_in
+from d2lrun.sweeps.launch import train_here
+from d2lrun.sweeps.launchers import quoted
+from d2lrun.sweeps.sweep import Sweep
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 LAUNCHERS = {"joblib": JOBLIB, "submitit_local": ["hydra/launcher=submitit_local"]}
@@ -191,11 +194,11 @@ def test_a_signal_to_the_sweep_ends_its_workers_and_the_same_command_goes_on(hom
 def planned(tmp_path, stripes_folder):
     """``planned(WORD…)``: a sweep over these learning rates whose configs lie in their folders."""
 
-    def make(*words: str, rates: str = "0.1,0.2,0.3") -> sweep.Sweep:
+    def make(*words: str, rates: str = "0.1,0.2,0.3") -> Sweep:
         data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", "dataset.mirrors=[]", "train.limit_batches=1"]
         small = ["model.hidden=[8]", "train.epochs=2", "device=cpu", f"run.root={tmp_path}", *data]
-        plan = sweep.plan(sweep.read([f"optimizer.lr={rates}", *small, *words], None, "d2lrun -m …"))
-        sweep.prepare(plan)
+        plan = grid.plan(request.read([f"optimizer.lr={rates}", *small, *words], None, "d2lrun -m …"))
+        grid.prepare(plan)
         return plan
 
     return make
@@ -213,18 +216,18 @@ class Breaking:
             if path == self.deadly:
                 files.write_atomic(files.signature(path / ".lock"), "process 1 on it")
                 raise RuntimeError("a worker was killed")
-            sweep.train_here([path])
+            train_here([path])
         return ["finished"] * len(directories)
 
 
-def statuses(plan: sweep.Sweep) -> list[str]:
+def statuses(plan: Sweep) -> list[str]:
     return [tell(job.directory, job.overrides, job.values, plan.directory)["status"] for job in plan.jobs]
 
 
 def test_the_run_whose_process_died_twice_is_named(planned):
     plan = planned()
     launch = Breaking(plan.jobs[1].directory.path)
-    sweep.carry_out(plan, launch)
+    grid.carry_out(plan, launch)
     assert statuses(plan) == ["finished", "failed", "finished"]
     assert plan.jobs[1].directory.result()["error"] == "its process died: a worker was killed"
     assert launch.batches == [3, 1, 1]
@@ -233,23 +236,23 @@ def test_the_run_whose_process_died_twice_is_named(planned):
 def test_a_run_that_was_stopped_before_is_not_forgotten_when_a_worker_dies(planned):
     plan = planned()
     files.write_json(plan.jobs[2].directory.result_file, {"status": "stopped", "metrics": {}})
-    sweep.carry_out(plan, Breaking(plan.jobs[0].directory.path))
+    grid.carry_out(plan, Breaking(plan.jobs[0].directory.path))
     assert statuses(plan) == ["failed", "finished", "finished"]
 
 
 def test_with_on_error_stop_a_dead_worker_is_the_end(planned):
     plan = planned("sweep.on_error=stop")
-    sweep.carry_out(plan, Breaking(plan.jobs[0].directory.path))
+    grid.carry_out(plan, Breaking(plan.jobs[0].directory.path))
     assert statuses(plan) == ["failed", "pending", "pending"]
 
 
 def test_with_on_error_stop_no_run_begins_after_one_failed(planned):
     plan = planned("sweep.on_error=stop", rates="1e30,0.1")
-    sweep.carry_out(plan, lambda directories: [train_in(path) for path in directories])
+    grid.carry_out(plan, lambda directories: [train_in(path) for path in directories])
     assert statuses(plan) == ["diverged", "pending"]
     assert (plan.directory / MARKER).exists()
     assert train_in(plan.jobs[1].directory.path) == PENDING
-    sweep.prepare(plan)  # the same command again
+    grid.prepare(plan)  # the same command again
     assert not (plan.directory / MARKER).exists()
 
 
@@ -257,7 +260,7 @@ def test_a_failure_of_before_does_not_stop_those_in_front_of_it(planned):
     plan = planned("sweep.on_error=stop")
     files.write_json(plan.jobs[2].directory.result_file, {"status": "failed", "metrics": {}})
     plan = planned("sweep.on_error=stop")
-    sweep.carry_out(plan, None)
+    grid.carry_out(plan, None)
     assert statuses(plan) == ["finished"] * 3
 
 
@@ -267,7 +270,7 @@ def test_a_launcher_that_begins_nothing_is_an_error_of_its_own(planned):
 
     plan = planned()
     with pytest.raises(Failed, match="the launcher gave up: no Slurm here"):
-        sweep.carry_out(plan, launch)
+        grid.carry_out(plan, launch)
     assert statuses(plan) == ["pending"] * 3
 
 
@@ -277,7 +280,7 @@ def test_what_a_launcher_makes_of_a_signal_is_stopped(planned, raised, code):
         raise raised
 
     with pytest.raises(Stopped) as stopped:
-        sweep.carry_out(planned(), launch)
+        grid.carry_out(planned(), launch)
     assert stopped.value.code == code
 
 
@@ -290,7 +293,7 @@ def test_a_run_that_a_signal_stopped_in_its_worker_is_launched_again(planned):
         return next(ends)
 
     plan = planned()
-    sweep.carry_out(plan, launch)
+    grid.carry_out(plan, launch)
     assert asked[1] == [plan.jobs[1].directory.path.name]
 
 

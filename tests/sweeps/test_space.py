@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from d2lrun.errors import Refused
-from d2lrun.space import Choices, Numbers, space_of
+from d2lrun.sweeps.space import Choices, Numbers, space_of
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.errors import Pruned, Refused
-from d2lrun.ranking import main_metric
 from d2lrun.report.progress import Progress
 from d2lrun.rundir import RunDirectory
+from d2lrun.sweeps.ranking import main_metric
 
 if TYPE_CHECKING:
     from d2lrun.config import Config

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from d2lrun import files, job, search, sweep, trial
+from d2lrun import files
 from d2lrun.errors import Diverged, Failed, Pruned, Refused, Stopped
+from d2lrun.sweeps import grid, job, launch, request, search, trial
 
 draw = search.draw
 EPOCHS = 3
@@ -80,7 +81,7 @@ def planned(tmp_path):
     """``planned(WORD…)``: the search that the words describe, open."""
 
     def planned(*words, root=tmp_path):
-        study = search.plan(sweep.read([*WORDS, f"run.root={root}", *words], None, "d2lrun -m …"))
+        study = search.plan(request.read([*WORDS, f"run.root={root}", *words], None, "d2lrun -m …"))
         search.prepare(study)
         return study
 
@@ -251,7 +252,7 @@ def test_a_failed_trial_is_told_and_the_search_goes_on(rehearsal, searched, brok
     large = [values["optimizer.lr"] > 0.05 for values in drawn(study)]
     assert True in large and False in large
     assert [state == "FAIL" for state in states(study)] == large
-    assert study.failures() == sum(large)
+    assert sum(each.spoiled for each in study.jobs) == sum(large)
     assert summary(study)["best"]["metrics"]["val_accuracy"]["mean"] < height(0.05)
     searched(LR, "sweep.trials=8", "sweep.sampler=random")
     assert len(rehearsal.trained) == 8
@@ -269,7 +270,7 @@ def test_a_failed_trial_can_stop_the_search_which_then_goes_on(rehearsal, search
 
 
 def test_a_run_that_leaves_nothing_behind_is_not_tried_for_ever(monkeypatch, rehearsal, planned):
-    monkeypatch.setattr(sweep, "note_failure", lambda *arguments: None)
+    monkeypatch.setattr(launch, "note_failure", lambda *arguments: None)
     study = planned(LR, "sweep.trials=2")
     search.carry_out(study, lambda folders: [OSError("no space left on device")] * len(folders), 1)
     assert states(study) == ["FAIL", "FAIL"]
@@ -301,7 +302,7 @@ def test_a_hopeless_run_is_pruned_and_never_trained_again(rehearsal, searched):
         assert (result["status"], result["epochs"] < EPOCHS) == ("pruned", True)
         assert "most trials had a better val_accuracy" in result["error"]
     told = summary(study)
-    assert study.failures() == 0
+    assert sum(each.spoiled for each in study.jobs) == 0
     assert told["trials"] == {"wanted": 15, "finished": 15 - len(pruned), "pruned": len(pruned)} | dict.fromkeys(
         ("failed", "running", "pending"), 0
     )
@@ -318,11 +319,11 @@ def test_what_was_pruned_is_trained_to_its_end_in_a_grid(rehearsal, searched, tm
     study = searched("optimizer.lr=1e-6,0.1", "sweep.trials=9", "sweep.startup=1", "sweep.name=one")
     assert "PRUNED" in states(study)
     words = [*WORDS, f"run.root={tmp_path}", "sweep=grid", "sweep.name=one", "optimizer.lr=1e-6,0.1"]
-    grid = sweep.plan(sweep.read(words, None, ""))
-    sweep.prepare(grid)
-    sweep.carry_out(grid, None)
-    assert {each.directory.path.name for each in grid.jobs} == {each.directory.path.name for each in study.jobs}
-    assert [each.directory.result()["status"] for each in grid.jobs] == ["finished"] * 2
+    plan = grid.plan(request.read(words, None, ""))
+    grid.prepare(plan)
+    grid.carry_out(plan, None)
+    assert {each.directory.path.name for each in plan.jobs} == {each.directory.path.name for each in study.jobs}
+    assert [each.directory.result()["status"] for each in plan.jobs] == ["finished"] * 2
 
 
 class Told:
@@ -601,7 +602,8 @@ REHEARSED = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 from test_search import Rehearsal
-from d2lrun import cli, job
+from d2lrun import cli
+from d2lrun.sweeps import job
 job.train_quietly = Rehearsal()
 job.train_quietly.before = lambda config: time.sleep(0.05)
 cli.main()

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
-from d2lrun import sweep
 from d2lrun.errors import Diverged, Failed
+from d2lrun.rundir import RunDirectory
+from d2lrun.sweeps import grid
 
 TIMES = ("seconds", "examples_per_second", "tokens_per_second")
 SWEEPS = Path("outputs", "sweeps")
@@ -47,7 +48,7 @@ def listed(d2lrun, monkeypatch):
     def listed(*words):
         name = f"listed-{next(numbers)}"
         with monkeypatch.context() as patch:
-            patch.setattr(sweep, "carry_out", lambda *arguments: None)
+            patch.setattr(grid, "carry_out", lambda *arguments: None)
             outcome = d2lrun("-m", f"sweep.name={name}", *words)
         assert (outcome.code, outcome.err) == (3, "")  # nothing of it has been done
         jobs = told(name)["jobs"]
@@ -215,7 +216,7 @@ def test_all_complaints_of_all_runs_come_at_once(d2lrun, tmp_path):
 @pytest.fixture
 def place(d2lrun, monkeypatch):
     """``place(WORD…)``: the folder in which the sweep would be."""
-    monkeypatch.setattr(sweep, "carry_out", lambda *arguments: None)
+    monkeypatch.setattr(grid, "carry_out", lambda *arguments: None)
 
     def place(*words):
         before = folders()
@@ -258,7 +259,7 @@ def test_many_long_keys_have_a_folder_too(place):
 
 
 def test_the_root_may_have_spaces_and_quotes(d2lrun, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "carry_out", lambda *arguments: None)
+    monkeypatch.setattr(grid, "carry_out", lambda *arguments: None)
     for word, folder in (("run.root='my runs'", "my runs"), ('run.root="its"', "its"), ("run.root=a b", "a b")):
         assert d2lrun("-m", word, "seed=1,2").code == 3
         assert (tmp_path / folder / "sweeps" / "seed" / "sweep.json").exists()
@@ -617,7 +618,7 @@ def test_what_a_kill_left_in_the_sweeps_folder_goes_when_it_is_old(run):
 
 def test_what_another_process_tried_meanwhile_in_vain_is_not_tried_again(run, monkeypatch):
     """The other one has the second run when this one comes to it, and fails in it."""
-    from d2lrun import job
+    from d2lrun.sweeps import job
 
     train, tried = job.train_quietly, []
 
@@ -625,7 +626,7 @@ def test_what_another_process_tried_meanwhile_in_vain_is_not_tried_again(run, mo
         tried.append(config.seed)
         if config.seed == 1:
             (second,) = (path.parent for path in SWEEPS.glob("s/*seed2*/config.yaml"))
-            job.note_failure(sweep.RunDirectory(second), "over there")
+            job.note_failure(RunDirectory(second), "over there")
         train(config, directory)
 
     monkeypatch.setattr(job, "train_quietly", elsewhere)

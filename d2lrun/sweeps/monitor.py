@@ -7,16 +7,17 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files, refit
-from d2lrun.job import ENDED, tell
-from d2lrun.ranking import main_metric
+from d2lrun import files
 from d2lrun.report.jobs import Display, job_line
 from d2lrun.report.sweep import show_sweep, write_csv
 from d2lrun.report.sweep_page import write_sweep_page
 from d2lrun.report.sweep_picture import draw_sweep
 from d2lrun.report.text import listened_to, say
 from d2lrun.rundir import FOLDS, RunDirectory
-from d2lrun.sweep import Job, Sweep
+from d2lrun.sweeps import refit
+from d2lrun.sweeps.job import ENDED, tell
+from d2lrun.sweeps.ranking import main_metric
+from d2lrun.sweeps.sweep import Job, Sweep
 
 if TYPE_CHECKING:
     from rich.console import Console

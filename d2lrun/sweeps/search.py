@@ -16,30 +16,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from d2lrun import compose, files, ranking, trial
+from d2lrun import compose, files
 from d2lrun.config import DATASETS, Config
 from d2lrun.errors import Failed, Refused
-from d2lrun.job import MARKER
 from d2lrun.report.search_picture import draw_history, draw_importance
 from d2lrun.report.text import counted
-from d2lrun.space import Choices, Numbers, space_of
-from d2lrun.sweep import (
-    PATIENCE,
-    Job,
-    Launch,
-    Request,
-    Sweep,
-    check_metric,
-    folder,
-    key_of,
-    lasting,
-    launched,
-    placed,
-    refuse_places,
-    train_here,
-    typed,
-    without_refit,
-)
+from d2lrun.sweeps import ranking, trial
+from d2lrun.sweeps.job import MARKER
+from d2lrun.sweeps.launch import PATIENCE, Launch, launched, train_here
+from d2lrun.sweeps.request import Request, check_metric, folder, key_of, lasting, refuse_places, typed
+from d2lrun.sweeps.space import Choices, Numbers, space_of
+from d2lrun.sweeps.sweep import Job, Sweep, placed, without_refit
 
 FEW = 10  # finished trials; fewer say nothing about which key mattered
 TOP = 0.25  # share of the finished trials that the importance is of: to be among them

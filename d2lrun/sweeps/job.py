@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files, trial
+from d2lrun import files
 from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
 from d2lrun.rundir import RunDirectory, claim, is_sound
+from d2lrun.sweeps import trial
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

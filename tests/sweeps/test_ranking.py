@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from d2lrun.ranking import direction, main_metric, ranked, spread
+from d2lrun.sweeps.ranking import direction, main_metric, ranked, spread
 
 
 def job(values, status="finished", **metrics):

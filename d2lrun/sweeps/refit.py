@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from d2lrun.errors import Refused
-from d2lrun.job import MARKER, tell
 from d2lrun.rundir import RunDirectory, lift_submission
-from d2lrun.sweep import Job, Launch, Sweep, content, train_all
+from d2lrun.sweeps.job import MARKER, tell
+from d2lrun.sweeps.launch import Launch, train_all
+from d2lrun.sweeps.sweep import Job, Sweep, content
 
 FOLDER = "refit-*"  # in the sweep's
 

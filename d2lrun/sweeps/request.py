@@ -1,0 +1,95 @@
+"""A command line with ``-m``, taken apart: what it fixes, what it goes through, and the folder that it means."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun import compose, schema
+from d2lrun.compose import parse_override
+from d2lrun.config import DATASETS, Config, Grid, Search
+from d2lrun.errors import Refused
+from d2lrun.sweeps.ranking import MEASURED
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+WORDS = 60  # letters of keys in a folder's name
+REFIT = "validation.refit"  # of the whole sweep: see refit.py
+
+
+@dataclass
+class Request:
+    """A command line with ``-m``: what it fixes, and the values and intervals that it names for other keys."""
+
+    overrides: list[str]  # all, as they were typed
+    fixed: list[str]
+    axes: list[list[str]]
+    intervals: list[Override]
+    settings: Grid | Search
+    root: str  # where outputs go
+    config_dir: str | None
+    known: compose.Known
+    command: str
+
+
+def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
+    """A command line, taken apart; of one key the last word counts. Raises Refused."""
+    overrides = list({key_of(text): text for text in overrides}.values())
+    fixed, axes, intervals = compose.expand(overrides, config_dir)
+    known = compose.Known()
+    settings, root = compose.sweep_settings(fixed, config_dir, known)
+    return Request(overrides, fixed, axes, intervals, settings, root, config_dir, known, command)
+
+
+def key_of(text: str) -> str:
+    return text.partition("=")[0].lstrip("+")
+
+
+def typed(value: Any) -> str:
+    """A value as one types it on Hydra's command line."""
+    plain = isinstance(value, str) and re.fullmatch(r"[\w./-]+", value)
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+def folder(request: Request, keys: list[str]) -> Path:
+    """Where the sweep lives: the same for the same keys and the same fixed values, whatever the swept values are.
+
+    A key with a single value is a fixed one, unless it is written seed=choice(1). A named experiment lends its name.
+    """
+    settings = request.settings
+    named = [text for text in request.fixed if key_of(text) == "experiment"]
+    words = [str(parse_override(text).value()) for text in named]
+    words += [key for key in sorted(keys) if not (named and key in settings.grid)]
+    words = "_".join(words) or "one"
+    rest = [*(text for text in lasting(request.fixed) if text not in named), request.config_dir or "", words[WORDS:]]
+    digest = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
+    name = re.sub(r"[^\w.-]+", "-", words[:WORDS]).strip("-_.") + (f"-{digest}" if any(rest) else "")
+    return Path(request.root).expanduser() / "sweeps" / (settings.name or name)
+
+
+def lasting(fixed: list[str]) -> list[str]:
+    """The fixed values that make it another sweep where they change."""
+    steer = ("sweep.", "run.", "hydra", "device.threads", REFIT)
+    return sorted(text for text in fixed if not key_of(text).startswith(steer))
+
+
+def refuse_places(fixed: list[str], keys: list[str]) -> None:
+    """Raise Refused for a folder of one run, and for a value of the sweep itself that is swept."""
+    if "run.dir" in [*map(key_of, fixed), *keys]:
+        raise Refused("run.dir: the folder of one run, but -m makes many", "name the sweep's with sweep.name=NAME")
+    if whole := [key for key in keys if key.startswith(("run.", "sweep", REFIT))]:
+        raise Refused(f"{whole[0]}: it is of the whole sweep, not of a run", "give it one value")
+
+
+def check_metric(metric: str | None, configs: list[Config]) -> None:
+    """Raise Refused for a metric that is not measured on any of the datasets."""
+    kinds = {kind for config in configs for kind in DATASETS[config.dataset.name].kinds}
+    have = sorted({name for kind in kinds for name in MEASURED[kind]})
+    if metric and metric not in have:
+        close = schema.suggestion(metric, have)
+        raise Refused(f"sweep.metric={metric}: not measured here{close}", f"there is {', '.join(have)}")
