@@ -40,9 +40,11 @@ def write_atomic(path: str | Path, data: bytes | bytearray | str | Callable[[Bin
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a disk that is full does not say where
         raise
     sync_directory(path.parent)
 

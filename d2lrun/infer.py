@@ -81,6 +81,7 @@ def predict_table(directory: RunDirectory) -> tuple[TableDataset, Tensor, Path]:
     Raises Refused where the rows are made: each has a target already.
     """
     config = directory.load_config()
+    directory.refuse_folds()
     if not hasattr(config.dataset, "dir"):
         raise Refused(
             f"{directory.path}: the rows of {config.dataset.name} are made, there is none whose target is unknown",

@@ -92,7 +92,8 @@ class Monitor:
         """On no terminal: a line for a run that has just ended."""
         if self.told is not None and self.live is None and self.rows[folder]["status"] in ENDED:
             if job is self.sweep.chosen:
-                self.say(f"refit {job_line(self.of(job))}")
+                if job.earlier is None or job.earlier.get("status") != "finished":
+                    self.say(f"refit {job_line(self.of(job))}")
                 return
             self.told.add(folder)
             self.say(job_line(self.of(job), len(self.told), len(self.sweep.jobs)))

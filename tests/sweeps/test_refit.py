@@ -66,11 +66,12 @@ def test_it_can_be_asked_for_later_and_is_done_once(run):
     run("optimizer.lr=0.1,0.5", "validation.refit=false")
     assert (told()["refit"], refits()) == (None, [])
     before = [snapshot(SWEEP / job["directory"]) for job in told()["jobs"]]
-    assert run("optimizer.lr=0.1,0.5").code == 0
+    assert "refit finished: optimizer.lr=0." in run("optimizer.lr=0.1,0.5").out
     assert [snapshot(SWEEP / job["directory"]) for job in told()["jobs"]] == before
     refit, files = told()["refit"], snapshot(SWEEP / refits()[0])
     assert run("optimizer.lr=0.1,0.5").code == 0
     assert (told()["refit"], snapshot(SWEEP / refits()[0])) == (refit, files)
+    assert "refit finished" not in run("optimizer.lr=0.1,0.5").out
 
 
 def test_of_folds_and_seeds_spread_over_the_sweep_there_is_one(run):
