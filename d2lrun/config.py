@@ -225,7 +225,7 @@ class KFold:
     shuffle: bool  # by the seed; false: contiguous blocks
     stratify: bool  # of what is shuffled: every fold has its share of each class
     repeats: Count  # of all folds, with other seeds
-    refit: bool  # in the end train on everything, and measure the test set once
+    refit: bool  # in the end train on everything (of a sweep, the best), and measure the test set once
 
 
 @dataclass
