@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import re
 import sys
 from typing import NoReturn
@@ -86,7 +85,9 @@ def main() -> NoReturn:
 def report(error: Stopped | D2lrunError | OSError) -> int:
     """Say on stderr what went wrong and what to do; returns the exit code."""
     if isinstance(error, BrokenPipeError):  # `d2lrun … | head`: nobody listens any more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from d2lrun.report.text import hush
+
+        hush()
         return 0
     if isinstance(error, Stopped):
         sys.stderr.write(f"\n{error}\n")

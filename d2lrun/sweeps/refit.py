@@ -21,8 +21,9 @@ FOLDER = "refit-*"  # in the sweep's
 
 
 def carry_out(sweep: Sweep, launch: Launch | None) -> None:
-    """Train the best setting on everything, where that is asked for and every run has ended. Raises Stopped."""
-    if not sweep.refit or not all(job.ended for job in sweep.jobs) or (sweep.directory / MARKER).exists():
+    """Train the best setting on everything, where that is asked for and every run has ended, here. Raises Stopped."""
+    complete = all(job.ended for job in sweep.jobs) and not sweep.elsewhere
+    if not sweep.refit or not complete or (sweep.directory / MARKER).exists():
         return
     summary = sweep.summary([tell(job.directory, job.overrides, job.values, sweep.directory) for job in sweep.jobs])
     if best := summary["best"]:

@@ -45,7 +45,6 @@ class Study(Sweep):
     direction: str = "max"
     study: Any = None  # Optuna's
     by_number: dict[int, Job] = field(default_factory=dict)  # the job of each trial that is on this machine
-    elsewhere: int = 0  # trials that are not
     counts: Counter[str] = field(default_factory=Counter)  # of trials by status
 
     @property
@@ -66,6 +65,7 @@ class Study(Sweep):
         if self.elsewhere:
             where = "on other machines" if self.settings.storage else "whose folders are gone"
             found["note"] = f"{counted(self.elsewhere, 'trial')} more, {where}: history.png has all of them"
+            found["note"] += "; nothing is refit without them" if self.refit else ""
         return found | {
             "trials": {"wanted": self.settings.trials, **{name: self.counts[name] for name in STATUS.values()}},
             "rerun": self.command if self.ended < self.settings.trials else None,

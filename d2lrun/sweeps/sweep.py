@@ -75,6 +75,7 @@ class Sweep:
     jobs: list[Job] = field(default_factory=list)
     refit: bool = False  # whether the best setting is wanted on everything in the end
     chosen: Job | None = None  # which that is
+    elsewhere: int = 0  # runs of it that are not on this machine
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The content of sweep.json, from what ``job.tell`` says of every job."""

@@ -17,7 +17,7 @@ import pytest
 
 from d2lrun import files
 from d2lrun.errors import Diverged, Failed, Pruned, Refused, Stopped
-from d2lrun.sweeps import grid, job, launch, request, search, trial
+from d2lrun.sweeps import grid, job, launch, refit, request, search, trial
 
 draw = search.draw
 EPOCHS = 3
@@ -492,6 +492,9 @@ def test_trials_of_another_machine_are_counted_and_said(rehearsal, searched, tmp
     study = searched(*words, "sweep.trials=5", root=tmp_path / "here")
     assert (len(study.jobs), study.ended) == (3, 5)
     assert summary(study)["note"].startswith("2 trials more, on other machines")
+    study.refit = True
+    refit.carry_out(study, None)  # the best may be there
+    assert study.chosen is None and "nothing is refit without them" in summary(study)["note"]
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------
