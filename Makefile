@@ -126,7 +126,7 @@ test-ray: ## sweeps under Ray, in a .venv-ray: its launcher wants older packages
 	@$(PYTHON) -m venv .venv-ray
 	@grep -E '^torch(vision)?==' requirements.lock > .venv-ray/lock.txt
 	@.venv-ray/bin/python -m pip install -q --disable-pip-version-check -c .venv-ray/lock.txt -e '.[ray]' pytest hypothesis
-	@.venv-ray/bin/python -m pytest tests/test_launchers.py -k 'ray and not hydra' $(ARGS)
+	@.venv-ray/bin/python -m pytest tests/sweeps/test_launchers.py -k 'ray and not hydra' $(ARGS)
 
 lint: $(READY) ## ruff: style and common mistakes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

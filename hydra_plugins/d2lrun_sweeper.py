@@ -56,12 +56,7 @@ def workers_of(launcher: Any) -> int | None:
         return None
     from joblib import effective_n_jobs
 
-    from d2lrun.errors import Refused
-
-    try:
-        return effective_n_jobs(count)
-    except ValueError as error:
-        raise Refused(f"hydra.launcher.n_jobs={count}: {error}", "2 for two at a time, -1 for all cores") from error
+    return effective_n_jobs(count)
 
 
 def how_it_ended(job: JobReturn) -> str | Exception:

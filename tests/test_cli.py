@@ -373,6 +373,14 @@ def test_a_combination_that_is_wrong_is_refused_before_any_runs(d2lrun, data):
     assert not (d2lrun.home / "sweep").exists()
 
 
+@pytest.mark.parametrize("verb", ["resume", "evaluate", "predict"])
+def test_a_sweep_is_no_run_and_that_is_said(d2lrun, tmp_path, verb):
+    (tmp_path / "sweep.json").write_text("{}", encoding="utf-8")
+    refused = d2lrun(verb, tmp_path)
+    assert refused.returncode == 2
+    assert f"{tmp_path} is a sweep, not a run" in refused.stderr and "the command that began it" in refused.stderr
+
+
 def test_a_reader_that_leaves_is_no_error(d2lrun, environment, data):
     """``d2lrun … | head -1``"""
     words = ["model=softmax", "train.epochs=200", "train.batch_size=8", "device=cpu", *data, "run.dir=head"]

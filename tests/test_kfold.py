@@ -230,6 +230,14 @@ def test_each_fold_stops_by_itself_and_the_refit_trains_as_long_as_they_did(trai
     assert whole["refit"]["epochs"] == 3
 
 
+def test_one_fold_alone_is_trained_without_the_refit_and_that_is_said(train, tmp_path):
+    done = train("run", "validation.fold=1", "validation.refit=true")
+    assert done.code == 0
+    assert "one fold alone: validation.refit comes after all of them" in done.out
+    assert not (tmp_path / "run" / "refit").exists()
+    assert "val_loss" in result(tmp_path / "run")["metrics"]
+
+
 def test_a_refit_trains_no_shorter_than_its_warmup(words):
     """Or its config.yaml would be refused when it is read again."""
     config = compose([*words, "train.epochs=5", "train.patience=1", "schedule.warmup=2.5"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -108,6 +109,12 @@ def test_a_quick_look_is_one_short_epoch(make, target):
 def test_a_quick_look_of_the_default_is_short_too(make):
     assert commands(make("-n", "run", "QUICK=1")) == [[D2LRUN, *LOOK]]
     assert commands(make("-n", "run")) == [[D2LRUN]]
+
+
+def test_every_file_that_a_target_names_is_there():
+    named = re.findall(r"\b(?:tests|benchmarks|conf)/[\w/]+\.\w+", MAKEFILE.read_text(encoding="utf-8"))
+    assert len(named) >= 2
+    assert [name for name in named if not (MAKEFILE.parent / name).is_file()] == []
 
 
 def test_a_target_takes_overrides_for_the_cost_and_the_run(make):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from d2lrun import cost, datasets, rundir, verbs
+from d2lrun import cost, datasets, kfold, rundir, verbs
 from d2lrun.compose import compose, departures
 from d2lrun.datasets import house_prices
 from d2lrun.download import Found
@@ -150,6 +150,17 @@ def test_without_targets_nothing_can_be_measured(train, found):
     directory, _ = train(*SMALL)
     with pytest.raises(Refused, match="house-prices has no labelled test set, and nothing was held out of it"):
         verbs.evaluate([str(directory.path)])
+
+
+def test_of_k_folds_the_run_on_all_rows_is_what_one_hands_in(found, tmp_path, monkeypatch):
+    monkeypatch.setattr("d2lrun.run.draw", lambda *arguments: None)
+    words = ["validation=kfold", "validation.k=3", "validation.refit=true", "run.pictures=false"]
+    config = compose(["model=linear", "device=cpu", f"run.root={tmp_path}", *SMALL, *words])
+    with rundir.claim(config) as directory:
+        result = kfold.train(config, directory, Console(file=io.StringIO()), None)
+    everything = rundir.RunDirectory(directory.path / "refit")
+    assert submitted(directory) == submitted(everything) != submitted(rundir.RunDirectory(directory.path / "fold-0"))
+    assert result["refit"]["test_set"] == "without labels: see submission.csv"
 
 
 def test_of_made_rows_there_is_nothing_to_predict(train):

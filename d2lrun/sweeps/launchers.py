@@ -50,6 +50,8 @@ def check(steering: list[str]) -> None:
                 raise unfit(text, keys, error) from error
             taken.append(text)
             keys = [str(key) for key in composed.hydra.launcher]
+        if composed.hydra.launcher.get("n_jobs") == 0:  # which joblib would refuse only when all is written
+            raise Refused("hydra.launcher.n_jobs=0: no process at all", "2 for two at a time, -1 for all cores")
 
 
 def missing(name: str, have: list[str]) -> Refused:

@@ -308,6 +308,7 @@ def test_a_run_that_a_signal_stopped_in_its_worker_is_launched_again(planned):
         ([*JOBLIB, "hydra.launcher.njobs=2"], "hydra.launcher.njobs: no such key; did you mean n_jobs?", "n_jobs, "),
         ([JOBLIB[0], "hydra.launcher.n_jobs=two"], "hydra.launcher.n_jobs=two: Value 'two'", ""),
         (["hydra.launcher.n_jobs=2"], "hydra.launcher.n_jobs: no such key", "choose one with hydra/launcher=joblib"),
+        ([*JOBLIB, "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: no process at all", "-1 for all cores"),
         (["hydra.swep.dir=x"], "hydra.swep.dir=x: Key 'swep'", ""),
         (["hydra/sweeper=basic"], "hydra/sweeper=basic: a sweep is d2lrun's own", "hydra/launcher=NAME"),
     ],
