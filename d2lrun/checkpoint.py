@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +53,20 @@ def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any
 
 
 def load_newest(
-    directory: Path, config_hash: str, accept: Callable[[dict[str, Any]], None], say: Callable[[str], None]
+    directory: Path, origins: Container[str], accept: Callable[[dict[str, Any]], None], say: Callable[[str], None]
 ) -> int | None:
     """Hand the newest believable state to ``accept`` and return its step; None if nothing was ever saved.
 
-    It must have been saved with this ``config_hash``; ``accept`` may raise too (wrong names or shapes). What is
-    not believed is said and kept aside as ``.bad``. Raises Refused when there are checkpoints and none is
-    sound: a run never starts over unasked.
+    It must have been saved under one of the config hashes ``origins``; ``accept`` may raise too (wrong names or
+    shapes). What is not believed is said and kept aside as ``.bad``. Raises Refused when there are checkpoints and
+    none is sound: a run never starts over unasked.
     """
     found, loose = commits(directory), [path for path in directory.glob("step-*.pt") if not committed(path)]
     for path in loose:
         say(f"checkpoint {path.stem} has no JSON: passed over")
     for commit in found:
         try:
-            state = read(commit, config_hash)
+            state = read(commit, origins)
             accept(state)
             return int(commit.stem.removeprefix("step-"))
         except (Damaged, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -80,14 +80,14 @@ def load_newest(
     return None
 
 
-def read(commit: Path, config_hash: str) -> dict[str, Any]:
+def read(commit: Path, origins: Container[str]) -> dict[str, Any]:
     """The state behind a checkpoint's JSON; raises Damaged."""
     try:
         facts = json.loads(commit.read_text(encoding="utf-8"))
         size, digest, origin = facts["size"], facts["sha256"], facts["config_hash"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{commit.name} cannot be read ({first_line(error)})") from error
-    if origin != config_hash:
+    if origin not in origins:
         raise Damaged("it was saved by a run of another configuration")
     path = commit.with_suffix(".pt")
     try:

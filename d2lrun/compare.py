@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from d2lrun import files, schema
+from d2lrun import files, likeness, schema
 from d2lrun.config import VARIANTS, conf_dir
 from d2lrun.errors import Refused
-from d2lrun.recorded import SPLITS, Entry
+from d2lrun.recorded import DATA, SPLITS, Entry
 from d2lrun.report.columns import Column, fitted
 from d2lrun.report.sweep import HIGHER_IS_BETTER, plain, words
 from d2lrun.report.tables import heading, pairs
@@ -29,19 +29,23 @@ if TYPE_CHECKING:
 
 ROWS = 50  # of the table
 FOLLOWS = ("recipe", "book")  # keys of the config that follow from the others
+# Keys that do not tell runs apart: where they lie and how they are saved, not where their data lie or they ran.
+IGNORED = (*(key for key in schema.CIRCUMSTANCES if key not in (*schema.PLACES, "device.name")), *FOLLOWS)
 
 
 def differing(entries: list[Entry]) -> list[str]:
     """The config keys whose values differ, the most telling first: the groups' names, what all have, then the rest.
 
-    What does not change the experiment (schema.CIRCUMSTANCES) and what follows from other keys is left out.
+    What does not change the experiment and what follows from other keys is left out. The places of the data, and if
+    no key tells of them their fingerprints, stand there only if the data differ.
     """
     configs = [entry.config for entry in entries if entry.config]
     whole = [config for config in configs if "model.name" in config and "seed" in config] or configs
-    keys = [
-        key for key in dict.fromkeys(itertools.chain(*whole)) if not key.startswith((*schema.CIRCUMSTANCES, *FOLLOWS))
-    ]
-    found = [key for key in keys if len({repr(config.get(key, KeyError)) for config in whole}) > 1]
+    keys = [key for key in dict.fromkeys(itertools.chain(*whole)) if not key.startswith(IGNORED)]
+    found = [key for key in keys if likeness.varies(key, whole)]
+    same = DATA not in found
+    told = [key for key in found if key.startswith("dataset.")]
+    found = [key for key in found if not (key in schema.PLACES and same) and not (key == DATA and told)]
 
     def rank(key: str) -> tuple[bool, bool]:
         return shown_key(key) == key, not all(key in config for config in whole)
@@ -82,16 +86,32 @@ def arranged(entries: list[Entry], metric: str | None) -> list[Entry]:
     return sorted(entries, key=rank)
 
 
-def best_of(entries: list[Entry]) -> Entry | None:
-    """The best finished run by validation; None where the test set alone was watched: it must not choose.
+def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
+    """The best finished run by validation, or why there is none; (None, None) if there is nothing to choose from.
 
-    None, too, where the runs did not validate on the same examples.
+    The test set alone never chooses; and no run is the best of those that were not measured on the same examples.
     """
-    if any(key in (*schema.UNLIKE, "validation.fold") for key in differing(entries)):
-        return None
     metric = next((name for name in metric_names(entries) if name.startswith("val_")), None)
     done = [each for each in entries if each.status == "finished" and each.metrics.get(metric, (None,))[0] is not None]
-    return arranged(done, metric)[0] if metric and len(done) > 1 else None
+    if metric is None or len(done) < 2:
+        return None, None
+    if unknown := [str(entries.index(each) + 1) for each in done if each.measured is None]:
+        told = f"an earlier version made run {', '.join(unknown)} and recorded nothing of the data; d2lrun resume does"
+        return None, told
+    sets = [frozenset(each.measured.get(metric, ())) for each in done]
+    if not likeness.alike(sets):
+        keys = [shown_key(key) for key in likeness.causes(sets, [visible(each.config) for each in done])]
+        return None, f"{words(metric)} was not measured on the same examples: {', '.join(keys) or 'the data'} differs"
+    full = [each for each, found in zip(done, sets, strict=True) if found == likeness.whole(sets)]
+    first, *others = arranged(full, metric)
+    if others and first.metrics[metric][0] == others[0].metrics[metric][0]:
+        return None, f"several runs tie for the best {words(metric)}"
+    return first, None
+
+
+def visible(config: dict[str, Any] | None) -> dict[str, Any]:
+    """The keys of a flat config that may change what is measured; their places tell of the data."""
+    return {key: value for key, value in (config or {}).items() if not key.startswith(IGNORED)}
 
 
 def labels(entries: list[Entry]) -> list[str]:
@@ -122,17 +142,20 @@ def shown_key(key: str) -> str:
 def show(console: Console, entries: list[Entry]) -> None:
     """The table: what differs, status, metrics, epochs, time; below it what could not be read, and where each is."""
     heading(console, f"{counted(len(entries), 'run')}, {statuses(entries)}")
-    best = best_of(entries)
+    best, unranked = best_of(entries)
     shown = entries[:ROWS]
     place = next((number for number, entry in enumerate(shown) if entry is best), None)
     table, dropped = fitted(console, *layouts(shown, entries, best), best=place)
     console.print(table)
-    notes = [("same", "the configs do not differ")] if not differing(entries) and len(entries) > 1 else []
+    notes = [("same", "neither the configs nor the data differ")] if not differing(entries) and len(entries) > 1 else []
     if any(std is not None for entry in entries for _, std in entry.metrics.values()):
         notes.append(("±", "standard deviation over the folds"))
     if best:
         metric = next(name for name in metric_names(entries) if name.startswith("val_"))
         notes.append(("★", f"best {words(metric)}"))
+    if unranked:
+        notes.append(("no ★", unranked))
+    notes += [("note", note) for note in dict.fromkeys(note for entry in entries for note in entry.notes)]
     if len(entries) > ROWS:
         notes.append(("more", f"{len(entries) - ROWS:,} rows in compare.csv"))
     if dropped:
@@ -195,7 +218,7 @@ def write(entries: list[Entry], out: str | None, arranged: bool = False) -> list
     """
     from d2lrun.report.overlay import draw_overlay
 
-    best = best_of(entries) or (entries[0] if arranged else None)
+    best = best_of(entries)[0] or (entries[0] if arranged else None)
     curves = [
         (label, entry.records, entry is best)
         for label, entry in zip(labels(entries), entries, strict=True)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,17 +61,19 @@ def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
     split, state, task, train = experiment.split, experiment.state, experiment.task, config.train
     watched = split.watched[1] if split.watched else None
     batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[: train.limit_batches]
-    measured = [] if watched is None else watched.ordered(train.batch_size)[: train.limit_batches]
+    measured = [] if watched is None else [*chain.from_iterable(watched.ordered(train.batch_size))]
     again = len(batches) if task.again else 0  # the training part is measured too
 
     def step() -> None:
         state.model.train()
         train_batch(state, *split.train.load(batches[0]), task, lr=0.0, clip=train.clip)
 
+    example = measured[len(measured) // 2] if measured else batches[0]  # of the usual size, neither first nor last
+
     @torch.inference_mode()
     def evaluation() -> None:
         state.model.eval()
-        logits, _ = task.forward(state.model, (watched or split.train).load((measured or batches)[0])[0], None)
+        logits, _ = task.forward(state.model, (watched or split.train).load(example)[0], None)
         logits.sum().item()  # a GPU has finished only when it is asked for a number
 
     evaluations = len(measured) + again

@@ -26,6 +26,7 @@ class Found:
 
     content: bytearray
     origin: str
+    sha256: str  # of the content
 
 
 class Unusable(Exception):
@@ -101,7 +102,7 @@ def download(
             time.sleep(pause * 2 ** (attempt - 1))
         for url in left:
             try:
-                return Found(fetch(url, digest, limit, progress, timeout, deadline), url)
+                return Found(fetch(url, digest, limit, progress, timeout, deadline), url, digest)
             except Unusable as problem:
                 problems[url] = problem
     raise Unavailable([f"{url}: {problem}" for url, problem in problems.items()])

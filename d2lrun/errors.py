@@ -24,6 +24,10 @@ class InUse(Refused):
     """Another process holds the directory."""
 
 
+class OtherData(Refused):
+    """The data are not those that the run began with."""
+
+
 class Failed(D2lrunError):
     """A run broke down on its way: the disk is full, the memory is too small."""
 

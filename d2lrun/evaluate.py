@@ -10,20 +10,23 @@ from torch import Tensor, nn
 from d2lrun.tasks import Part, Task
 
 
-def evaluate(
-    name: str, model: nn.Module, part: Part, task: Task, size: int, limit: int | None = None
-) -> Generator[None, None, dict[str, float]]:
-    """{"<name>_loss": …} in eval mode over ``part``, at most ``limit`` batches of ``size``; pauses after each."""
+def evaluate(name: str, model: nn.Module, part: Part, task: Task, size: int) -> Generator[None, None, dict[str, float]]:
+    """{"<name>_loss": …} in eval mode over all of ``part``, in batches of ``size``; pauses after each.
+
+    The result does not depend on ``size``, but for the rounding of sums.
+    """
     model.eval()
-    sums, units, carry = 0.0, 0, None
-    for batch in part.ordered(size)[:limit]:
-        with torch.inference_mode():  # not around the pause: it would reach into the caller
-            inputs, targets = part.load(batch)
-            logits, carry = task.forward(model, inputs, carry)
-            sums = sums + task.count(logits, targets, task.loss(logits, targets)).to(precise(logits.device))
-            units += targets.numel()
-        yield None
-    return task.measures(name, sums, units)
+    sums, units = 0.0, 0
+    for chain in part.ordered(size):
+        carry = None
+        for batch in chain:
+            with torch.inference_mode():  # not around the pause: it would reach into the caller
+                inputs, targets = part.load(batch)
+                logits, carry = task.forward(model, inputs, carry)
+                sums = sums + task.count(logits, targets, task.loss(logits, targets)).to(precise(logits.device))
+                units += targets.numel()
+            yield None
+    return task.measures(name, sums, units, part)
 
 
 def precise(device: torch.device) -> torch.dtype:

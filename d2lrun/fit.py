@@ -219,7 +219,9 @@ def keep_best(state: State, epoch: int, val_loss: float) -> None:
 
 def remeasure(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:
     """The training part in eval mode, with the weights that the epoch ended with."""
-    return (yield from evaluate("train", model, split.train, task, config.train.batch_size, config.train.limit_batches))
+    part, train = split.train, config.train
+    part = part if train.limit_batches is None else part.limited(train.limit_batches, train.batch_size)
+    return (yield from evaluate("train", model, part, task, train.batch_size))
 
 
 def watch(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:
@@ -227,7 +229,7 @@ def watch(model: nn.Module, split: Split, task: Task, config: Config) -> Generat
     if split.watched is None:
         return {}
     name, part = split.watched
-    return (yield from evaluate(name, model, part, task, config.train.batch_size, config.train.limit_batches))
+    return (yield from evaluate(name, model, part, task, config.train.batch_size))
 
 
 def exhausted(state: State, patience: int | None) -> bool:

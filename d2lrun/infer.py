@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from d2lrun import checkpoint, datasets, devices, files, models, validation, vocabulary, weights
+from d2lrun import checkpoint, datasets, devices, files, identity, models, validation, vocabulary, weights
 from d2lrun.config import DATASETS, Config
 from d2lrun.datasets.corpus import prefix_tokens
 from d2lrun.datasets.images import ImageDataset
@@ -22,13 +23,13 @@ from d2lrun.datasets.table import TableDataset
 from d2lrun.errors import Refused
 from d2lrun.evaluate import evaluate, exhaust, predictions, probabilities
 from d2lrun.generate import generate
-from d2lrun.rundir import RunDirectory, config_hash
+from d2lrun.rundir import RunDirectory
 from d2lrun.tasks import task_of
 
 
-def evaluate_run(directory: RunDirectory) -> dict[str, float]:
+def evaluate_run(directory: RunDirectory, config: Config) -> dict[str, float]:
     """Loss and the like of a run's weights on the test set, or where it has none on what was held out."""
-    config, data, model = load(directory)
+    config, data, model = load(directory, config)
     split = validation.split(config.validation, data, config.seed)
     name, part = ("val", split.val) if split.test is None else ("test", split.test)
     if part is None:
@@ -36,12 +37,12 @@ def evaluate_run(directory: RunDirectory) -> dict[str, float]:
             f"{directory.path}: {config.dataset.name} has no labelled test set, and nothing was held out of it",
             "train with validation=holdout",
         )
-    return exhaust(evaluate(name, model, part, task_of(data), config.train.batch_size))
+    return exhaust(evaluate(name, model, part, task_of(data, config.model), config.train.batch_size))
 
 
-def predict_test(directory: RunDirectory) -> tuple[ImageDataset, Tensor, Path]:
+def predict_test(directory: RunDirectory, config: Config) -> tuple[ImageDataset, Tensor, Path]:
     """The test set, the confusion counts [true, predicted], and the predictions.csv that was written."""
-    config, data, model = load_classifier(directory)
+    config, data, model = load_classifier(directory, config)
     images = data.test_images.split(config.train.batch_size)
     guesses = probabilities(model, map(data.inputs, images)).cpu()  # [N, K]
     certainty, predicted = guesses.max(dim=1)
@@ -59,14 +60,14 @@ def predict_test(directory: RunDirectory) -> tuple[ImageDataset, Tensor, Path]:
 
 
 def predict_files(
-    directory: RunDirectory, paths: Sequence[Path], top: int, invert: str
+    directory: RunDirectory, config: Config, paths: Sequence[Path], top: int, invert: str
 ) -> list[tuple[Path, list[tuple[str, float]]]]:
     """For each image file its ``top`` classes with their probabilities, the most probable first.
 
     ``invert`` is yes, no, or auto: a light background is turned dark, as the dataset's is.
     """
     pixels = [read_image(path) for path in paths]  # before the data is loaded: a bad file is refused
-    config, data, model = load_classifier(directory)
+    config, data, model = load_classifier(directory, config)
     shape = tuple(data.train_images.shape[1:])  # as small as those it was trained on, before they are resized
     images = torch.stack([fit_image(image, shape, invert) for image in pixels]).to(data.train_images.device)
     guesses = probabilities(model, map(data.inputs, images.split(config.train.batch_size)))
@@ -75,19 +76,18 @@ def predict_files(
     return [(path, [(data.classes[k], p) for k, p in zip(best, sure)]) for path, best, sure in rows]
 
 
-def predict_table(directory: RunDirectory) -> tuple[TableDataset, Tensor, Path]:
+def predict_table(directory: RunDirectory, config: Config) -> tuple[TableDataset, Tensor, Path]:
     """The dataset, what is predicted [N] of its test rows, and the submission.csv that was written.
 
     Raises Refused where the rows are made: each has a target already.
     """
-    config = directory.load_config()
     directory.refuse_folds()
     if not hasattr(config.dataset, "dir"):
         raise Refused(
             f"{directory.path}: the rows of {config.dataset.name} are made, there is none whose target is unknown",
             f"d2lrun evaluate {directory.path} measures it on the test rows",
         )
-    config, data, model = load(directory)
+    config, data, model = load(directory, config)
     data = validation.split(config.validation, data, config.seed).train.data  # prepared as in training
     return data, *write_submission(directory, model, data, config.train.batch_size)
 
@@ -106,25 +106,27 @@ def write_submission(directory: RunDirectory, model: nn.Module, data: TableDatas
     return predicted, directory.submission
 
 
-def is_table(directory: RunDirectory) -> bool:
+def is_table(config: Config) -> bool:
     """Whether the run predicts numbers from the rows of a table."""
-    return "table" in DATASETS[directory.load_config().dataset.name].kinds
+    return "table" in DATASETS[config.dataset.name].kinds
 
 
 def continue_text(
-    directory: RunDirectory, prefix: str, length: int, temperature: float, top_k: int | None, seed: int
+    directory: RunDirectory, config: Config, prefix: str, length: int, temperature: float, top_k: int | None, seed: int
 ) -> tuple[list[str], Iterator[str]]:
     """What of the prefix the vocabulary does not know, and the text, prefix first, piece by piece as it is written.
 
-    An empty prefix stands for the one of the run's dataset. Needs the run's files only, not its data.
+    An empty prefix stands for the one of the run's dataset. Needs the run's files only, not its data, unless the
+    config names another place for them.
     """
-    config = directory.load_config()
     directory.refuse_folds()
+    if config.dataset != directory.load_config().dataset:
+        identity.reached(config, directory, said)
     known = vocabulary.read(directory)
     tokens = prefix_tokens(prefix or config.dataset.prefix or "", config.dataset.kind, config.dataset.rule)
     tokens = tokens or [known.tokens[-1 if len(known) == 1 else 1]]  # the commonest
     model = models.build(config.model, None, len(known))
-    weights.load(model, read_weights(directory, config))
+    weights.load(model, read_weights(directory))
     devices.place(model, devices.prepare(config.device), config.device)
     ids = generate(model, known.encode(tokens), length, temperature=temperature, top_k=top_k, seed=seed)
     gap = " " if config.dataset.kind == "word" else ""
@@ -137,12 +139,14 @@ def continue_text(
     return known.unknown(tokens), pieces()
 
 
-def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset | TableDataset, nn.Module]:
-    """A run's config, its dataset and its trained model, on the run's device."""
-    config = directory.load_config()
+def load(
+    directory: RunDirectory, config: Config
+) -> tuple[Config, ImageDataset | TextDataset | TableDataset, nn.Module]:
+    """A run's config, its dataset and its trained model; raises Refused if the data are not those it began with."""
     directory.refuse_folds()
-    trained = read_weights(directory, config)
+    trained = read_weights(directory)
     device = devices.prepare(config.device)
+    config = identity.reached(config, directory, said)
     model = models.build(config.model, *datasets.form(config.dataset))
     data = datasets.load(config.dataset).to(device)
     if isinstance(data, TextDataset):
@@ -152,27 +156,32 @@ def load(directory: RunDirectory) -> tuple[Config, ImageDataset | TextDataset | 
     return config, data, devices.place(model, device, config.device)
 
 
-def load_classifier(directory: RunDirectory) -> tuple[Config, ImageDataset, nn.Module]:
+def said(line: str) -> None:
+    """Say where data were found on stderr, for what a verb prints may be read by a program."""
+    sys.stderr.write(f"{line}\n")
+
+
+def load_classifier(directory: RunDirectory, config: Config) -> tuple[Config, ImageDataset, nn.Module]:
     """``load`` for a run on images; raises Refused for a language model and for a regression."""
-    if is_table(directory):
+    if is_table(config):
         raise Refused(
             f"{directory.path} is a run on the rows of a table: it predicts numbers, and takes no images",
             f"d2lrun predict {directory.path}",
         )
-    if hasattr(directory.load_config().dataset, "kind"):  # of tokens
+    if hasattr(config.dataset, "kind"):  # of tokens
         raise Refused(
             f"{directory.path} is a language model's run: it predicts tokens, not classes",
             f"d2lrun generate {directory.path}",
         )
-    return load(directory)
+    return load(directory, config)
 
 
-def read_weights(directory: RunDirectory, config: Config) -> dict[str, Tensor]:
+def read_weights(directory: RunDirectory) -> dict[str, Tensor]:
     """The final weights, or those of the newest checkpoint of a run that has not finished."""
     if directory.weights_file.exists():
         return weights.read(directory.weights_file)
     found: list[dict[str, Any]] = []
-    checkpoint.load_newest(directory.checkpoints, config_hash(config), found.append, say=lambda line: None)
+    checkpoint.load_newest(directory.checkpoints, directory.config_hashes(), found.append, say=lambda line: None)
     if not found:
         raise Refused(f"{directory.path} has no trained weights yet", f"d2lrun resume {directory.path}")
     return found[0]["model"]

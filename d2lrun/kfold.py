@@ -14,7 +14,7 @@ from math import ceil, nan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files
+from d2lrun import files, identity
 from d2lrun.config import Config, Once
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
@@ -108,6 +108,17 @@ def folds(config: Config, directory: RunDirectory) -> dict[str, Config]:
     return found
 
 
+def identity_of(config: Config, directory: RunDirectory) -> dict[str, Any]:
+    """What a run with this config, in all its folds, would be trained and measured on; raises Refused."""
+    each = folds(config, directory).values() if is_folded(config) else [config]
+    return identity.joined([identity.of(one) for one in each])
+
+
+def adopt(config: Config, directory: RunDirectory) -> None:
+    """Record the data of a run that an earlier version made: they are taken to be those that there are now."""
+    files.write_json(directory.data_file, identity_of(config, directory))
+
+
 def everything(config: Config, epochs: list[int]) -> Config:
     """The same with all that may train, as many epochs as the folds found best, and one look at the test set."""
     train = replace(config.train, patience=None)
@@ -127,6 +138,7 @@ def train_fold(
     """The result of one fold, trained as far as it is not; an error names the fold."""
     with claim(config) as directory:
         if directory.finished():
+            identity.reached(config, directory, say=lambda line: None)
             return directory.result()
         try:
             labelled = partial(progress, lines=0, label=name)
@@ -158,6 +170,8 @@ def summarise(
         "book": beside_book(config, means, changed),
         "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
         "config_hash": config_hash(config),
+        "data": identity.joined([result["data"] for result in results.values() if "data" in result]),
+        "notes": first.get("notes", []),
     }
 
 

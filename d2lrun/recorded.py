@@ -19,6 +19,8 @@ from d2lrun.rundir import RunDirectory
 
 FOLDS = "fold-*"
 SPLITS = ("val_", "test_", "train_")
+DATA = "data"  # beside the config's keys: the fingerprint of what was read
+SHOWN = 6  # digits of it
 GIVE = "give directories that runs or sweeps printed, such as outputs/runs/fashion-mnist/mlp/*"
 
 
@@ -34,6 +36,8 @@ class Entry:
     epochs: int | None = None
     seconds: float | None = None
     problem: str = ""
+    measured: dict[str, list[str]] | None = None  # for each metric the fingerprints of what it was measured on
+    notes: list[str] = field(default_factory=list)  # what has to be known of the metrics
 
 
 def gather(words: Sequence[str]) -> list[Entry]:
@@ -134,6 +138,9 @@ def read_run(path: Path) -> Entry:
     folds = [read_run(folder) for folder in sorted(path.glob(FOLDS)) if is_run(folder)]
     records = read_records(run.metrics_file) or average([fold.records for fold in folds])
     result = result if isinstance(result, dict) else {}
+    data = run.data() or {}
+    if config is not None and "content" in data:
+        config[DATA] = data["content"][:SHOWN]
     status = result["status"] if isinstance(result.get("status"), str) else "unfinished"
     problem = f"cannot read {' and '.join(broken)}" if broken else ""
     if folds and not result:
@@ -147,6 +154,8 @@ def read_run(path: Path) -> Entry:
         epochs=result["epochs"] if is_finite(result.get("epochs")) else len(records),
         seconds=result["seconds"] if is_finite(result.get("seconds")) else seconds_of(records),
         problem=problem,
+        measured=data.get("measured"),
+        notes=[note for note in result.get("notes", []) if isinstance(note, str)],
     )
 
 

@@ -16,10 +16,12 @@ from d2lrun.tasks import Task
 from d2lrun.validation import Split
 
 
-def describe(config: Config, state: State, task: Task, status: str, changed: list[str] | None) -> dict[str, Any]:
+def describe(
+    config: Config, state: State, task: Task, status: str, changed: list[str] | None, data: dict[str, Any]
+) -> dict[str, Any]:
     """The content of result.json; the metrics are those of the last epoch, or of the best by validation.
 
-    ``changed`` are the keys that depart from the book's recipe (None: unknown).
+    ``changed`` are the keys that depart from the book's recipe (None: unknown); ``data`` is that of ``identity.py``.
     """
     epoch = state.best["epoch"] if state.best else len(state.records)
     metrics = final_metrics(state.records, epoch)
@@ -44,7 +46,19 @@ def describe(config: Config, state: State, task: Task, status: str, changed: lis
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "config_hash": config_hash(config),
+        "data": data,
+        "notes": notes(config, task, data),
     }
+
+
+def notes(config: Config, task: Task, data: dict[str, Any]) -> list[str]:
+    """What a reader of the metrics has to know."""
+    found = [task.caveat] if task.caveat else []
+    for name, part in data["parts"].items():
+        if part["count"] < part["of"]:
+            limit = f"train.limit_batches={config.train.limit_batches}"
+            found.append(f"{name}: measured on the first {part['count']:,} of {part['of']:,} {task.unit} ({limit})")
+    return found
 
 
 def final_metrics(records: list[dict[str, Any]], epoch: int) -> dict[str, float]:

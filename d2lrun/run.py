@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, vocabulary, weights
+from d2lrun import checkpoint, datasets, devices, files, identity, models, optim, validation, vocabulary, weights
 from d2lrun.config import Config
 from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
@@ -24,6 +25,7 @@ from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Stopped
 from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
 from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
+from d2lrun.identity import identify
 from d2lrun.infer import write_submission
 from d2lrun.report.curves import draw_curves
 from d2lrun.report.fit import draw_agreement, draw_line
@@ -55,6 +57,7 @@ class Experiment:
     split: validation.Split
     task: Task
     state: State
+    identity: dict[str, Any]  # of the data: identity.py
 
 
 class Log:
@@ -90,10 +93,12 @@ def run(
     log = Log(directory.log, console, quiet)
     experiment = None
     try:
-        experiment = build(config, log)
-        log.say(f"{describe_briefly(experiment)}, in {directory.path}")
-        if isinstance(experiment.data, TextDataset):
-            vocabulary.keep(experiment.data, directory, log.say)
+        built = build(config, log)
+        log.say(f"{describe_briefly(built)}, in {directory.path}")
+        identity.keep(directory, built.identity, log.say)
+        if isinstance(built.data, TextDataset):
+            vocabulary.keep(built.data, directory, log.say)
+        experiment = built  # from here on a failure is one of this run, and its result says so
         train(experiment, directory, log, progress)
         return finish(experiment, directory, changed)
     except BaseException as error:
@@ -115,12 +120,13 @@ def build(config: Config, log: Log) -> Experiment:
         data = datasets.load(config.dataset, log.say, transfer.progress).to(device)
     devices.place(model, device, config.device)
     split = validation.split(config.validation, data, config.seed)
+    split = split.limited(config.train.limit_batches, config.train.batch_size)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # a model that counts has none
-    task = task_of(data)
+    task = task_of(data, config.model)
     sums = torch.zeros(task.counts, dtype=precise(device), device=device)
     state = State(model, optimizer, devices.scaler(device, config.device), sums)
-    return Experiment(config, data, split, task, state)
+    return Experiment(config, data, split, task, state, identify(config, data, split, task))
 
 
 def describe_briefly(experiment: Experiment) -> str:
@@ -128,7 +134,8 @@ def describe_briefly(experiment: Experiment) -> str:
     config, device = experiment.config, experiment.state.device
     count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
     where = f"cpu with {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
-    return f"{config.model.name} on {config.dataset.name}, {count:,} parameters, {where}"
+    data = f"{config.dataset.name} ({experiment.data.source})"
+    return f"{config.model.name} on {data}, {count:,} parameters, {where}"
 
 
 def train(
@@ -136,8 +143,8 @@ def train(
 ) -> None:
     """Pull the loop: draw, record, save; on a signal save once more and raise Stopped."""
     config, state = experiment.config, experiment.state
-    origin = config_hash(config)
-    if checkpoint.load_newest(directory.checkpoints, origin, state.load_state_dict, log.say) is not None:
+    origins = directory.config_hashes()
+    if checkpoint.load_newest(directory.checkpoints, origins, state.load_state_dict, log.say) is not None:
         log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
     elif config.model.weights is not None:
         head = weights.begin_with(state.model, config.model.weights, experiment.data.num_classes)
@@ -146,7 +153,10 @@ def train(
     directory.write_metrics(state.records)
     part = experiment.split.train
     size, counts = config.train.batch_size, config.model.name == "ngram"
-    batches = part.ordered(size) if counts else part.shuffled(size, config.seed, epoch=0)[: config.train.limit_batches]
+    if counts:
+        batches = [*chain.from_iterable(part.ordered(size))]
+    else:
+        batches = part.shuffled(size, config.seed, epoch=0)[: config.train.limit_batches]
     loop = (tally if counts else fit)(state, experiment.split, experiment.task, config)
     saved, kept = time.monotonic(), state.step
     with (
@@ -230,12 +240,13 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
     config, split, state = experiment.config, experiment.split, experiment.state
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
-    result = describe(config, state, experiment.task, "finished", changed)
+    result = describe(config, state, experiment.task, "finished", changed, experiment.identity)
     if isinstance(experiment.data, TextDataset):
         result |= beside_guessing(split, len(experiment.data.vocabulary))
     if split.kept is not None:  # the test set was not looked at before this
-        size, limit = config.train.batch_size, config.train.limit_batches
-        result["metrics"] |= exhaust(evaluate("test", state.model, split.kept, experiment.task, size, limit))
+        result["metrics"] |= exhaust(
+            evaluate("test", state.model, split.kept, experiment.task, config.train.batch_size)
+        )
     weights.save(state.model, directory.weights_file)
     if isinstance(split.train, TablePart) and split.train.data.test_targets is None:
         write_submission(directory, state.model, split.train.data, config.train.batch_size)
@@ -279,7 +290,7 @@ def draw_table(experiment: Experiment, directory: RunDirectory, title: str) -> N
         return
     parts = {"validation rows": split.val, "test rows": split.test, "training rows": split.train}
     name, part = next((name, part) for name, part in parts.items() if part is not None)
-    loaded = [part.load(batch) for batch in part.ordered(size)]
+    loaded = [part.load(batch) for batch in chain.from_iterable(part.ordered(size))]
     truth = torch.cat([targets[:, 0] for _, targets in loaded]).cpu()
     predicted = predictions(model, (features for features, _ in loaded))
     logarithmic = experiment.data.logarithmic
@@ -298,7 +309,7 @@ def record_failure(
     expected = isinstance(error, (D2lrunError, Stopped))
     log.write(f"{status}: {error}" if expected else traceback.format_exc())
     if experiment is not None:
-        result = describe(experiment.config, experiment.state, experiment.task, status, changed)
+        result = describe(experiment.config, experiment.state, experiment.task, status, changed, experiment.identity)
         files.write_json(directory.result_file, result | {"error": str(error) or repr(error)})
 
 

@@ -44,6 +44,7 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.curves = path / "curves.png"
         self.predictions = path / "predictions.png"
+        self.data_file = path / "data.json"
         self.vocabulary_file = path / "vocabulary.json"
         self.samples = path / "samples.txt"
         self.submission = path / "submission.csv"
@@ -58,6 +59,22 @@ class RunDirectory:
         except (OSError, ValueError, RecursionError):
             return None
         return result if isinstance(result, dict) else None
+
+    def data(self) -> dict[str, Any] | None:
+        """What the run recorded of its data (identity.py), or its first fold.
+
+        None if nothing was: an earlier version made it, or the file is damaged.
+        """
+        folds = sorted(self.path.glob(f"{FOLDS}/{self.data_file.name}"))
+        for path in (self.data_file, self.result_file, *folds[:1]):
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))
+                found = found["data"] if path == self.result_file else found
+                if is_identity(found):
+                    return found
+            except (OSError, ValueError, RecursionError, KeyError, TypeError):
+                continue
+        return None
 
     def finished(self) -> bool:
         """Whether the run has come to its end, and says so in a result.json that has all that is read of it."""
@@ -79,6 +96,11 @@ class RunDirectory:
             return schema.parse(data)
         except Refused as error:
             raise Refused(f"{self.config_file}: {error}", "restore it, or start a new run") from error
+
+    def config_hashes(self) -> set[str]:
+        """Those under which this run's checkpoints may have been saved; raises Refused if config.yaml is not sound."""
+        saved = self.load_config()
+        return {config_hash(saved), config_hash(saved, schema.EARLIER)}
 
     def write_config(self, config: Config) -> None:
         text = yaml.safe_dump(schema.to_dict(config), sort_keys=False, allow_unicode=True)
@@ -125,6 +147,21 @@ class RunDirectory:
     def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics_file, "ab") as file:
             file.write(files.to_json(record) + b"\n")
+
+
+def is_identity(data: Any) -> bool:
+    """Whether the content of data.json has all that is read of it, each of its kind."""
+    if not isinstance(data, dict) or not isinstance(data.get("content"), str):
+        return False
+    listed, places, measured = (data.get(key) for key in ("files", "places", "measured"))
+    return (
+        isinstance(listed, list)
+        and all(isinstance(each, dict) and {"origin", "sha256"} <= each.keys() for each in listed)
+        and isinstance(places, dict)
+        and isinstance(measured, dict)
+        and all(isinstance(found, list) and all(isinstance(each, str) for each in found) for found in measured.values())
+        and all(isinstance(part, dict) and "fingerprint" in part for part in data.get("parts", {}).values())
+    )
 
 
 def is_sound(result: dict[str, Any]) -> bool:
@@ -189,7 +226,7 @@ def before_training(directory: RunDirectory) -> list[Path]:
     """What a run may have written that was refused or failed before its first step; without a config it is not ours."""
     ours = [directory.config_file, directory.log, *directory.path.glob(FOLDS)]
     if directory.config_file.exists():
-        ours += [directory.result_file, directory.vocabulary_file]
+        ours += [directory.result_file, directory.data_file, directory.vocabulary_file]
     return ours
 
 
@@ -227,8 +264,8 @@ def unique(config: Config) -> Path:
     raise AssertionError("the numbers do not end")
 
 
-def config_hash(config: Config) -> str:
+def config_hash(config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES) -> str:
     """The same for two configs of the same experiment, wherever they run."""
     plain = schema.flatten(schema.to_dict(config))
-    kept = {key: value for key, value in plain.items() if not key.startswith(schema.CIRCUMSTANCES)}
+    kept = {key: value for key, value in plain.items() if not key.startswith(ignored)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from d2lrun.config import DATASETS, MODELS, VARIANTS, Config
 from d2lrun.errors import Refused
 
+PLACES = ("dataset.dir", "dataset.path")  # of the data: what lies there is compared, not its path
 # What may be otherwise in a run that is continued, and still be the same experiment.
-# Runs that differ in these were not measured on the same examples, or not of the same tokens: none is the better one.
-UNLIKE = ("dataset.name", "dataset.kind", "dataset.rule", "dataset.min_freq", "validation.name", "validation.k")
-UNLIKE += ("validation.fraction", "validation.shuffle", "validation.stratify")
 CIRCUMSTANCES = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
+EARLIER = CIRCUMSTANCES  # as config hashes were made before data had fingerprints
+CIRCUMSTANCES += ("dataset.path", "device.name")
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 

@@ -5,7 +5,7 @@ B batch, K classes, T time steps, V tokens of the vocabulary.
 
 from __future__ import annotations
 
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import Any, Protocol
 
 import torch
@@ -16,23 +16,40 @@ from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset
 
+SEEN = (
+    "the model is bidirectional and reads the tokens that it predicts: its perplexity says nothing of unseen text "
+    "and is not compared with that of a one-way model"
+)
 CHANCE_EPOCHS = 3  # LeNet sits at chance for a whole epoch and then learns (book 6.6)
 
 
 class Part(Protocol):
     """What trains, validates or tests, lying on one device. A batch has a name, such as its examples' indices."""
 
+    of: int | None  # examples or tokens of the whole part, if this is only its beginning
+
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
         """The names of the batches of an epoch in training: a pure function of (seed, epoch)."""
 
-    def ordered(self, size: int) -> list[Tensor]:
-        """The names of the batches in an evaluation."""
+    def ordered(self, size: int) -> list[list[Any]]:
+        """The names of the batches in an evaluation, in chains: within a chain the state is carried on."""
+
+    def limited(self, batches: int, size: int) -> Part:
+        """As much of it as so many batches hold, for a quick look."""
 
     def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """The inputs and targets of a batch."""
 
-    def count(self, batches: list[Tensor]) -> int:
+    def count(self, batches: list[Any]) -> int:
         """How many examples or tokens the batches hold."""
+
+    @property
+    def size(self) -> int:
+        """How many examples or tokens it has."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two parts of the same examples or tokens."""
 
 
 class Task(Protocol):
@@ -40,6 +57,7 @@ class Task(Protocol):
     counts: int  # numbers in the sums
     carries: bool  # whether in training a batch begins with what the one before left
     again: bool  # whether the training part is measured again after each epoch, in place of running values
+    caveat: str | None  # what a reader of the metrics has to know
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
         """The logits of a batch, and what the next batch begins with; ``carry`` is that of the batch before."""
@@ -50,8 +68,14 @@ class Task(Protocol):
     def count(self, logits: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
         """[counts] of a batch, on its device: add them up, measure at the end."""
 
-    def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
-        """The metrics that the sums come to: the one place where counts leave the device."""
+    def measures(self, name: str, sums: Tensor, units: int, part: Part | None = None) -> dict[str, float]:
+        """The metrics that the sums come to: the one place where counts leave the device.
+
+        ``name`` is train, val or test; ``part`` is given if all of it was measured.
+        """
+
+    def measured_on(self, part: Part) -> dict[str, str]:
+        """For each metric a fingerprint of what it is measured on: only under equal ones can it be compared."""
 
     def weigh(self, model: nn.Module) -> dict[str, float]:
         """What a record says of the weights themselves."""
@@ -63,7 +87,7 @@ class Task(Protocol):
 class Classification:
     """Logits [B, K] against labels [B]: cross-entropy and accuracy."""
 
-    unit, counts, carries, again = "examples", 2, False, False
+    unit, counts, carries, again, caveat = "examples", 2, False, False, None
 
     def __init__(self, classes: int):
         self.classes = classes
@@ -79,9 +103,12 @@ class Classification:
         correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
         return torch.stack((loss * len(labels), correct))
 
-    def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
+    def measures(self, name: str, sums: Tensor, units: int, part: Part | None = None) -> dict[str, float]:
         loss, correct = sums.tolist()
-        return {f"{part}_loss": loss / units, f"{part}_accuracy": correct / units}
+        return {f"{name}_loss": loss / units, f"{name}_accuracy": correct / units}
+
+    def measured_on(self, part: Part) -> dict[str, str]:
+        return dict.fromkeys(("loss", "accuracy"), part.fingerprint)
 
     def weigh(self, model: nn.Module) -> dict[str, float]:
         """Nothing."""
@@ -98,27 +125,42 @@ class LanguageModel:
 
     ``carries``: in training the hidden state of a batch is where the next begins, cut off from its history, and
     not zeros (book 8.5). An evaluation carries it on in any case.
+    ``sees_targets``: the model is bidirectional and reads the tokens that it predicts (book 9.4), so that its figures
+    are not compared with those of a one-way model.
+    A part that is measured as a whole also has bits per character, which can be compared between kinds of tokens.
     """
 
     unit, counts, again = "tokens", 1, False
 
-    def __init__(self, carries: bool):
-        self.carries = carries
+    def __init__(self, carries: bool, sees_targets: bool = False):
+        self.carries, self.sees_targets = carries, sees_targets
+        self.caveat = SEEN if sees_targets else None
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
         logits, state = model(inputs, carry)  # [B, T, V]
         return logits, detached(state)
 
     def loss(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        """The logits of the last steps are measured, as many as there are ``tokens``; those before are history."""
+        logits = logits[:, logits.shape[1] - tokens.shape[1] :]
         return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
 
     def count(self, logits: Tensor, tokens: Tensor, loss: Tensor) -> Tensor:
         """[summed loss]."""
         return (loss * tokens.numel()).reshape(1)
 
-    def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
-        loss = sums.item() / units
-        return {f"{part}_loss": loss, f"{part}_perplexity": exp(min(loss, 700.0))}  # beyond that exp overflows
+    def measures(self, name: str, sums: Tensor, units: int, part: Part | None = None) -> dict[str, float]:
+        total = sums.item()
+        loss = total / units
+        metrics = {f"{name}_loss": loss, f"{name}_perplexity": exp(min(loss, 700.0))}  # beyond that exp overflows
+        if part is not None:
+            metrics[f"{name}_bits_per_character"] = total / log(2) / part.characters
+        return metrics
+
+    def measured_on(self, part: Part) -> dict[str, str]:
+        seen = " that are seen" if self.sees_targets else ""
+        tokens, text = part.fingerprint + seen, part.text_fingerprint + seen
+        return {"loss": tokens, "perplexity": tokens, "bits_per_character": text}
 
     def weigh(self, model: nn.Module) -> dict[str, float]:
         """Nothing."""
@@ -138,7 +180,7 @@ class Regression:
     epoch ended with: train and test figures are of one kind, and dropout is off in both.
     """
 
-    unit, carries, again = "examples", False, True
+    unit, carries, again, caveat = "examples", False, True, None
 
     def __init__(self, logarithmic: bool):
         self.counts = 2 if logarithmic else 1
@@ -156,9 +198,12 @@ class Regression:
             sums.append((predictions.clamp(min=1).log() - targets.log()).square().sum())
         return torch.stack(sums)
 
-    def measures(self, part: str, sums: Tensor, units: int) -> dict[str, float]:
+    def measures(self, name: str, sums: Tensor, units: int, part: Part | None = None) -> dict[str, float]:
         means = [value / units for value in sums.tolist()]
-        return {f"{part}_loss": means[0], **{f"{part}_log_rmse": sqrt(mean) for mean in means[1:]}}
+        return {f"{name}_loss": means[0], **{f"{name}_log_rmse": sqrt(mean) for mean in means[1:]}}
+
+    def measured_on(self, part: Part) -> dict[str, str]:
+        return dict.fromkeys(("loss", "log_rmse")[: self.counts], part.fingerprint)
 
     def weigh(self, model: nn.Module) -> dict[str, float]:
         """Of a linear model ‖w‖₂, which weight decay draws towards 0 (book 4.5)."""
@@ -174,10 +219,10 @@ def detached(state: Any) -> Any:
     return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)
 
 
-def task_of(data: ImageDataset | TextDataset | TableDataset) -> Task:
-    """What the dataset is for."""
+def task_of(data: ImageDataset | TextDataset | TableDataset, model: Any) -> Task:
+    """What the dataset is for; ``model`` is the config group of that name."""
     if isinstance(data, TextDataset):
-        return LanguageModel(carries=data.sampling == "sequential")
+        return LanguageModel(data.sampling == "sequential", getattr(model, "bidirectional", False))
     if isinstance(data, TableDataset):
         return Regression(data.logarithmic)
     return Classification(data.num_classes)

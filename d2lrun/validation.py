@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from d2lrun.datasets.images import ImageDataset
-from d2lrun.datasets.stream import TextDataset
+from d2lrun.datasets.stream import TextDataset, cut
 from d2lrun.datasets.table import TableDataset
 from d2lrun.errors import Refused
 from d2lrun.tasks import Part
@@ -24,6 +24,13 @@ class Split:
     val: Part | None
     test: Part | None
     test_watched: bool = False  # after every epoch, as the book does; otherwise once, at the end
+
+    def limited(self, batches: int | None, size: int) -> Split:
+        """The same with as much of ``val`` and ``test`` as so many batches hold; None: all of them."""
+        if batches is None:
+            return self
+        val, test = (part and part.limited(batches, size) for part in (self.val, self.test))
+        return replace(self, val=val, test=test)
 
     @property
     def watched(self) -> tuple[str, Part] | None:
@@ -58,13 +65,13 @@ def split(config: Any, data: ImageDataset | TextDataset | TableDataset, seed: in
 
 def split_text(config: Any, data: TextDataset) -> Split:
     """The end of the stream validates, or one of K pieces of it, whatever the seed; there is no test set."""
-    tokens = data.tokens
+    count = data.characters
     if config.name == "holdout":
-        return Split(*data.cut(config.fraction), None)
+        return Split(*data.parts(*cut(count, config.fraction)), None)
     if config.name == "kfold":
-        train, val = pieces(len(tokens), config)
-        return Split(*data.parts(tokens[train.to(tokens.device)], tokens[val.to(tokens.device)]), None)
-    return Split(*data.cut(None), None)
+        start, end = block(count, config)
+        return Split(*data.parts([(0, start), (end, count)], [(start, end)]), None)
+    return Split(data.part((0, count)), None, None)
 
 
 def holdout(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -96,11 +103,16 @@ def fold(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 def pieces(count: int, config: Any) -> tuple[Tensor, Tensor]:
     """The places of all but one, and of one, of K contiguous blocks; the book drops what K does not divide."""
-    check_folds(count, config.k)
-    bounds = [count * block // config.k for block in range(config.k + 1)]
-    start, end = bounds[config.fold or 0], bounds[(config.fold or 0) + 1]
+    start, end = block(count, config)
     places = torch.arange(count)
     return torch.cat((places[:start], places[end:])), places[start:end]
+
+
+def block(count: int, config: Any) -> tuple[int, int]:
+    """From which place up to which the fold reaches among K contiguous blocks of ``count``."""
+    check_folds(count, config.k)
+    fold = config.fold or 0
+    return count * fold // config.k, count * (fold + 1) // config.k
 
 
 def check_folds(count: int, k: int) -> None:

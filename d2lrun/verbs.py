@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.errors import D2lrunError, Refused
+from d2lrun.errors import D2lrunError, OtherData, Refused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SOME_JOBS_FAILED = 3
 DIGITS = 18  # of a whole number; what is longer may not fit into 64 bits
+MOVES = ("dataset.dir=", "dataset.path=", "device=", "device.")  # what a run takes that lies or runs elsewhere now
 A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00"
 
 
@@ -87,9 +89,9 @@ def train_composed(data: Any) -> None:
     train_config(compose.from_hydra(data))
 
 
-def train_config(config: Config) -> None:
-    """One run in its directory, told on the terminal; a finished one is only shown again."""
-    from d2lrun import compose, rundir
+def train_config(config: Config, resumed: bool = False) -> None:
+    """One run in its directory, told on the terminal; a finished one on the same data is only shown again."""
+    from d2lrun import compose, identity, kfold, rundir
     from d2lrun.report.folds import show_folds
     from d2lrun.report.tables import show_result
     from d2lrun.report.text import say
@@ -98,57 +100,62 @@ def train_config(config: Config) -> None:
     changed = compose.departures(config)
     with rundir.claim(config) as directory:
         if directory.finished():
+            try:
+                config = identity.reached(config, directory, partial(say, console))
+                if directory.data() is None:
+                    kfold.adopt(config, directory)
+                    say(console, "an earlier version made this run: its data are taken to be those that there are now")
+            except Refused as refusal:
+                if isinstance(refusal, OtherData) or not resumed:
+                    raise
+                say(console, f"its data can not be compared: {refusal}")
             say(console, f"already finished: {directory.path}")
             result = directory.result()
         else:
-            from d2lrun.kfold import train
-
-            result = train(config, directory, console, changed)
+            config = identity.reached(config, directory, partial(say, console))
+            result = kfold.train(config, directory, console, changed)
         show = show_folds if "folds" in result else show_result
         show(console, result, directory.path)
 
 
 def resume(words: list[str]) -> int:
-    directory, _ = a_run(words, {})
-    config = directory.load_config()
+    directory, config, _ = a_run(words, {})
     config.run.dir = str(directory.path)
-    train_config(config)
+    train_config(config, resumed=True)
     return 0
 
 
 def evaluate(words: list[str]) -> int:
-    directory, _ = a_run(words, {})
-    directory.load_config()  # a damaged one is refused before torch is imported
+    directory, config, _ = a_run(words, {})
     from d2lrun.infer import evaluate_run
     from d2lrun.report.text import measured, say
 
-    metrics = evaluate_run(directory)
+    metrics = evaluate_run(directory, config)
     shown = {name: f"{value:.4f}" if 0.001 < value < 1000 else measured(value) for name, value in metrics.items()}
     say(terminal(), "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items()))
     return 0
 
 
 def predict(words: list[str]) -> int:
-    directory, options = a_run(words, {"top": "3", "invert": "auto"}, more=True)
+    directory, config, options = a_run(words, {"top": "3", "invert": "auto"}, more=True)
     if not options["top"].isdecimal() or options["top"] == "0":
         raise Refused(f"top={options['top']}: wanted a whole number at least 1", "top=3 shows the three likeliest")
     if options["invert"] not in ("auto", "yes", "no"):
         raise Refused(f"invert={options['invert']}: wanted auto, yes or no", "auto turns a light background dark")
-    directory.load_config()
     from d2lrun import infer
     from d2lrun.report import tables
     from d2lrun.report.text import say
 
     console = terminal()
     if files := options["files"]:
-        rows = infer.predict_files(directory, list(map(Path, files)), int(options["top"]), options["invert"])
+        rows = infer.predict_files(directory, config, list(map(Path, files)), int(options["top"]), options["invert"])
         tables.show_predictions(console, rows)
-    elif infer.is_table(directory):
-        data, predicted, path = infer.predict_table(directory)
+    elif infer.is_table(config):
+        data, predicted, path = infer.predict_table(directory, config)
         tables.show_numbers(console, data, predicted)
         say(console, f" every prediction: {path}")
     else:
-        data, confusion, path = infer.predict_test(directory)
+        data, confusion, path = infer.predict_test(directory, config)
         tables.show_classes(console, data.classes, confusion)
         say(console, f" every prediction: {path}")
     return 0
@@ -157,16 +164,15 @@ def predict(words: list[str]) -> int:
 def generate(words: list[str]) -> int:
     """Continue a text, token by token, on the terminal."""
     defaults = {"prefix": "", "length": "50", "temperature": "0", "top_k": "", "seed": "1"}
-    directory, options = a_run(words, defaults)
+    directory, config, options = a_run(words, defaults)
     length, seed = (whole(options, name, least) for name, least in (("length", 1), ("seed", 0)))
     top_k = whole(options, "top_k", 1) if options["top_k"] else None
     temperature = number(options, "temperature")
-    directory.load_config()
     from d2lrun.infer import continue_text
     from d2lrun.report.text import printable
 
     console = terminal()
-    unknown, pieces = continue_text(directory, options["prefix"], length, temperature, top_k, seed)
+    unknown, pieces = continue_text(directory, config, options["prefix"], length, temperature, top_k, seed)
     if unknown:
         sys.stderr.write(f"not in the vocabulary, read as <unk>: {' '.join(map(repr, unknown))}\n")
     for piece in pieces:
@@ -305,11 +311,15 @@ def composed(words: list[str]) -> Config:
     return compose.compose(options.overrides, options.config_dir)
 
 
-def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
-    """The run's directory named first, its options KEY=VALUE, and (``more``) the files behind it."""
+def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, Config, dict[str, Any]]:
+    """The run's directory named first, its config, its options KEY=VALUE, and (``more``) the files after it.
+
+    Options for the place of its data and the device change the config. Raises Refused.
+    """
     from d2lrun.rundir import RunDirectory
 
-    options, named = split_options(words, defaults, f"wanted: {A_RUN}")
+    moves = [word for word in words if word.startswith(MOVES)]
+    options, named = split_options([word for word in words if word not in moves], defaults, f"wanted: {A_RUN}")
     if not named or (len(named) > 1 and not more):
         raise Refused(f"wanted one run's directory, got {len(named)}", f"give {A_RUN}")
     directory = RunDirectory(Path(named[0]))
@@ -319,7 +329,26 @@ def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tup
         hint = "the command that began it goes on with it; or name a run in it"
         raise Refused(f"{named[0]} is a sweep, not a run", hint)
     options["files"] = named[1:]
-    return directory, options
+    return directory, moved(directory.load_config(), moves), options
+
+
+def moved(config: Config, words: list[str]) -> Config:
+    """The config of a run with its data at another place, or on another device; raises Refused."""
+    import yaml
+
+    from d2lrun import schema
+
+    data = schema.to_dict(config)
+    for word in words:
+        key, _, text = word.partition("=")
+        group, _, name = key.partition(".")
+        plain = group == "dataset" and not text.startswith("[")  # a path is taken as it is typed, a list is one of YAML
+        try:
+            value = text if plain else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise Refused(f"{word}: not a value that can be read", "such as dataset.path=FILE or device=cpu") from error
+        data[group][name or "name"] = [value] if key == "dataset.path" and plain else value
+    return schema.parse(data)
 
 
 def split_options(words: list[str], defaults: dict[str, str], hint: str) -> tuple[dict[str, Any], list[str]]:

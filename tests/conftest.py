@@ -18,11 +18,14 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for each other's cores take minutes
 
 import torch
+from hypothesis import settings
 
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import D2lrunError, Stopped
 
+settings.register_profile("d2lrun", deadline=None)  # a busy machine breaks any
+settings.load_profile("d2lrun")
 USERS = {name: os.environ.get(name) for name in ("D2LRUN_CACHE", "D2LRUN_DATA", "HOME")}
 
 

@@ -611,7 +611,7 @@ class Reading(Training):
         scaler, sums = devices.scaler(torch.device("cpu"), config.device), torch.zeros(1, dtype=torch.float64)
         self.state = State(self.model, optimizer, scaler, sums)
         self.parts = split(config.validation, data, config.seed)
-        self.loop = fit(self.state, self.parts, task_of(data), config)
+        self.loop = fit(self.state, self.parts, task_of(data, config.model), config)
 
 
 def read_plainly(config, data):

@@ -162,12 +162,12 @@ def test_all_parts_of_a_state_lose_their_history():
 @pytest.mark.parametrize("sampling, carries", [("sequential", True), ("random", False)])
 def test_a_text_is_a_language_models_and_only_sequential_windows_carry_a_state(sampling, carries):
     vocabulary = Vocabulary(["<unk>", "a"])
-    task = task_of(TextDataset("t", vocabulary, torch.zeros(9), "here", "char", "none", sampling=sampling))
+    task = task_of(TextDataset("t", vocabulary, torch.zeros(9), "here", "char", "none", sampling=sampling), None)
     assert isinstance(task, LanguageModel) and task.carries == carries
 
 
 def test_images_are_classified(stripes):
-    task = task_of(stripes)
+    task = task_of(stripes, None)
     assert isinstance(task, Classification) and task.classes == 10
 
 
@@ -217,5 +217,5 @@ def test_only_a_linear_model_has_a_norm():
 
 def test_a_table_is_regressed_on():
     data = linear.load(inputs=2, weights=[1.0], bias=0.0, n_train=3, n_test=3, noise=0.0, seed=1)
-    task = task_of(data)
+    task = task_of(data, None)
     assert isinstance(task, Regression) and task.counts == 1 and not task.dead([])

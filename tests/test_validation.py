@@ -35,6 +35,11 @@ def images(labels):
     return ImageDataset("black", tuple("abcde"), black, labels, black[:2], labels[:2], "made")
 
 
+def in_order(part, size):
+    """The batches of an evaluation."""
+    return [batch for chain in part.ordered(size) for batch in chain]
+
+
 def test_without_validation_everything_trains():
     parts = split(NoValidation("none"), images(torch.zeros(7, dtype=torch.int64)), seed=0)
     assert parts.train.index.tolist() == list(range(7))
@@ -103,7 +108,10 @@ def test_a_text_is_cut_before_windows_so_that_no_token_is_read_or_predicted_in_b
     parts = split(holdout(fraction), data, seed)
     read = [
         {place for batch in batches for tokens in part.load(batch) for place in tokens.flatten().tolist()}
-        for part, batches in ((parts.train, parts.train.shuffled(size, seed, 3)), (parts.val, parts.val.ordered(size)))
+        for part, batches in (
+            (parts.train, parts.train.shuffled(size, seed, 3)),
+            (parts.val, in_order(parts.val, size)),
+        )
     ]
     assert min(map(len, read)) > 0 and not read[0] & read[1]
     assert max(read[0]) < min(read[1])
@@ -258,7 +266,7 @@ def test_the_folds_of_a_text_are_pieces_of_which_no_token_is_read_or_predicted_i
             for place in set(t.flatten().tolist())
         }
         measured = {
-            place for b in parts.val.ordered(2) for t in parts.val.load(b) for place in set(t.flatten().tolist())
+            place for b in in_order(parts.val, 2) for t in parts.val.load(b) for place in set(t.flatten().tolist())
         }
         assert seen and measured and not seen & measured
         validated.append(len(val))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, replace
 from importlib import import_module
 from types import ModuleType
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from d2lrun.datasets.locate import Progress, Say
     from d2lrun.datasets.table import TableDataset
 
-# Wanted and found: a sweep loads it once.
-_last: tuple[dict[str, Any], ImageDataset | TextDataset | TableDataset] | None = None
+# Wanted, found, and the stamps of its files: a sweep loads it once.
+_last: tuple[dict[str, Any], ImageDataset | TextDataset | TableDataset, list[tuple[int, int] | None]] | None = None
 
 
 def load(
@@ -31,11 +32,24 @@ def load(
     global _last
     wanted = asdict(config)
     view = {key: wanted.pop(key) for key in (*PICTURE, *WINDOW) if key in wanted}  # of what was read
-    if _last is None or _last[0] != wanted:
+    if _last is None or _last[0] != wanted or stamps(_last[1]) != _last[2]:
         name, arguments = wanted["name"], {key: wanted[key] for key in wanted if key != "name"}
         loader = getattr(module(name), DATASETS[name].attribute)
-        _last = wanted, loader(**arguments, say=say, progress=progress)
+        found = loader(**arguments, say=say, progress=progress)
+        _last = wanted, found, stamps(found)
     return replace(_last[1], **view)
+
+
+def stamps(data: ImageDataset | TextDataset | TableDataset) -> list[tuple[int, int] | None]:
+    """When each file of a dataset was written last, and its size: others show that it is to be read again."""
+    found = []
+    for content in data.contents:
+        try:
+            status = os.stat(os.path.expanduser(content.origin))
+            found.append((status.st_mtime_ns, status.st_size))
+        except (OSError, ValueError):  # it was made, or fetched and not kept
+            found.append(None)
+    return found
 
 
 def facts_of(config: Any, say: Say = lambda line: None, progress: Progress | None = None) -> Facts:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from d2lrun.datasets.content import fingerprint
 from d2lrun.errors import Refused
 
 UNKNOWN = "<unk>"
@@ -42,6 +43,11 @@ class Vocabulary:
     @cached_property
     def indices(self) -> dict[str, int]:
         return {token: index for index, token in enumerate(self.tokens)}
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same tokens in the same order."""
+        return fingerprint(*self.tokens)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -126,17 +132,27 @@ def chinese_words() -> Callable[[str], Iterable[str]]:
 # --- from tokens to numbers ----------------------------------------------------------------------------------
 
 
-def number(lines: Sequence[str], kind: str) -> tuple[dict[str, int], np.ndarray]:
-    """How often each token occurs, in the order of first appearance; the stream, int32 [N], as places in that order."""
+def number(lines: Sequence[str], kind: str) -> tuple[dict[str, int], np.ndarray, np.ndarray | None]:
+    """How often each token occurs, in the order of first appearance; the stream, int32 [N], as places in that order.
+
+    Also the character of the joined lines at which each token begins, int32 [N]; None if each is a character.
+    """
     if kind == "char":
-        return number_characters("".join(lines))
+        return *number_characters("".join(lines)), None
     places: defaultdict[str, int] = defaultdict()
     places.default_factory = places.__len__  # a new token gets the next place
-    stream = array("i")
-    for tokens in tokenise(lines, kind):
+    stream, begins, line_begins = array("i"), array("i"), 0
+    for line, tokens in zip(lines, tokenise(lines, kind), strict=True):
         stream.extend(map(places.__getitem__, tokens))
+        begin = 0
+        for token in tokens:
+            begin = line.index(token, begin)
+            begins.append(line_begins + begin)
+            begin += len(token)
+        line_begins += len(line)
     numbers = np.array(stream, np.int32)
-    return dict(zip(places, np.bincount(numbers, minlength=len(places)).tolist(), strict=True)), numbers
+    counts = dict(zip(places, np.bincount(numbers, minlength=len(places)).tolist(), strict=True))
+    return counts, numbers, np.array(begins, np.int32)
 
 
 def number_characters(text: str) -> tuple[dict[str, int], np.ndarray]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from d2lrun.datasets import idx
+from d2lrun.datasets.content import Content, fingerprint
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.locate import Files, Found, Progress, Say, Unusable, candidates, locate, read
 from d2lrun.errors import Refused
@@ -59,7 +60,13 @@ def load(
     if train_images.shape[1:] != test_images.shape[1:]:
         raise faulty(found[TEST_IMAGES], f"{size(test_images)}, but those for training are {size(train_images)}")
     source = ", ".join(dict.fromkeys(os.path.dirname(file.origin) for file in found.values()))
-    return ImageDataset("fashion-mnist", CLASSES, train_images, train_labels, test_images, test_labels, source)
+    contents = tuple(Content(file.origin, file.sha256) for file in found.values())
+    pools = {
+        "train": fingerprint(found[TRAIN_IMAGES].sha256, found[TRAIN_LABELS].sha256),
+        "test": fingerprint(found[TEST_IMAGES].sha256, found[TEST_LABELS].sha256),
+    }
+    tensors = train_images, train_labels, test_images, test_labels
+    return ImageDataset("fashion-mnist", CLASSES, *tensors, source, contents, pools)
 
 
 def own_file(dir: str | None, name: str) -> Found:

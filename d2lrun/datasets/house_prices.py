@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from d2lrun.datasets.content import Content
 from d2lrun.datasets.locate import Files, Found, Progress, Say, locate
 from d2lrun.datasets.table import Field, TableDataset
 from d2lrun.errors import Refused
@@ -80,6 +81,8 @@ def load(
         logarithmic=True,
         prepare=None if fit == "all" else partial(prepare, encoded, len(train)),
         test_ids=ids,
+        contents=tuple(Content(file.origin, file.sha256) for file in found.values()),
+        pools={"train": found[TRAIN].sha256, "test": found[TEST].sha256},
     )
 
 

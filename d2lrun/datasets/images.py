@@ -5,12 +5,15 @@ N examples, B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from d2lrun.datasets.content import Content, fingerprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +27,8 @@ class ImageDataset:
     test_images: Tensor
     test_labels: Tensor
     source: str  # where it was found, for people
+    contents: tuple[Content, ...] = ()  # what was read
+    pools: Mapping[str, str] = field(default_factory=dict)  # "train" and "test": fingerprints of images and labels
     resize: int | None = None  # pixels of both sides, for the network; None: as stored
     channels: int | None = None  # for the network; None: as stored
 
@@ -49,6 +54,10 @@ class ImageDataset:
             scaled = resized(scaled, self.resize)
         return scaled.expand(-1, self.channels or -1, -1, -1)
 
+    def pool(self, name: str) -> str:
+        """The fingerprint of all images and labels of "train" or "test"."""
+        return self.pools.get(name) or fingerprint(getattr(self, f"{name}_images"), getattr(self, f"{name}_labels"))
+
     def fitted(self, index: Tensor) -> ImageDataset:
         """Itself: pixels are scaled by a fixed number, nothing is learned of the images that train."""
         return self
@@ -57,7 +66,7 @@ class ImageDataset:
         """The examples ``index`` [n] of "train" or "test", all of them by default."""
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
         index = torch.arange(len(labels)) if index is None else index
-        return ImagePart(self, images, labels, index.to(labels.device))
+        return ImagePart(self, images, labels, index.to(labels.device), name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +77,30 @@ class ImagePart:
     images: Tensor  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N]
     index: Tensor  # int64 [n]
+    pool: str  # what it is taken from: train or test
+    of: int | None = None  # examples of the whole part, if this is only its beginning
+
+    @property
+    def size(self) -> int:
+        """How many examples it has."""
+        return len(self.index)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same examples, however they are resized or scaled."""
+        return fingerprint(self.data.pool(self.pool), self.index)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
         """The batches of an epoch: a pure function of (seed, epoch)."""
         return list(order(self.index, seed, epoch).split(size))
 
-    def ordered(self, size: int) -> list[Tensor]:
-        """All examples as they are stored, in batches."""
-        return list(self.index.split(size))
+    def ordered(self, size: int) -> list[list[Tensor]]:
+        """All examples as they are stored, in batches that do not depend on each other."""
+        return [[batch] for batch in self.index.split(size)]
+
+    def limited(self, batches: int, size: int) -> ImagePart:
+        """The first ``batches`` of ``size`` examples."""
+        return replace(self, index=self.index[: batches * size], of=self.size)
 
     def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs [B, C, H, W] and labels [B]."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from d2lrun.datasets.content import made
 from d2lrun.datasets.locate import Progress, Say
 from d2lrun.datasets.made import draw, tensor
 from d2lrun.datasets.table import Field, TableDataset
@@ -30,9 +31,18 @@ def load(
     The inputs depend on ``seed`` and on their number alone: of two training sets the larger holds the smaller one.
     """
     slope = np.broadcast_to(np.asarray(weights, float), inputs)  # [D]
-    tensors = []
+    tensors, contents = [], []
     for place, count in enumerate((n_train, n_test)):
         x, errors = draw(seed, place, count, inputs)
-        tensors += [tensor(x), tensor(x @ slope + bias + noise * errors)[:, None]]  # [N, D], [N, 1]
+        y = x @ slope + bias + noise * errors  # [N]
+        tensors += [tensor(x), tensor(y)[:, None]]  # [N, D], [N, 1]
+        contents.append(made(f"made by seed {seed}", x, y))
     fields = tuple(Field(f"x{number}") for number in range(1, inputs + 1))
-    return TableDataset("linear", *tensors, source=f"made by seed {seed}", fields=fields)
+    return TableDataset(
+        "linear",
+        *tensors,
+        source=f"made by seed {seed}",
+        fields=fields,
+        contents=tuple(contents),
+        pools=dict(zip(("train", "test"), (content.sha256 for content in contents), strict=True)),
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from d2lrun.download import Found, Progress, Unavailable, Unusable, download, unpack, verify
 from d2lrun.errors import Refused
-from d2lrun.files import lock, remove_leftovers, write_atomic
+from d2lrun.files import lock, remove_leftovers, sha256, write_atomic
 
 Say = Callable[[str], object]  # takes one plain line for people
 
@@ -104,7 +104,7 @@ def read(path: Path, limit: int, digest: str | None) -> Found:
         raise Unusable(error.strerror or str(error)) from None
     if digest:
         verify(content, digest)
-    return Found(content, str(path))
+    return Found(content, str(path), digest or sha256(content))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from d2lrun.datasets.content import made
 from d2lrun.datasets.locate import Progress, Say
 from d2lrun.datasets.made import draw, tensor
 from d2lrun.datasets.table import Field, Line, TableDataset
@@ -38,6 +39,7 @@ def load(
     features = {name: tensor(terms(x, degree)) for name, (x, _) in parts.items()}  # [N, D]
     targets = {name: tensor(y)[:, None] for name, (_, y) in parts.items()}  # [N, 1]
     points = parts["train"][0]
+    contents = {name: made(f"made by seed {seed}", x, y) for name, (x, y) in parts.items()}
     grid = np.linspace(points.min(), points.max(), GRID)
     line = Line(tensor(points), tensor(grid), tensor(terms(grid, degree)), tensor(curve(grid, coefficients)))
     return TableDataset(
@@ -46,6 +48,8 @@ def load(
         source=f"made by seed {seed}",
         fields=tuple(Field(f"x^{power}/{power}!") for power in range(degree)),
         line=line,
+        contents=tuple(contents.values()),
+        pools={name: content.sha256 for name, content in contents.items()},
     )
 
 

@@ -9,6 +9,7 @@ import platform
 import re
 from typing import Any
 
+from d2lrun.datasets.content import Content, fingerprint
 from d2lrun.datasets.locate import Progress, Say
 from d2lrun.datasets.stream import TextDataset, build
 from d2lrun.errors import Refused
@@ -20,7 +21,8 @@ LETTERS = 0.85  # share of letters and spaces in a paragraph: with fewer it is c
 
 def load(say: Say = lambda line: None, progress: Progress | None = None, **preparation: Any) -> TextDataset:
     """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
-    return build("pydoc", *read(), **preparation)
+    text, source = read()
+    return build("pydoc", text, source, contents=[Content(source, fingerprint(text))], **preparation)
 
 
 def read(say: Say = lambda line: None, progress: Progress | None = None) -> tuple[str, str]:

@@ -8,17 +8,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from d2lrun.datasets.content import Content, fingerprint
 from d2lrun.datasets.corpus import Vocabulary, clean, number, prefix_tokens
 from d2lrun.errors import Refused
 
 SAMPLINGS = ("random", "sequential")
-LONG = 64  # windows of a row, at least, in an evaluation: only its first has no history
+ROWS = 64  # of an evaluation, at most: side by side they are read faster
+LONG = 1024  # tokens of such a row, at least
+HISTORY = 128  # tokens that are read before the first prediction of such a row
 FIRST = 14  # tokens that a sample continues
+
+
+Spans: TypeAlias = "Sequence[tuple[int, int]]"  # of characters: from one, up to another
+
+
+class Rows(NamedTuple):
+    """A batch of an evaluation: ``steps`` predictions from each of ``starts`` [B] on, after ``history`` tokens."""
+
+    starts: Tensor
+    steps: int
+    history: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +49,10 @@ class TextDataset:
     steps: int = 35  # T, of a window
     sampling: str = "sequential"  # one of SAMPLINGS
     prefix: str | None = None  # what samples continue; None: the beginning of the stream
+    begins: np.ndarray | None = None  # int32 [N + 1]: the character at which each token begins, and the end; None: N
+    cut_fingerprint: str = ""  # of the cleaned text, where it is cut into tokens, and the vocabulary
+    text_fingerprint: str = ""  # of the cleaned text, whatever tokens are made of it
+    contents: tuple[Content, ...] = ()  # what was read
 
     def to(self, device: torch.device | str) -> TextDataset:
         """The same dataset with its tokens on ``device``."""
@@ -48,20 +67,33 @@ class TextDataset:
         known = [] if self.prefix is None else prefix_tokens(self.prefix, self.kind, self.rule)
         return known or self.vocabulary.decode(self.tokens[:FIRST].tolist())
 
-    def cut(self, fraction: float | None) -> tuple[TextPart, TextPart | None]:
-        """What trains and, where a fraction is given, the end of the stream that validates; raises Refused."""
-        if fraction is None:
-            return TextPart(self.tokens, self.steps, self.sampling), None
-        return self.parts(*cut(self.tokens, fraction))
+    @property
+    def characters(self) -> int:
+        """How many characters of the cleaned text the stream stands for."""
+        return len(self.tokens) if self.begins is None else int(self.begins[-1])
 
-    def parts(self, train: Tensor, val: Tensor) -> tuple[TextPart, TextPart]:
-        """What trains and what validates of two streams of tokens; raises Refused where too little validates."""
-        if len(val) <= self.steps:
+    def at(self, character: int) -> int:
+        """The first token that begins at ``character`` of the cleaned text or after it."""
+        return character if self.begins is None else int(np.searchsorted(self.begins[:-1], character))
+
+    def part(self, *spans: tuple[int, int]) -> TextPart:
+        """The tokens that begin in one of ``spans``, each from a character of the cleaned text up to another."""
+        places = [slice(self.at(start), self.at(end)) for start, end in spans]
+        tokens = torch.cat([self.tokens[place] for place in places])
+        widths = None if self.begins is None else np.concatenate([np.diff(self.begins)[place] for place in places])
+        prints = (fingerprint(each, str(spans)) for each in (self.cut_fingerprint, self.text_fingerprint))
+        return TextPart(tokens, self.steps, self.sampling, widths, *prints)
+
+    def parts(self, train: Spans, val: Spans) -> tuple[TextPart, TextPart]:
+        """What trains and what validates; raises Refused if too little validates."""
+        found = self.part(*val)
+        if len(found.tokens) <= self.steps:
             raise Refused(
-                f"{len(val):,} tokens held out are too few for a window of {self.steps}: wanted {self.steps + 1:,}",
+                f"{len(found.tokens):,} tokens held out are too few for a window of {self.steps}: "
+                f"wanted {self.steps + 1:,}",
                 "give a longer text, hold more of it out (validation), or choose a smaller dataset.steps",
             )
-        return TextPart(train, self.steps, self.sampling), TextPart(val, self.steps, self.sampling)
+        return self.part(*train), found
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +103,20 @@ class TextPart:
     tokens: Tensor  # int32 [N]
     steps: int  # T
     sampling: str
+    widths: np.ndarray | None = None  # int32 [N]: characters up to the next token; None: each token is one
+    fingerprint: str = ""  # equal for the same tokens of the same vocabulary
+    text_fingerprint: str = ""  # equal for the same characters, whatever tokens they are cut into
+    of: int | None = None  # tokens of the whole part, if this is only its beginning
+
+    @property
+    def size(self) -> int:
+        """How many tokens it has."""
+        return len(self.tokens)
+
+    @property
+    def characters(self) -> int:
+        """Of the tokens that are predicted: all but the first."""
+        return len(self.tokens) - 1 if self.widths is None else int(self.widths[1:].sum())
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
         """The batches of an epoch; raises Refused where the stream is too short for one."""
@@ -83,25 +129,61 @@ class TextPart:
             )
         return found
 
-    def ordered(self, size: int) -> list[Tensor]:
-        """The stream from its beginning to its end, in few long rows, each with the state carried on.
+    def ordered(self, size: int) -> list[list[Rows]]:
+        """The whole stream, every token but the first predicted once, in chains of at most ``size`` rows.
 
-        Raises Refused where it is shorter than a window.
+        The stream is read as several rows side by side. Each row but the first begins with tokens that are read
+        and not measured, so that no prediction lacks its history. The rows depend on the stream alone: a larger
+        batch reads more of them at a time and measures the same. Raises Refused if there is nothing to predict.
         """
-        if len(self.tokens) <= self.steps:
+        predicted = len(self.tokens) - 1
+        if predicted < 1:
             raise Refused(
-                f"{len(self.tokens):,} tokens are too few for a window of {self.steps}: wanted {self.steps + 1:,}",
-                "give a longer text or a smaller dataset.steps",
+                f"{len(self.tokens):,} tokens are too few to measure: wanted 2",
+                "give a longer text, or hold more of it out (validation)",
             )
-        rows = max(1, min(size, len(self.tokens) // (LONG * self.steps)))
-        return sequential_starts(len(self.tokens), rows, self.steps, offset=0)
+        count = min(ROWS, predicted // LONG)  # rows that begin with a history
+        first = predicted if count == 0 else HISTORY + (predicted - HISTORY) % count  # the rest divides evenly
+        each = (predicted - first) // count if count else 0
+        later = first + each * torch.arange(count)  # [R]
+        return [
+            self.chain(torch.zeros(1, dtype=torch.int64), first, history=0),
+            *(self.chain(rows, each, HISTORY) for rows in later.split(size) if count),
+        ]
 
-    def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and targets, int64 [B, T]."""
-        return at(self.tokens, batch.to(self.tokens.device), self.steps)
+    def limited(self, batches: int, size: int) -> TextPart:
+        """As many predictions as ``batches`` of ``size`` rows hold, from the beginning of the stream on."""
+        count = batches * size * self.steps + 1
+        if count >= len(self.tokens):
+            return self
+        widths = None if self.widths is None else self.widths[:count]
+        return replace(
+            self,
+            tokens=self.tokens[:count],
+            widths=widths,
+            fingerprint=fingerprint(self.fingerprint, str(count)),
+            text_fingerprint=fingerprint(self.text_fingerprint, str(count if widths is None else widths.sum())),
+            of=self.size,
+        )
 
-    def count(self, batches: list[Tensor]) -> int:
-        return self.steps * sum(map(len, batches))
+    def chain(self, starts: Tensor, length: int, history: int) -> list[Rows]:
+        """``length`` predictions from each of ``starts`` [B] on, window after window."""
+        return [
+            Rows(starts + at, min(self.steps, length - at), 0 if at else history) for at in range(0, length, self.steps)
+        ]
+
+    def load(self, batch: Tensor | Rows) -> tuple[Tensor, Tensor]:
+        """Inputs int64 [B, H + T] and targets int64 [B, T]; in training H = 0."""
+        starts, steps, history = self.rows(batch)
+        inputs, targets = at(self.tokens, starts.to(self.tokens.device) - history, history + steps)
+        return inputs, targets[:, history:]
+
+    def count(self, batches: list[Tensor] | list[Rows]) -> int:
+        return sum(len(rows.starts) * rows.steps for rows in map(self.rows, batches))
+
+    def rows(self, batch: Tensor | Rows) -> Rows:
+        """A batch of an evaluation as it is; one of training, named by its starts, as whole windows."""
+        return batch if isinstance(batch, Rows) else Rows(batch, self.steps, 0)
 
 
 def build(
@@ -114,30 +196,49 @@ def build(
     min_freq: int,
     reserved: Sequence[str],
     max_tokens: int | None,
+    contents: Sequence[Content] = (),
 ) -> TextDataset:
     """The dataset that a text makes: its vocabulary is that of all of it, its tokens are the first ``max_tokens``.
 
     Raises Refused where cleaning leaves nothing.
     """
-    counts, stream = number(clean(text, rule), kind)
+    lines = clean(text, rule)
+    counts, stream, begins = number(lines, kind)
     if not counts:
         other = "dataset.rule=none keeps every letter of every language" if rule == "letters" else "give another text"
         raise Refused(f"{source}: no token is left of it (kind {kind}, rule {rule}), wanted one at least", other)
     vocabulary = Vocabulary.of(counts, min_freq, reserved)
     tokens = np.array(vocabulary.encode(counts), np.int32)[stream[:max_tokens]]  # [N]
-    return TextDataset(name, vocabulary, torch.from_numpy(tokens), source, kind, rule)
+    whole = "".join(lines)
+    if begins is not None:
+        begins = np.append(begins, np.int32(len(whole)))
+    text = fingerprint(whole)
+    cut = fingerprint(text, vocabulary.fingerprint, kind if begins is None else begins)
+    return TextDataset(
+        name,
+        vocabulary,
+        torch.from_numpy(tokens),
+        source,
+        kind,
+        rule,
+        begins=None if begins is None else begins[: len(tokens) + 1],
+        cut_fingerprint=cut,
+        # A text of which tokens are unknown says less: only with the same vocabulary it is the same.
+        text_fingerprint=text if counts.keys() <= set(vocabulary.tokens) else cut,
+        contents=tuple(contents),
+    )
 
 
 # --- batches -------------------------------------------------------------------------------------------------
 
 
-def cut(tokens: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
-    """The stream [N] in two before any window is made: the first part trains, the last ``fraction`` is measured.
+def cut(count: int, fraction: float) -> tuple[Spans, Spans]:
+    """``count`` characters in two before any window is made: the first part trains, the last ``fraction`` is measured.
 
     No window spans both, so no token of the one is seen in the other, not even as a label.
     """
-    kept = len(tokens) - round(len(tokens) * fraction)
-    return tokens[:kept], tokens[kept:]
+    kept = count - round(count * fraction)
+    return [(0, kept)], [(kept, count)]
 
 
 def starts(count: int, batch_size: int, steps: int, sampling: str, seed: int, epoch: int) -> list[Tensor]:

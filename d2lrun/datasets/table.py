@@ -5,13 +5,14 @@ N rows, D features, B batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from d2lrun.datasets.content import Content, fingerprint
 from d2lrun.datasets.images import order
 
 # Training rows [n] -> the features [N, D] of all training rows and of all test rows, prepared by those rows alone.
@@ -54,6 +55,8 @@ class TableDataset:
     prepare: Prepare | None = None  # None: the features are as they are, whatever trains
     test_ids: tuple[str, ...] = ()  # of the test rows, where they have names
     line: Line | None = None  # where the features are made of one variable
+    contents: tuple[Content, ...] = ()  # what was read or made
+    pools: Mapping[str, str] = field(default_factory=dict)  # "train" and "test": fingerprints of rows and targets
 
     @property
     def input_shape(self) -> tuple[int]:
@@ -76,6 +79,10 @@ class TableDataset:
         tensors = {name: getattr(self, name) for name in names}
         return replace(self, **{name: None if one is None else one.to(device) for name, one in tensors.items()})
 
+    def pool(self, name: str) -> str:
+        """The fingerprint of all rows and targets of "train" or "test", as they were read or made."""
+        return self.pools.get(name) or fingerprint(getattr(self, f"{name}_features"), getattr(self, f"{name}_targets"))
+
     def fitted(self, index: Tensor) -> TableDataset:
         """The dataset prepared by the training rows ``index`` [n] alone: of the others nothing is learned.
 
@@ -92,7 +99,7 @@ class TableDataset:
         if targets is None:
             return None
         index = torch.arange(len(targets)) if index is None else index
-        return TablePart(self, features, targets, index.to(targets.device))
+        return TablePart(self, features, targets, index.to(targets.device), name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +110,30 @@ class TablePart:
     features: Tensor  # float32 [N, D]
     targets: Tensor  # float32 [N, 1]
     index: Tensor  # int64 [n]
+    pool: str  # what it is taken from: train or test
+    of: int | None = None  # rows of the whole part, if this is only its beginning
+
+    @property
+    def size(self) -> int:
+        """How many rows it has."""
+        return len(self.index)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same rows, whatever features are made of them."""
+        return fingerprint(self.data.pool(self.pool), self.index)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
         """The batches of an epoch: a pure function of (seed, epoch)."""
         return list(order(self.index, seed, epoch).split(size))
 
-    def ordered(self, size: int) -> list[Tensor]:
-        """All rows as they are stored, in batches."""
-        return list(self.index.split(size))
+    def ordered(self, size: int) -> list[list[Tensor]]:
+        """All rows as they are stored, in batches that do not depend on each other."""
+        return [[batch] for batch in self.index.split(size)]
+
+    def limited(self, batches: int, size: int) -> TablePart:
+        """The first ``batches`` of ``size`` rows."""
+        return replace(self, index=self.index[: batches * size], of=self.size)
 
     def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B, D] and targets [B, 1]."""

@@ -8,11 +8,13 @@ import stat
 from collections.abc import Sequence
 from typing import Any
 
-from d2lrun.datasets.locate import Progress, Say
+from d2lrun.datasets.content import Content
+from d2lrun.datasets.locate import Found, Progress, Say
 from d2lrun.datasets.stream import TextDataset, build
 from d2lrun.download import Unusable
 from d2lrun.download import read as read_stream
 from d2lrun.errors import Refused
+from d2lrun.files import sha256
 
 LIMIT = 1 << 30  # bytes of all files together
 WIDE = ("utf-16", "utf-32")  # encodings in which an ordinary text has NUL bytes
@@ -27,25 +29,42 @@ def load(
     **preparation: Any,
 ) -> TextDataset:
     """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
-    return build("text", *read(path, encoding), **preparation)
+    found = read_files(path, encoding)
+    contents = [Content(file.origin, file.sha256) for file in found]
+    return build("text", joined(found, encoding), names(found), contents=contents, **preparation)
 
 
 def read(
     path: str | Sequence[str] | None, encoding: str, say: Say = lambda line: None, progress: Progress | None = None
 ) -> tuple[str, str]:
     """The text of all files, one after the other, and their names; raises Refused that names file and fault."""
+    found = read_files(path, encoding)
+    return joined(found, encoding), names(found)
+
+
+def read_files(path: str | Sequence[str] | None, encoding: str) -> list[Found]:
+    """The bytes of all files, at most ``LIMIT`` together; raises Refused."""
     paths = [path] if isinstance(path, str) else list(path or [])
     if not paths:
         raise Refused("dataset=text needs dataset.path", "give dataset.path=FILE or 'dataset.path=[FILE,FILE]'")
     known(encoding)
-    texts, left = [], LIMIT
+    found, left = [], LIMIT
     for name in paths:
         content = read_file(name, left)
         left -= len(content)
-        texts.append(decode(name, content, encoding))
-    # A file that does not end its last line must not run into the next one.
+        found.append(Found(content, name, sha256(content)))
+    return found
+
+
+def joined(found: Sequence[Found], encoding: str) -> str:
+    """The text of the files; one that does not end its last line does not run into the next one."""
+    texts = [decode(file.origin, file.content, encoding) for file in found]
     ended = [text if text.endswith("\n") else f"{text}\n" for text in texts[:-1]]
-    return "".join([*ended, texts[-1]]), ", ".join(paths)
+    return "".join([*ended, texts[-1]])
+
+
+def names(found: Sequence[Found]) -> str:
+    return ", ".join(file.origin for file in found)
 
 
 def known(encoding: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from d2lrun.datasets.content import Content
 from d2lrun.datasets.locate import Files, Progress, Say, locate
 from d2lrun.datasets.stream import TextDataset, build
 
@@ -28,7 +29,8 @@ def load(
     **preparation: Any,
 ) -> TextDataset:
     """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
-    return build("timemachine", *read(dir, mirrors, say, progress, files), **preparation)
+    text, source = read(dir, mirrors, say, progress, files)
+    return build("timemachine", text, source, contents=[Content(source, files.sums[FILE])], **preparation)
 
 
 def read(

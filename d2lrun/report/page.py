@@ -11,7 +11,7 @@ from typing import Any
 
 from d2lrun import files
 from d2lrun.report.curves import metric_names
-from d2lrun.report.tables import SPLITS, book_rows
+from d2lrun.report.tables import SPLITS, book_rows, notes_of
 from d2lrun.report.text import duration
 
 PAGE = """<!DOCTYPE html>
@@ -78,6 +78,7 @@ def fact_rows(result: dict[str, Any]) -> list[list[str]]:
     return [
         *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
         *([["weight norm", number(norm)]] if (norm := result["metrics"].get("weight_norm")) is not None else []),
+        *(["note", note] for note in notes_of(result)),
         ["parameters", f"{result['parameters']:,}"],
         ["time", f"{result['epochs']} epochs, {result['steps']:,} steps in {duration(result['seconds'])}"],
         ["device", f"{result['device']}, {result['threads']} threads"],

@@ -19,6 +19,7 @@ from d2lrun.report.text import counted, duration, measured, say, setting, settin
 if TYPE_CHECKING:
     from rich.console import Console
 
+NOTES = 3  # of the runs: sweep.json has them all
 ROWS = 20  # of the table, and of the failures
 FAILED = ("failed", "diverged")
 LONGEST = 300  # characters of a reason: the log has it all
@@ -34,7 +35,7 @@ def show_sweep(console: Console, sweep: dict[str, Any], directory: Path) -> None
     show_failures(console, sweep, directory)
     rows = [("best", best_words(sweep["best"], sweep["metric"]))] if sweep.get("best") else []
     rows += [("refit", refit_words(sweep["refit"]))] if sweep.get("refit") else []
-    rows += [("note", sweep["note"])] if sweep.get("note") else []
+    rows += [("note", note) for note in notes_of(sweep)]
     rows += files_row(directory)
     if rows:
         console.print()
@@ -69,8 +70,8 @@ def show_groups(console: Console, sweep: dict[str, Any]) -> None:
 def layouts(sweep: dict[str, Any], order: list[int]) -> list[list[Column]]:
     """The columns of the table for the groups in ``order``: a column a key, or all keys in one that folds."""
     groups = [sweep["groups"][number] for number in order]
-    best = (sweep.get("best") or {}).get("group")
-    marks = [Column("", ["★" if number == best else "" for number in order])] if best is not None else []
+    marks = [mark(sweep, number) for number in order]
+    marks = [Column("", marks)] if any(marks) else []
     keys = group_keys(sweep)
     names = short_names(keys)
     each = [Column(names[key], [value_cell(group, key) for group in groups], number=False) for key in keys]
@@ -80,6 +81,27 @@ def layouts(sweep: dict[str, Any], order: list[int]) -> list[list[Column]]:
         together = each[0]
     rest = value_columns(sweep, groups)
     return [[*marks, *each, *rest], [*marks, together, *rest]]
+
+
+def mark(sweep: dict[str, Any], number: int) -> str:
+    """★ for the best group, = for each that ties with another for the first place, – for one measured on less."""
+    best = sweep.get("best") or {}
+    if number == best.get("group"):
+        return "=" if best.get("tied") else "★"
+    if number in best.get("tied", []):
+        return "="
+    return "–" if sweep["groups"][number].get("lacks") else ""
+
+
+def notes_of(sweep: dict[str, Any]) -> list[str]:
+    """What has to be known of the ranking and of the metrics."""
+    tied, lacking = (sweep.get("best") or {}).get("tied"), any(group.get("lacks") for group in sweep["groups"])
+    return [
+        *([sweep["note"]] if sweep.get("note") else []),
+        *([f"=: {len(tied) + 1} tie for the first place; the first of them stands for all"] if tied else []),
+        *(["–: measured on fewer of the parts (seeds, folds) than others, so not ranked"] if lacking else []),
+        *sweep.get("notes", [])[:NOTES],
+    ]
 
 
 def value_columns(sweep: dict[str, Any], groups: list[dict[str, Any]]) -> list[Column]:
@@ -128,8 +150,9 @@ def ranking(sweep: dict[str, Any]) -> list[int]:
     if not (sweep["ranked"] and name):
         return numbers
     means = [(group["metrics"].get(name) or {}).get("mean") for group in sweep["groups"]]
+    sign = -1 if sweep["direction"] == "max" else 1
     with_metric = [number for number in numbers if is_finite(means[number])]
-    with_metric.sort(key=lambda number: means[number], reverse=sweep["direction"] == "max")
+    with_metric.sort(key=lambda number: (bool(sweep["groups"][number].get("lacks")), sign * means[number]))
     return with_metric + [number for number in numbers if not is_finite(means[number])]
 
 

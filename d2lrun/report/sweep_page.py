@@ -16,7 +16,9 @@ from d2lrun.report.sweep import (
     group_status,
     job_name,
     main_metrics,
+    mark,
     metric_cell,
+    notes_of,
     ranking,
     reason,
     refit_words,
@@ -50,8 +52,7 @@ def facts(sweep: dict[str, Any]) -> list[list[str]]:
     if sweep["ranked"] and sweep["metric"]:
         first = "highest" if sweep["direction"] == "max" else "lowest"
         rows.append(["ranked by", f"{words(sweep['metric'])}, {first} first"])
-    if sweep.get("note"):
-        rows.append(["note", sweep["note"]])
+    rows += [["note", note] for note in notes_of(sweep)]
     if sweep.get("best"):
         rows.append(["best", best_words(sweep["best"], sweep["metric"])])
     if sweep.get("refit"):
@@ -65,14 +66,20 @@ def facts(sweep: dict[str, Any]) -> list[list[str]]:
 def group_table(sweep: dict[str, Any]) -> str:
     """A row a group, the best first; ± is the standard deviation over the n runs or folds of a row."""
     keys, metrics, order = group_keys(sweep), main_metrics(sweep), ranking(sweep)
-    best = (sweep.get("best") or {}).get("group")
     rows = []
     for number in order[:ROWS]:
         group = sweep["groups"][number]
         cells = [metric_cell(group["metrics"].get(name)) for name in metrics]
         count = max((value.get("n") or 1 for value in group["metrics"].values()), default=0)
-        mark = "★" if number == best else ""
-        rows.append([mark, *(value_cell(group, key) for key in keys), group_status(sweep, group), *cells, str(count)])
+        rows.append(
+            [
+                mark(sweep, number),
+                *(value_cell(group, key) for key in keys),
+                group_status(sweep, group),
+                *cells,
+                str(count),
+            ]
+        )
     more = f"<p>{len(order) - ROWS:,} more rows in sweep.csv</p>" if len(order) > ROWS else ""
     return table(["", *keys, "status", *map(words, metrics), "n"], rows) + more
 

@@ -45,8 +45,7 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     if baselines := result.get("baselines"):
         values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
         rows.append(("beside it", f"perplexity of guessing: {values}"))
-    if note := result.get("note"):
-        rows.append(("note", note))
+    rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
     if dead := result.get("dead"):
@@ -56,6 +55,11 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     rows += files_row(directory)
     console.print(pairs(console, rows))
     say(console, f" directory   {directory}")
+
+
+def notes_of(result: dict[str, Any]) -> list[str]:
+    """What has to be known of a run's metrics; a run of an earlier version has one note at most."""
+    return [note for note in [*result.get("notes", []), result.get("note")] if note]
 
 
 def files_row(directory: Path) -> list[tuple[str, str]]:

@@ -115,6 +115,10 @@ def prepare(sweep: Sweep) -> None:
             (job.directory.path / trial.FILE).unlink(missing_ok=True)  # of a search in the same folder
             if not job.directory.finished():
                 job.directory.write_config(job.config)
+            elif job.directory.data() is None:
+                from d2lrun import kfold
+
+                kfold.adopt(job.config, job.directory)
         (sweep.directory / MARKER).unlink(missing_ok=True)
     except OSError as error:
         raise Refused(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Callable, Mapping, Sequence
+from math import isclose, isfinite
 from statistics import fmean, stdev
 from typing import Any
+
+from d2lrun import likeness
 
 # What validation measures of a kind of dataset; log-RMSE of prices alone.
 MEASURED = {
     "images": ("val_accuracy", "val_loss"),
-    "text": ("val_perplexity", "val_loss"),
+    "text": ("val_perplexity", "val_loss", "val_bits_per_character"),
     "table": ("val_log_rmse", "val_loss"),
 }
 MAIN = tuple(dict.fromkeys(name for names in zip(*MEASURED.values()) for name in names))  # the first there is ranks
+TIE = 1e-9  # relative difference of two means up to which neither is better
 REPEATS = ("seed", "validation.fold")  # runs that differ in these alone are one group
 UNRANKED = "not ranked: nothing was validated, and the test set must not choose; add validation=holdout or kfold"
 UNLIKE = "not ranked: the runs were not measured on the same examples"
@@ -66,26 +69,48 @@ def number(value: Any) -> float | None:
     return mean if isinstance(mean, (int, float)) and isfinite(mean) else None
 
 
-def best(jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str | None) -> dict[str, Any] | None:
-    """The group with the best mean of ``metric``, of those whose runs have all finished; None where nothing ranks."""
-    candidates = [
-        (group["metrics"][metric]["mean"], place)
+def measured_on(jobs: list[dict[str, Any]], group: dict[str, Any], metric: str | None) -> frozenset[str]:
+    """What the metric of a group was measured on, all its finished runs together."""
+    prints = [
+        jobs[place].get("measured", {}).get(metric, ())
+        for place in group["jobs"]
+        if jobs[place]["status"] == "finished"
+    ]
+    return frozenset(each for found in prints for each in found)
+
+
+def complete(groups: list[dict[str, Any]], metric: str | None) -> list[int]:
+    """The groups whose runs have all finished, with a finite mean of ``metric``."""
+    return [
+        place
         for place, group in enumerate(groups)
         if metric in group["metrics"]
         and group["metrics"][metric]["mean"] is not None
         and group["finished"] == len(group["jobs"])
     ]
-    if metric is None or not candidates:
-        return None
+
+
+def best(
+    jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str, candidates: list[int]
+) -> dict[str, Any] | None:
+    """The one of the groups ``candidates`` with the best mean of ``metric``, and those that tie with it.
+
+    None if there is none, or if several tie and no other is worse.
+    """
     sign = -1 if direction(metric) == "max" else 1
-    _, place = min(candidates, key=lambda each: (sign * each[0], each[1]))
-    first = jobs[groups[place]["jobs"][0]]
-    overrides = [text for text in first["overrides"] if text.partition("=")[0].lstrip("+") not in REPEATS]
+    means = {place: sign * groups[place]["metrics"][metric]["mean"] for place in candidates}
+    first = min(candidates, key=lambda place: (means[place], place), default=None)
+    tied = [place for place in candidates if first is not None and isclose(means[place], means[first], rel_tol=TIE)]
+    if first is None or 1 < len(tied) == len(candidates):
+        return None
+    run = jobs[groups[first]["jobs"][0]]
+    overrides = [text for text in run["overrides"] if text.partition("=")[0].lstrip("+") not in REPEATS]
     return {
-        "group": place,
+        "group": first,
+        "tied": [place for place in tied if place != first],
         "overrides": overrides,
-        "directory": first["directory"],
-        "metrics": groups[place]["metrics"],
+        "directory": run["directory"],
+        "metrics": groups[first]["metrics"],
     }
 
 
@@ -98,23 +123,42 @@ def unranked(jobs: list[dict[str, Any]], wanted: str | None) -> str | None:
 
 
 def ranked(
-    facts: dict[str, Any], jobs: list[dict[str, Any]], wanted: str | None, unlike: Sequence[str] = ()
+    facts: dict[str, Any],
+    jobs: list[dict[str, Any]],
+    wanted: str | None,
+    configs: Callable[[], Sequence[Mapping[str, Any]]] = list,
 ) -> dict[str, Any]:
-    """The content of sweep.json: ``facts`` of the sweep, its jobs, their groups, and the best where one may choose.
+    """The content of sweep.json: ``facts`` of the sweep, its jobs, their groups, and the best if one may choose.
 
-    ``unlike`` are the keys by which the runs do not measure the same: then no one is the best.
+    ``configs`` gives the flat config of each job: asked if the groups were not measured on the same examples, to name
+    the keys that make them differ.
     """
     metric = main_metric(jobs, wanted)
     groups = grouped(jobs)
-    note = f"{UNLIKE}: {', '.join(unlike)} differs" if unlike else unranked(jobs, wanted)
-    may_rank = metric is not None and not unlike
+    candidates = complete(groups, metric)
+    sets = [measured_on(jobs, groups[place], metric) for place in candidates]
+    may_rank = metric is not None and likeness.alike(sets)
+    chosen = None
+    if may_rank:
+        for place, found in zip(candidates, sets, strict=True):
+            groups[place]["lacks"] = len(likeness.whole(sets) - found)
+        candidates = [place for place in candidates if not groups[place]["lacks"]]
+        chosen = best(jobs, groups, metric, candidates)
+        note = None if chosen or not candidates else f"all {len(candidates)} tie, so none is the best"
+    elif metric is None:
+        note = unranked(jobs, wanted)
+    else:
+        of_jobs = configs()
+        keys = likeness.causes(sets, [of_jobs[groups[place]["jobs"][0]] for place in candidates] if of_jobs else [])
+        note = f"{UNLIKE}: {', '.join(keys) or 'the data themselves'} differs"
     return {
         **facts,
         "metric": metric,
         "direction": direction(metric) if metric else None,
         "ranked": may_rank,
-        "note": None if may_rank else note,
+        "note": note,
         "jobs": jobs,
         "groups": groups,
-        "best": best(jobs, groups, metric) if may_rank else None,
+        "best": chosen,
+        "notes": list(dict.fromkeys(note for job in jobs for note in job.get("notes", []))),
     }

@@ -16,17 +16,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from d2lrun import compose, files
+from d2lrun import compose, files, schema
 from d2lrun.config import DATASETS, Config
 from d2lrun.errors import Failed, Refused
 from d2lrun.report.search_picture import draw_history, draw_importance
 from d2lrun.report.text import counted
+from d2lrun.rundir import RunDirectory
 from d2lrun.sweeps import ranking, trial
 from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import PATIENCE, Launch, launched, train_here
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, lasting, refuse_places, typed
 from d2lrun.sweeps.space import Choices, Numbers, space_of
-from d2lrun.sweeps.sweep import Job, Sweep, placed, without_refit
+from d2lrun.sweeps.sweep import Job, Sweep, data_of, placed, without_refit
 
 FEW = 10  # finished trials; fewer say nothing about which key mattered
 TOP = 0.25  # share of the finished trials that the importance is of: to be among them
@@ -97,6 +98,9 @@ def plan(request: Request) -> Study:
     study = Study(directory, request.command, settings, keys, request=request, space=space)
     configs = corners(study)
     check_metric(settings.metric, configs)
+    for config in configs:
+        data_of(study, config)
+    check_alike(study, configs)
     study.seed, study.direction = configs[0].seed, direction_of(configs, settings.metric)
     return study
 
@@ -132,6 +136,23 @@ def corners(study: Study) -> list[Config]:
                 "add validation=holdout or validation=kfold",
             )
     return configs
+
+
+def check_alike(study: Study, configs: list[Config]) -> None:
+    """Raise Refused if a key changes what the runs are measured on: then no value of it is better than another.
+
+    ``configs`` are the ``corners``.
+    """
+    from d2lrun import kfold
+
+    ends = [study.keys[0], *(key_of(key) for key, each in study.space.items() for _ in each.ends()[1:])]
+    measured = [kfold.identity_of(config, RunDirectory(study.directory))["measured"] for config in configs]
+    metric = ranking.main_metric([{"metrics": measured[0]}], study.settings.metric)
+    for key, found in zip(ends, measured, strict=True):
+        alike = [name for name in found if name.startswith("val_") and found[name] == measured[0].get(name)]
+        if metric not in alike:
+            hint = f"sweep.metric={alike[0]} is measured alike" if alike else "compare a search for each of its values"
+            raise Refused(f"{key}: not to be searched, its values do not measure {metric} on the same examples", hint)
 
 
 def composed(study: Study, combinations: list[list[str]]) -> list[Config]:
@@ -193,12 +214,18 @@ def opened(study: Study) -> Any:
 
 def check_same(study: Study) -> None:
     """Raise Refused where the study was made with other values, keys, choices or metric; an interval may change."""
-    asked = {"fixed": lasting(study.request.fixed), "keys": sorted(study.keys), "metric": study.settings.metric}
-    made = study.study.user_attrs.get(ASKED)
-    if made is None:
-        study.study.set_user_attr(ASKED, asked)
+    asked = {
+        "fixed": without_places(lasting(study.request.fixed)),
+        "keys": sorted(study.keys),
+        "metric": study.settings.metric,
+        "data": sorted(filter(None, study.contents.values())),
+    }
+    made = dict(study.study.user_attrs.get(ASKED) or {})
+    made |= {"fixed": without_places(made["fixed"])} if made else {}
+    if made.keys() != asked.keys():  # it is new, or an earlier version made it
+        study.study.set_user_attr(ASKED, asked | made)
     different = [
-        f"{name} {made[name]} there, {asked[name]} now" for name in asked if made and made[name] != asked[name]
+        f"{name} {made[name]} there, {asked[name]} now" for name in asked if name in made and made[name] != asked[name]
     ]
     for key, each in {} if different else study.space.items():
         try:
@@ -212,6 +239,11 @@ def check_same(study: Study) -> None:
             "\n  ".join([f"the study in {study.directory} is another search", *different]),
             "give this one a name of its own: sweep.name=NAME",
         )
+
+
+def without_places(fixed: list[str]) -> list[str]:
+    """Fixed values without the places of the data, which are compared by their content."""
+    return [text for text in fixed if key_of(text) not in schema.PLACES]
 
 
 def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -> None:

@@ -7,14 +7,17 @@ another order.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from d2lrun import files, schema
 from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
-from d2lrun.errors import InUse
+from d2lrun.errors import InUse, Refused
 from d2lrun.report.text import counted
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.sweeps.job import ENDED, SPOILED
@@ -76,6 +79,7 @@ class Sweep:
     refit: bool = False  # whether the best setting is wanted on everything in the end
     chosen: Job | None = None  # which that is
     elsewhere: int = 0  # runs of it that are not on this machine
+    contents: dict[str, str | None] = field(default_factory=dict)  # fingerprints of data by their part of the config
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The content of sweep.json, from what ``job.tell`` says of every job."""
@@ -85,13 +89,12 @@ class Sweep:
             "command": self.command,
             "keys": self.keys,
         }
-        return ranked(facts, rows, self.settings.metric, self.unlike()) | {"rerun": self.command}
+        return ranked(facts, rows, self.settings.metric, partial(self.configs, rows)) | {"rerun": self.command}
 
-    def unlike(self) -> list[str]:
-        """The keys by which the runs are not measured on the same examples, or not of the same tokens."""
-        found = [key for key in schema.UNLIKE if len({value_of(job.config, key) for job in self.jobs}) > 1]
-        others = tuple(key.removesuffix("name") for key in found if key.endswith(".name"))  # they say no more
-        return [key for key in found if key.endswith(".name") or not key.startswith(others)]
+    def configs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The flat config of the job of each row."""
+        found = {os.path.relpath(job.config.run.dir, self.directory): job.config for job in self.jobs}
+        return [schema.flatten(schema.to_dict(found[row["directory"]])) for row in rows]
 
     def opening(self) -> str:
         """'12 runs: 5 finished, 1 goes on, 6 new, in outputs/sweeps/…'."""
@@ -102,25 +105,40 @@ class Sweep:
         return f"{counted(len(self.jobs), 'run')}: {', '.join(parts)}, in {self.directory}"
 
 
-def value_of(config: Config, key: str) -> Any:
-    """The value of a key of two parts; None where the config has none."""
-    group, _, name = key.partition(".")
-    return getattr(getattr(config, group), name, None)
-
-
 def placed(sweep: Sweep, config: Config) -> Config:
-    """The config with its folder within the sweep, named by its content."""
-    name = f"{config.model.name}-seed{config.seed}-{content(sweep, config)}"
-    place = replace(config.run, dir=str(sweep.directory / name), name=None, pictures=sweep.settings.pictures)
+    """The config with its folder within the sweep, named by its content and that of its data.
+
+    A run of an earlier version, whose folder's name says nothing of its data, keeps its folder.
+    """
+    stem = sweep.directory / f"{config.model.name}-seed{config.seed}"
+    data = data_of(sweep, config)
+    path = Path(f"{stem}-{content(sweep, config)}" + (f"-{data[:6]}" if data else ""))
+    earlier = RunDirectory(Path(f"{stem}-{content(sweep, config, schema.EARLIER)}"))
+    if earlier.begun() and not path.exists() and (earlier.data() or {}).get("content", data) == data:
+        path = earlier.path
+    place = replace(config.run, dir=str(path), name=None, pictures=sweep.settings.pictures)
     return replace(config, run=place)
 
 
-def content(sweep: Sweep, config: Config) -> str:
-    """What tells a run of the sweep from the others: its config, and what else is swept, such as dataset.dir."""
+def content(sweep: Sweep, config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES) -> str:
+    """What tells a run of the sweep from the others: its config, and what else is swept, such as dataset.path."""
     values = schema.flatten(schema.to_dict(config))
-    counted = [f"{key}={values[key]}" for key in sorted(sweep.keys) if key.startswith(schema.CIRCUMSTANCES)]
+    counted = [f"{key}={values[key]}" for key in sorted(sweep.keys) if key.startswith(ignored)]
     digest = hashlib.sha256("\n".join(counted).encode()).hexdigest()[:6]
-    return config_hash(config) + (f"-{digest}" if counted else "")
+    return config_hash(config, ignored) + (f"-{digest}" if counted else "")
+
+
+def data_of(sweep: Sweep, config: Config) -> str | None:
+    """The fingerprint of the data that a run reads; None if they can not be read, which the run itself will say."""
+    from d2lrun import datasets, identity
+
+    key = json.dumps(asdict(config.dataset))
+    if key not in sweep.contents:
+        try:
+            sweep.contents[key] = identity.contents(datasets.load(config.dataset))["content"]
+        except Refused:
+            sweep.contents[key] = None
+    return sweep.contents[key]
 
 
 def without_refit(configs: list[Config]) -> tuple[bool, list[Config]]:

@@ -174,18 +174,47 @@ def test_needed_is_the_shortest_stream_that_has_a_batch_from_every_offset(batch,
 
 
 @given(st.integers(0, 300), st.floats(0.01, 0.99))
-def test_a_cut_is_two_parts_of_the_stream_in_order(count, fraction):
-    tokens = torch.arange(count, dtype=torch.int32)
-    train, measured = cut(tokens, fraction)
-    assert len(measured) == round(count * fraction)
-    assert torch.equal(torch.cat((train, measured)), tokens)
+def test_a_cut_is_two_parts_in_order_without_a_gap(count, fraction):
+    [(start, middle)], [(begin, end)] = cut(count, fraction)
+    assert (start, middle, end) == (0, begin, count)
+    assert end - begin == round(count * fraction)
 
 
-@given(st.integers(2, 300), st.floats(0.01, 0.99))
-def test_no_token_is_in_both_parts_of_a_cut(count, fraction):
-    train, measured = (set(part.tolist()) for part in cut(torch.arange(count), fraction))
-    assert not train & measured
-    assert train | measured == set(range(count))
+WORDS = st.lists(st.sampled_from(["a", "bb", "ccc", "ab", " ", "  ", "\n"]), min_size=30, max_size=80).map("".join)
+
+
+@given(WORDS, st.floats(0.2, 0.8), st.sampled_from(["char", "word", "jieba"]))
+def test_kinds_of_tokens_are_cut_at_the_same_character(text, fraction, kind):
+    data = dataset(f"x{text}", kind=kind, rule="none")
+    train, val = (data.part(*spans) for spans in cut(data.characters, fraction))
+    assert torch.equal(torch.cat((train.tokens, val.tokens)), data.tokens)
+    assert data.characters == len(text) + 1
+    place = len(text) + 1 - round((len(text) + 1) * fraction)
+    words = lambda text: untokenise(text, "char") if kind != "word" else text  # noqa: E731
+    left = words(data.vocabulary.decode(train.tokens.tolist()))
+    if kind == "char":
+        assert left == f"x{text}"[:place]
+    begun = f"x{text}"[:place].split()  # a word that begins before the cut is not cut in two
+    if kind == "word":
+        assert len(left) == len(begun) and all(whole.startswith(word) for whole, word in zip(left, begun, strict=True))
+
+
+@given(WORDS, st.floats(0.2, 0.8))
+def test_the_characters_of_two_kinds_of_tokens_have_one_fingerprint(text, fraction):
+    parts = {}
+    for kind in ("char", "word"):
+        data = dataset(f"x{text} y z", kind=kind, rule="none")
+        parts[kind] = data.part(*cut(data.characters, fraction)[1])
+    char, word = parts.values()
+    assert char.text_fingerprint == word.text_fingerprint
+    assert char.fingerprint != word.fingerprint
+    if word.size:
+        assert 0 <= char.characters - word.characters <= len(text)
+
+
+def test_a_text_with_unknown_tokens_is_not_the_same_text():
+    whole, part = (dataset("aab aab cb a", kind="word", rule="none", min_freq=each).part((0, 12)) for each in (1, 2))
+    assert whole.text_fingerprint != part.text_fingerprint
 
 
 @pytest.mark.parametrize(("sampling", "wanted"), [("random", 40), ("sequential", 41)])
@@ -210,9 +239,9 @@ def batches(part, size, epoch):
 
 def test_a_held_out_part_shorter_than_a_window_is_refused():
     data = dataset("abcdef" * 10, rule="none")  # 60 tokens, windows of 35
-    assert len(data.cut(0.6)[1].tokens) == 36
+    assert data.parts(*cut(60, 0.6))[1].size == 36
     with pytest.raises(Refused) as caught:
-        data.cut(0.58)
+        data.parts(*cut(60, 0.58))
     assert str(caught.value) == "35 tokens held out are too few for a window of 35: wanted 36"
     assert "dataset.steps" in caught.value.hint
 
@@ -220,7 +249,7 @@ def test_a_held_out_part_shorter_than_a_window_is_refused():
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_no_window_sees_both_parts_of_a_cut(sampling):
     tokens = torch.arange(500, dtype=torch.int32)
-    train, measured = cut(tokens, 0.3)
+    train, measured = (tokens[start:end] for [(start, end)] in cut(500, 0.3))
 
     def seen(part):
         batches = [rows for epoch in range(40) for rows in starts(len(part), 3, 7, sampling, 0, epoch)]
