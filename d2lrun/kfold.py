@@ -6,7 +6,7 @@ A fold that has finished is never trained again, one that was stopped goes on fr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -14,20 +14,21 @@ from math import ceil, nan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files
+from d2lrun import datasets, files
 from d2lrun.config import Config, Once
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
 from d2lrun.report.progress import Progress
 from d2lrun.report.text import say
+from d2lrun.report.transfer import Transfer
 from d2lrun.result import beside_book
 from d2lrun.run import Log, run
 from d2lrun.rundir import REFIT, RunDirectory, claim, config_hash, lift_submission
+from d2lrun.split_check import check_split, seed_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SEEDS = 2**32  # behind the largest comes 0
 SUMMED = ("epochs", "steps", "seconds")
 SHARED = ("model", "dataset", "parameters", "device", "precision", "channels_last", "compile", "deterministic")
 SHARED += ("threads", "versions")
@@ -68,7 +69,9 @@ def run_folds(
     results: dict[str, dict[str, Any]] = {}
     refit = None
     try:
-        for name, one in folds(config, directory).items():
+        with Transfer(console) as transfer:
+            check_split(config, datasets.load(config.dataset, log.say, transfer.progress))
+        for name, one in folds(config, directory):
             results[name] = train_fold(name, one, console, progress, quiet=bool(results))
             log.say(fold_line(name, results[name]))
         if config.validation.refit:
@@ -96,16 +99,14 @@ def run_folds(
     return result
 
 
-def folds(config: Config, directory: RunDirectory) -> dict[str, Config]:
-    """The config of each fold by the name of its folder: fold-0, …, and of a repetition fold-0-repeat-1, …"""
-    found = {}
+def folds(config: Config, directory: RunDirectory) -> Iterator[tuple[str, Config]]:
+    """The name of each fold's folder (fold-0, …, and of a repetition fold-0-repeat-1, …), and the fold's config."""
     for repeat in range(config.validation.repeats):
         for fold in range(config.validation.k):
             name = f"fold-{fold}" + (f"-repeat-{repeat}" if repeat else "")
             validation = replace(config.validation, fold=fold, repeats=1, refit=False)
-            seed = (config.seed + repeat) % SEEDS
-            found[name] = replace(inside(config, directory, name), seed=seed, validation=validation)
-    return found
+            seed = seed_of(config, repeat)
+            yield name, replace(inside(config, directory, name), seed=seed, validation=validation)
 
 
 def everything(config: Config, epochs: list[int]) -> Config:

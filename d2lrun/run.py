@@ -35,6 +35,7 @@ from d2lrun.report.transfer import Transfer
 from d2lrun.result import beside_guessing, describe, revival, versions
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.signals import StopRequest
+from d2lrun.split_check import check_split
 from d2lrun.tasks import CHANCE_EPOCHS, Task, task_of
 
 if TYPE_CHECKING:
@@ -112,7 +113,9 @@ def build(config: Config, log: Log) -> Experiment:
     torch.manual_seed(config.seed)
     with Transfer(log.console) as transfer:
         model = models.build(config.model, *datasets.form(config.dataset, log.say, transfer.progress))
-        data = datasets.load(config.dataset, log.say, transfer.progress).to(device)
+        data = datasets.load(config.dataset, log.say, transfer.progress)
+    check_split(config, data)
+    data = data.to(device)
     devices.place(model, device, config.device)
     split = validation.split(config.validation, data, config.seed)
     trained = [one for one in model.parameters() if one.requires_grad]

@@ -39,6 +39,7 @@ LAYERS = [
     "tasks",
     "checkpoint",
     "validation",
+    "split_check",
     "evaluate",
     "fit",
     "result",

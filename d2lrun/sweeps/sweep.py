@@ -14,7 +14,7 @@ from typing import Any
 from d2lrun import files, schema
 from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
-from d2lrun.errors import InUse
+from d2lrun.errors import InUse, Refused
 from d2lrun.report.text import counted
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.sweeps.job import ENDED, SPOILED
@@ -100,6 +100,34 @@ class Sweep:
         new = len(self.jobs) - finished - begun
         parts = [f"{finished} finished", f"{begun} to go on with", f"{new} new"]
         return f"{counted(len(self.jobs), 'run')}: {', '.join(parts)}, in {self.directory}"
+
+
+def check_splits(sweep: Sweep) -> None:
+    """Check how each run that is not finished holds out examples, once for all folds of a split; raises Refused.
+
+    Data that cannot be loaded are left to their run, which says so.
+    """
+    from d2lrun import datasets
+    from d2lrun.split_check import check_split
+
+    checked = set()
+    for job in sweep.jobs:
+        config = job.config
+        if config.validation.name not in ("holdout", "kfold") or job.directory.finished():
+            continue
+        whole = replace(config.validation, fold=None) if config.validation.name == "kfold" else config.validation
+        key = repr((whole, config.dataset, config.model.name, config.train.batch_size, config.seed))
+        if key in checked:
+            continue
+        checked.add(key)
+        try:
+            data = datasets.load(config.dataset)
+        except Refused:
+            continue
+        try:
+            check_split(config, data)
+        except Refused as refusal:
+            raise Refused(": ".join([" ".join(job.overrides), str(refusal)]).lstrip(": "), refusal.hint) from refusal
 
 
 def value_of(config: Config, key: str) -> Any:
