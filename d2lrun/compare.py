@@ -162,7 +162,7 @@ def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> lis
         each.append(Column(names[shown_key(key)], cells, 100 if place < 2 else max(1, 70 - 5 * place), number=False))
     label = dict(zip(map(id, entries), labels(entries), strict=True))
     together = Column("what differs", [label[id(entry)] for entry in shown], number=False)
-    rest = [Column("status", [entry.status for entry in shown], 90, number=False)]
+    rest = [Column("status", [entry.standing for entry in shown], 90, number=False)]
     for place, name in enumerate(metric_names(entries)):
         cells = [spread(*entry.metrics[name]) if name in entry.metrics else "" for entry in shown]
         rest.append(Column(words(name, "\n"), cells, 80 - 8 * place if place else 100))

@@ -157,6 +157,7 @@ def summarise(
         "folds": [of_fold(name, result) for name, result in results.items()],
         "refit": refit and {**of_fold(REFIT, refit), "test_set": test_set(refit, "all folds"), "at": now()},
         "book": beside_book(config, means, changed),
+        "floor": mean_floor([result.get("floor") for result in results.values()]),
         "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
         "config_hash": config_hash(config),
     }
@@ -176,9 +177,17 @@ def spread(metrics: list[dict[str, float | None]]) -> dict[str, dict[str, float 
     return found
 
 
+def mean_floor(floors: list[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The mean of what the best constant prediction comes to, and whether a fold is no better; None if unknown."""
+    if not floors or None in floors:
+        return None
+    at_chance = any(floor["at_chance"] for floor in floors)
+    return {**floors[0], "value": fmean(floor["value"] for floor in floors), "at_chance": at_chance}
+
+
 def of_fold(name: str, result: dict[str, Any]) -> dict[str, Any]:
     """What the parent's result.json tells of a fold."""
-    told = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "dead")
+    told = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "floor", "dead")
     return {"directory": name, **{key: result.get(key) for key in told}}
 
 

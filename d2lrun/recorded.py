@@ -15,7 +15,7 @@ from d2lrun import schema
 from d2lrun.config import VARIANTS
 from d2lrun.errors import Refused
 from d2lrun.files import is_finite
-from d2lrun.rundir import RunDirectory
+from d2lrun.rundir import RunDirectory, is_at_chance
 
 FOLDS = "fold-*"
 SPLITS = ("val_", "test_", "train_")
@@ -34,6 +34,12 @@ class Entry:
     epochs: int | None = None
     seconds: float | None = None
     problem: str = ""
+    at_chance: bool = False
+
+    @property
+    def standing(self) -> str:
+        """The status, and whether a finished run is no better than the best constant prediction."""
+        return self.status + (", at chance" if self.at_chance else "")
 
 
 def gather(words: Sequence[str]) -> list[Entry]:
@@ -147,6 +153,7 @@ def read_run(path: Path) -> Entry:
         epochs=result["epochs"] if is_finite(result.get("epochs")) else len(records),
         seconds=result["seconds"] if is_finite(result.get("seconds")) else seconds_of(records),
         problem=problem,
+        at_chance=status == "finished" and is_at_chance(result),
     )
 
 

@@ -32,7 +32,7 @@ from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import say
 from d2lrun.report.transfer import Transfer
-from d2lrun.result import beside_guessing, describe, revival, versions
+from d2lrun.result import beside_constant, beside_guessing, describe, revival, versions
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.signals import StopRequest
 from d2lrun.split_check import check_split
@@ -164,7 +164,7 @@ def train(
                 bar.epoch(record)
                 log.write(epoch_line(record, config.train.epochs))
                 if len(state.records) == CHANCE_EPOCHS and experiment.task.dead(state.records):
-                    log.say(f"dead: still at chance after epoch {CHANCE_EPOCHS}; {revival(config)}")
+                    log.say(f"at chance: no better than guessing after epoch {CHANCE_EPOCHS}; {revival(config)}")
             if record and sample_due(config, record["epoch"]):
                 sample(experiment, directory)
             age = time.monotonic() - saved
@@ -239,6 +239,7 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
     if split.kept is not None:  # the test set was not looked at before this
         size, limit = config.train.batch_size, config.train.limit_batches
         result["metrics"] |= exhaust(evaluate("test", state.model, split.kept, experiment.task, size, limit))
+    result |= beside_constant(config, experiment.task, experiment.data, split, result["metrics"], len(state.records))
     weights.save(state.model, directory.weights_file)
     if isinstance(split.train, TablePart) and split.train.data.test_targets is None:
         write_submission(directory, state.model, split.train.data, config.train.batch_size)
