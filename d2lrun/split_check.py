@@ -25,6 +25,7 @@ from d2lrun.validation import folds_of, holdout, split
 
 SEEDS = 2**32  # the seed after the largest is 0
 DIGITS = 9  # of a fraction that is suggested, at most
+REPEATS = 100  # of the folds that are checked beforehand; each later one is checked when its turn comes
 NAMED = 3  # classes in a message, at most
 USUAL = 0.1  # the fraction of a holdout that is suggested in place of folds, if it works
 
@@ -114,7 +115,7 @@ def fault_of_folds(validation: KFold, config: Config, data: ImageDataset | Table
     """What is wrong with the first fold that cannot be trained or measured; None if all can."""
     labels = data.train_labels.cpu()
     classes, inverse = labels.unique(return_inverse=True)
-    for repeat in range(validation.repeats):
+    for repeat in range(min(validation.repeats, REPEATS)):
         try:
             folds = folds_of(validation, labels, seed_of(config, repeat))
         except Refused as refusal:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from hypothesis import assume, given
+from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
 from d2lrun.config import Holdout, KFold, NoValidation, Once
@@ -35,11 +36,11 @@ holdouts = st.builds(Holdout, st.just("holdout"), fractions, st.booleans())
 folds = st.builds(
     KFold,
     st.just("kfold"),
-    st.integers(2, 70),
+    st.integers(2, 40),
     st.none(),
     st.booleans(),
     st.booleans(),
-    st.integers(1, 3),
+    st.integers(1, 2),
     st.just(False),
 )
 
@@ -132,12 +133,14 @@ def advised(settings, hint):
 # --- images and tables -----------------------------------------------------------------------------------------------
 
 
+@unhurried(deadline=None)
 @given(labels, st.one_of(holdouts, folds), seeds)
 def test_refused_is_exactly_what_lacks_an_example_or_a_class(labels, validation, seed):
     settings, data = Settings(validation, seed), images(labels)
     assert (refusal(settings, data) is None) == usable(settings, data)
 
 
+@unhurried(deadline=None)
 @given(labels, st.one_of(holdouts, folds), seeds)
 def test_the_value_that_a_refusal_names_is_accepted(labels, validation, seed):
     settings, data = Settings(validation, seed), images(labels)
@@ -148,6 +151,7 @@ def test_the_value_that_a_refusal_names_is_accepted(labels, validation, seed):
         assert refusal(better, data) is None and usable(better, data)
 
 
+@unhurried(deadline=None)
 @given(labels, fractions, seeds)
 def test_a_stratified_holdout_has_a_fraction_that_works_if_a_class_has_two_examples(labels, fraction, seed):
     settings, data = Settings(Holdout("holdout", fraction, True), seed), images(labels)
@@ -156,6 +160,7 @@ def test_a_stratified_holdout_has_a_fraction_that_works_if_a_class_has_two_examp
     assert (advised(settings, refused.hint) is not None) == (data.train_labels.bincount().max() > 1)
 
 
+@unhurried(deadline=None)
 @given(st.integers(1, 60), st.one_of(holdouts, folds), seeds)
 def test_rows_of_a_table_are_one_class(count, validation, seed):
     settings, data = Settings(validation, seed), rows(count)
@@ -241,12 +246,14 @@ def long_enough(settings, data):
     return all(len(each.train.tokens) >= needed(settings.batch_size, data.steps, data.sampling) for each in parts)
 
 
+@unhurried(deadline=None)
 @given(texts, ways, st.integers(1, 8), seeds)
 def test_a_text_is_refused_if_a_part_of_a_fold_is_too_short(data, validation, size, seed):
     settings = Settings(validation, seed, size)
     assert (refusal(settings, data) is None) == long_enough(settings, data)
 
 
+@unhurried(deadline=None)
 @given(texts, ways, st.integers(1, 8), seeds)
 def test_the_value_that_a_refused_text_is_given_is_accepted(data, validation, size, seed):
     settings = Settings(validation, seed, size)
@@ -262,6 +269,7 @@ def test_counting_n_grams_needs_no_batch():
     assert refusal(Settings(NoValidation("none"), batch_size=32), data) is not None
 
 
+@unhurried(deadline=None)
 @given(st.integers(900, 1300), st.sampled_from(SAMPLINGS))
 def test_a_text_that_trains_in_one_epoch_trains_in_all(count, sampling):
     data = text(count, 35, sampling)
@@ -320,6 +328,11 @@ def refused(d2lrun, sorted_folder, tmp_path):
             "validation.shuffle=true",
         ),
         (["-m", "validation=holdout", "seed=1,2"], "leaves none to validate", "validation.fraction=0.13"),
+        (
+            ["-m", "sweep=optuna", "validation=kfold", "validation.k=99999999", "optimizer.lr=interval(0.1,1)"],
+            "only 40 examples",
+            "validation.k=40",
+        ),
         (
             ["-m", "validation=kfold", "validation.k=10", "validation.shuffle=false", "validation.fold=range(0,10)"],
             "fold 0 of 10 would train on no example of class t-shirt",

@@ -93,6 +93,10 @@ class Sweep:
         others = tuple(key.removesuffix("name") for key in found if key.endswith(".name"))  # they say no more
         return [key for key in found if key.endswith(".name") or not key.startswith(others)]
 
+    def foreseen(self) -> list[tuple[list[str], Config]]:
+        """The overrides and the config of each run that is known beforehand and not finished."""
+        return [(job.overrides, job.config) for job in self.jobs if not job.directory.finished()]
+
     def opening(self) -> str:
         """'12 runs: 5 finished, 1 goes on, 6 new, in outputs/sweeps/…'."""
         finished = sum(job.directory.finished() for job in self.jobs)
@@ -111,9 +115,8 @@ def check_splits(sweep: Sweep) -> None:
     from d2lrun.split_check import check_split
 
     checked = set()
-    for job in sweep.jobs:
-        config = job.config
-        if config.validation.name not in ("holdout", "kfold") or job.directory.finished():
+    for overrides, config in sweep.foreseen():
+        if config.validation.name not in ("holdout", "kfold"):
             continue
         whole = replace(config.validation, fold=None) if config.validation.name == "kfold" else config.validation
         key = repr((whole, config.dataset, config.model.name, config.train.batch_size, config.seed))
@@ -127,7 +130,8 @@ def check_splits(sweep: Sweep) -> None:
         try:
             check_split(config, data)
         except Refused as refusal:
-            raise Refused(": ".join([" ".join(job.overrides), str(refusal)]).lstrip(": "), refusal.hint) from refusal
+            which = f"{' '.join(overrides)}: " if overrides else ""
+            raise Refused(f"{which}{refusal}", refusal.hint) from refusal
 
 
 def value_of(config: Config, key: str) -> Any:
