@@ -102,6 +102,8 @@ def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
     if not likeness.alike(sets):
         keys = [shown_key(key) for key in likeness.causes(sets, [visible(each.config) for each in done])]
         return None, f"{words(metric)} was not measured on the same examples: {', '.join(keys) or 'the data'} differs"
+    if all(each.at_chance for each in done):
+        return None, "none is better than chance"
     full = [each for each, found in zip(done, sets, strict=True) if found == likeness.whole(sets)]
     first, *others = arranged(full, metric)
     if others and first.metrics[metric][0] == others[0].metrics[metric][0]:
@@ -185,7 +187,7 @@ def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> lis
         each.append(Column(names[shown_key(key)], cells, 100 if place < 2 else max(1, 70 - 5 * place), number=False))
     label = dict(zip(map(id, entries), labels(entries), strict=True))
     together = Column("what differs", [label[id(entry)] for entry in shown], number=False)
-    rest = [Column("status", [entry.status for entry in shown], 90, number=False)]
+    rest = [Column("status", [entry.standing for entry in shown], 90, number=False)]
     for place, name in enumerate(metric_names(entries)):
         cells = [spread(*entry.metrics[name]) if name in entry.metrics else "" for entry in shown]
         rest.append(Column(words(name, "\n"), cells, 80 - 8 * place if place else 100))

@@ -6,7 +6,7 @@ A fold that has finished is never trained again, one that was stopped goes on fr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -14,20 +14,21 @@ from math import ceil, nan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files, identity
+from d2lrun import datasets, files, identity
 from d2lrun.config import Config, Once
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
 from d2lrun.report.progress import Progress
 from d2lrun.report.text import say
+from d2lrun.report.transfer import Transfer
 from d2lrun.result import beside_book
 from d2lrun.run import Log, run
 from d2lrun.rundir import REFIT, RunDirectory, claim, config_hash, lift_submission
+from d2lrun.split_check import check_split, seed_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SEEDS = 2**32  # behind the largest comes 0
 SUMMED = ("epochs", "steps", "seconds")
 SHARED = ("model", "dataset", "parameters", "device", "precision", "channels_last", "compile", "deterministic")
 SHARED += ("threads", "versions")
@@ -68,7 +69,9 @@ def run_folds(
     results: dict[str, dict[str, Any]] = {}
     refit = None
     try:
-        for name, one in folds(config, directory).items():
+        with Transfer(console) as transfer:
+            check_split(config, datasets.load(config.dataset, log.say, transfer.progress))
+        for name, one in folds(config, directory):
             results[name] = train_fold(name, one, console, progress, quiet=bool(results))
             log.say(fold_line(name, results[name]))
         if config.validation.refit:
@@ -96,21 +99,19 @@ def run_folds(
     return result
 
 
-def folds(config: Config, directory: RunDirectory) -> dict[str, Config]:
-    """The config of each fold by the name of its folder: fold-0, …, and of a repetition fold-0-repeat-1, …"""
-    found = {}
+def folds(config: Config, directory: RunDirectory) -> Iterator[tuple[str, Config]]:
+    """The name of each fold's folder (fold-0, …, and of a repetition fold-0-repeat-1, …), and the fold's config."""
     for repeat in range(config.validation.repeats):
         for fold in range(config.validation.k):
             name = f"fold-{fold}" + (f"-repeat-{repeat}" if repeat else "")
             validation = replace(config.validation, fold=fold, repeats=1, refit=False)
-            seed = (config.seed + repeat) % SEEDS
-            found[name] = replace(inside(config, directory, name), seed=seed, validation=validation)
-    return found
+            seed = seed_of(config, repeat)
+            yield name, replace(inside(config, directory, name), seed=seed, validation=validation)
 
 
 def identity_of(config: Config, directory: RunDirectory) -> dict[str, Any]:
     """What a run with this config, in all its folds, would be trained and measured on; raises Refused."""
-    each = folds(config, directory).values() if is_folded(config) else [config]
+    each = (one for _, one in folds(config, directory)) if is_folded(config) else [config]
     return identity.joined([identity.of(one) for one in each])
 
 
@@ -168,6 +169,7 @@ def summarise(
         "folds": [of_fold(name, result) for name, result in results.items()],
         "refit": refit and {**of_fold(REFIT, refit), "test_set": test_set(refit, "all folds"), "at": now()},
         "book": beside_book(config, means, changed),
+        "floor": mean_floor([result.get("floor") for result in results.values()]),
         "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
         "config_hash": config_hash(config),
         "data": identity.joined([result["data"] for result in results.values() if "data" in result]),
@@ -189,9 +191,17 @@ def spread(metrics: list[dict[str, float | None]]) -> dict[str, dict[str, float 
     return found
 
 
+def mean_floor(floors: list[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The mean of what the best constant prediction comes to, and whether a fold is no better; None if unknown."""
+    if not floors or None in floors:
+        return None
+    at_chance = any(floor["at_chance"] for floor in floors)
+    return {**floors[0], "value": fmean(floor["value"] for floor in floors), "at_chance": at_chance}
+
+
 def of_fold(name: str, result: dict[str, Any]) -> dict[str, Any]:
     """What the parent's result.json tells of a fold."""
-    told = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "dead")
+    told = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "floor", "dead")
     return {"directory": name, **{key: result.get(key) for key in told}}
 
 

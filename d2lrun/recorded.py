@@ -15,7 +15,7 @@ from d2lrun import schema
 from d2lrun.config import VARIANTS
 from d2lrun.errors import Refused
 from d2lrun.files import is_finite
-from d2lrun.rundir import RunDirectory
+from d2lrun.rundir import RunDirectory, is_at_chance
 
 FOLDS = "fold-*"
 SPLITS = ("val_", "test_", "train_")
@@ -38,6 +38,12 @@ class Entry:
     problem: str = ""
     measured: dict[str, list[str]] | None = None  # for each metric the fingerprints of what it was measured on
     notes: list[str] = field(default_factory=list)  # what has to be known of the metrics
+    at_chance: bool = False
+
+    @property
+    def standing(self) -> str:
+        """The status, and whether a finished run is no better than the best constant prediction."""
+        return self.status + (", at chance" if self.at_chance else "")
 
 
 def gather(words: Sequence[str]) -> list[Entry]:
@@ -156,6 +162,7 @@ def read_run(path: Path) -> Entry:
         problem=problem,
         measured=data.get("measured"),
         notes=[note for note in result.get("notes", []) if isinstance(note, str)],
+        at_chance=status == "finished" and is_at_chance(result),
     )
 
 

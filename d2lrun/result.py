@@ -12,7 +12,7 @@ from d2lrun import schema
 from d2lrun.config import Config
 from d2lrun.fit import State
 from d2lrun.rundir import config_hash
-from d2lrun.tasks import Task
+from d2lrun.tasks import CHANCE_EPOCHS, Task, unigram_perplexity
 from d2lrun.validation import Split
 
 
@@ -88,13 +88,35 @@ def beside_guessing(split: Split, size: int) -> dict[str, Any]:
     uniform: every token alike. unigram: by how often each occurs in training (one is added to each count).
     """
     measured = split.train if split.val is None else split.val
-    counts, wanted = (part.tokens.long().bincount(minlength=size).double() for part in (split.train, measured))
-    log_probabilities = ((counts + 1) / (counts + 1).sum()).log()
-    unigram = (-(wanted * log_probabilities).sum() / wanted.sum()).exp().item()
+    unigram = unigram_perplexity(split.train.tokens, measured.tokens, size)
     note = None
     if split.val is None:
         note = "measured on the text that was learned: near 1 it is memorised; validation=holdout keeps a part unseen"
     return {"baselines": {"uniform": float(size), "unigram": unigram}, "note": note}
+
+
+def beside_constant(
+    config: Config, task: Task, data: Any, split: Split, metrics: dict[str, float], epochs: int
+) -> dict[str, Any]:
+    """{"floor": …}: the best constant prediction on what was measured (val, else test, else train) beside the run.
+
+    If training is no better than it either, after its third epoch or later, also {"dead": …} with what to try.
+    """
+
+    def floor(name: str, part: Any) -> dict[str, Any]:
+        metric, value = f"{name}_{task.compared}", task.floor(data, split.train, part)
+        return {
+            "metric": metric,
+            "value": value,
+            "constant": task.constant,
+            "at_chance": task.at_chance(metrics[metric], value),
+        }
+
+    parts = {"val": split.val, "test": split.test, "train": split.train}
+    found = floor(*next((name, part) for name, part in parts.items() if f"{name}_{task.compared}" in metrics))
+    if not found["at_chance"] or epochs < CHANCE_EPOCHS or not floor("train", split.train)["at_chance"]:
+        return {"floor": found}
+    return {"floor": found, "dead": {"epoch": epochs, "hint": revival(config)}}
 
 
 def revival(config: Config) -> str:

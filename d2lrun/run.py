@@ -34,9 +34,10 @@ from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import say
 from d2lrun.report.transfer import Transfer
-from d2lrun.result import beside_guessing, describe, revival, versions
+from d2lrun.result import beside_constant, beside_guessing, describe, revival, versions
 from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.signals import StopRequest
+from d2lrun.split_check import check_split
 from d2lrun.tasks import CHANCE_EPOCHS, Task, task_of
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ def build(config: Config, log: Log) -> Experiment:
     torch.manual_seed(config.seed)
     with Transfer(log.console) as transfer:
         model = models.build(config.model, *datasets.form(config.dataset, log.say, transfer.progress))
-        data = datasets.load(config.dataset, log.say, transfer.progress).to(device)
+        data = datasets.load(config.dataset, log.say, transfer.progress)
+    check_split(config, data)
+    data = data.to(device)
     devices.place(model, device, config.device)
     split = validation.split(config.validation, data, config.seed)
     split = split.limited(config.train.limit_batches, config.train.batch_size)
@@ -171,7 +174,7 @@ def train(
                 bar.epoch(record)
                 log.write(epoch_line(record, config.train.epochs))
                 if len(state.records) == CHANCE_EPOCHS and experiment.task.dead(state.records):
-                    log.say(f"dead: still at chance after epoch {CHANCE_EPOCHS}; {revival(config)}")
+                    log.say(f"at chance: no better than guessing after epoch {CHANCE_EPOCHS}; {revival(config)}")
             if record and sample_due(config, record["epoch"]):
                 sample(experiment, directory)
             age = time.monotonic() - saved
@@ -244,9 +247,9 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
     if isinstance(experiment.data, TextDataset):
         result |= beside_guessing(split, len(experiment.data.vocabulary))
     if split.kept is not None:  # the test set was not looked at before this
-        result["metrics"] |= exhaust(
-            evaluate("test", state.model, split.kept, experiment.task, config.train.batch_size)
-        )
+        size = config.train.batch_size
+        result["metrics"] |= exhaust(evaluate("test", state.model, split.kept, experiment.task, size))
+    result |= beside_constant(config, experiment.task, experiment.data, split, result["metrics"], len(state.records))
     weights.save(state.model, directory.weights_file)
     if isinstance(split.train, TablePart) and split.train.data.test_targets is None:
         write_submission(directory, state.model, split.train.data, config.train.batch_size)

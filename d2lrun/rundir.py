@@ -181,6 +181,12 @@ def is_sound(result: dict[str, Any]) -> bool:
     return all(number is None or files.is_finite(number) for number in numbers)
 
 
+def is_at_chance(result: dict[str, Any]) -> bool:
+    """Whether a result.json says that a run, or a fold of it, is no better than the best constant prediction."""
+    floor = result.get("floor")  # which runs of earlier versions have not
+    return bool(result.get("dead") or (isinstance(floor, dict) and floor.get("at_chance")))
+
+
 @contextlib.contextmanager
 def claim(config: Config) -> Iterator[RunDirectory]:
     """The directory of this config's run, held against other processes.

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d2lrun.datasets.images import ImageDataset
-from d2lrun.datasets.stream import TextDataset
-from d2lrun.datasets.table import TableDataset
+from d2lrun.datasets.images import ImageDataset, ImagePart
+from d2lrun.datasets.stream import TextDataset, TextPart
+from d2lrun.datasets.table import TableDataset, TablePart
 
 SEEN = (
     "the model is bidirectional and reads the tokens that it predicts: its perplexity says nothing of unseen text "
     "and is not compared with that of a one-way model"
 )
 CHANCE_EPOCHS = 3  # LeNet sits at chance for a whole epoch and then learns (book 6.6)
+CHANCE_SHARE = 0.03  # of the way from chance to all right: an accuracy up to there is at chance
 
 
 class Part(Protocol):
@@ -58,6 +59,8 @@ class Task(Protocol):
     carries: bool  # whether in training a batch begins with what the one before left
     again: bool  # whether the training part is measured again after each epoch, in place of running values
     caveat: str | None  # what a reader of the metrics has to know
+    compared: str  # the metric that is compared with the best constant prediction
+    constant: str  # that prediction, which looks at no input, in words
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
         """The logits of a batch, and what the next batch begins with; ``carry`` is that of the batch before."""
@@ -83,11 +86,18 @@ class Task(Protocol):
     def dead(self, records: list[dict[str, Any]]) -> bool:
         """Whether training is still at chance after its third epoch or later."""
 
+    def floor(self, data: Any, train: Any, part: Any) -> float:
+        """What the best constant prediction for the Part ``train`` comes to on ``part``, in the metric ``compared``."""
+
+    def at_chance(self, value: float, floor: float) -> bool:
+        """Whether a value of that metric is no better than the floor; NaN never is."""
+
 
 class Classification:
     """Logits [B, K] against labels [B]: cross-entropy and accuracy."""
 
     unit, counts, carries, again, caveat = "examples", 2, False, False, None
+    compared, constant = "accuracy", "always the commonest class"
 
     def __init__(self, classes: int):
         self.classes = classes
@@ -117,7 +127,16 @@ class Classification:
     def dead(self, records: list[dict[str, Any]]) -> bool:
         """Whether training is, after its third epoch or later, no more than 3 % of the way from chance to all."""
         accuracy = records[-1]["train_accuracy"] if len(records) >= CHANCE_EPOCHS else 1.0
-        return accuracy < 1 / self.classes + 0.03 * (1 - 1 / self.classes)
+        return self.at_chance(accuracy, 1 / self.classes)
+
+    def floor(self, data: ImageDataset, train: ImagePart, part: ImagePart) -> float:
+        """The share of the commonest class; among few examples at least that of a class among all."""
+        commonest = train.labels[train.index].cpu().bincount().argmax()
+        return max((part.labels[part.index].cpu() == commonest).double().mean().item(), 1 / self.classes)
+
+    def at_chance(self, accuracy: float, floor: float) -> bool:
+        """Whether it is no more than 3 % of the way from the floor to all right."""
+        return accuracy < floor + CHANCE_SHARE * (1 - floor)
 
 
 class LanguageModel:
@@ -131,6 +150,7 @@ class LanguageModel:
     """
 
     unit, counts, again = "tokens", 1, False
+    compared, constant = "perplexity", "how often each token occurs"
 
     def __init__(self, carries: bool, sees_targets: bool = False):
         self.carries, self.sees_targets = carries, sees_targets
@@ -170,6 +190,12 @@ class LanguageModel:
         """Never: a language model learns the frequencies of its tokens within an epoch."""
         return False
 
+    def floor(self, data: TextDataset, train: TextPart, part: TextPart) -> float:
+        return unigram_perplexity(train.tokens, part.tokens, len(data.vocabulary))
+
+    def at_chance(self, perplexity: float, floor: float) -> bool:
+        return perplexity >= floor
+
 
 class Regression:
     """Predictions [B, 1] against numbers [B, 1]: the mean squared error (book 3.3, 4.4).
@@ -181,6 +207,7 @@ class Regression:
     """
 
     unit, carries, again, caveat = "examples", False, True, None
+    compared, constant = "loss", "always the mean of the training targets"
 
     def __init__(self, logarithmic: bool):
         self.counts = 2 if logarithmic else 1
@@ -210,8 +237,22 @@ class Regression:
         return {"weight_norm": model.weight.detach().norm().item()} if isinstance(model, nn.Linear) else {}
 
     def dead(self, records: list[dict[str, Any]]) -> bool:
-        """Never: there is no chance to be no better than."""
+        """Never while it trains: ``floor`` is asked at the end."""
         return False
+
+    def floor(self, data: TableDataset, train: TablePart, part: TablePart) -> float:
+        mean = train.targets[train.index].cpu().double().mean()
+        return (part.targets[part.index].cpu().double() - mean).square().mean().item()
+
+    def at_chance(self, loss: float, floor: float) -> bool:
+        return loss >= floor
+
+
+def unigram_perplexity(train: Tensor, tokens: Tensor, size: int) -> float:
+    """Of ``tokens`` [N] predicted by the counts in ``train`` [M] of the ``size`` tokens, with one added to each."""
+    counts, wanted = (each.cpu().long().bincount(minlength=size).double() for each in (train, tokens))
+    log_probabilities = ((counts + 1) / (counts + 1).sum()).log()
+    return (-(wanted * log_probabilities).sum() / wanted.sum()).exp().item()
 
 
 def detached(state: Any) -> Any:

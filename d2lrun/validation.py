@@ -69,7 +69,7 @@ def split_text(config: Any, data: TextDataset) -> Split:
     if config.name == "holdout":
         return Split(*data.parts(*cut(count, config.fraction)), None)
     if config.name == "kfold":
-        start, end = block(count, config)
+        start, end = piece(count, config)
         return Split(*data.parts([(0, start), (end, count)], [(start, end)]), None)
     return Split(data.part((0, count)), None, None)
 
@@ -86,35 +86,37 @@ def holdout(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def fold(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """The indices that train [n] and validate [m] in one of K folds; ``labels`` is [n + m], on the CPU.
+    """The indices that train [n] and validate [m] in one of K folds; ``labels`` is [n + m], on the CPU."""
+    chosen = folds_of(config, labels, seed) == (config.fold or 0)
+    return (~chosen).nonzero()[:, 0], chosen.nonzero()[:, 0]
 
-    Not shuffled, they are the book's contiguous blocks (book 4.10). Shuffled, the examples are dealt out like
-    cards, class by class where ``stratify`` is on, so that every fold has its share of each class.
+
+def folds_of(config: Any, labels: Tensor, seed: int) -> Tensor:
+    """The fold in which each example validates, int64 [N], from 0; ``labels`` is [N], on the CPU. Raises Refused.
+
+    Not shuffled, folds are the book's contiguous blocks (book 4.10). Shuffled, the examples are dealt out like
+    cards, class by class with ``stratify``, so that every fold has its share of each class.
     """
+    count = len(labels)
+    check_folds(count, config.k)
+    places = torch.arange(count)
     if not config.shuffle:
-        return pieces(len(labels), config)
-    check_folds(len(labels), config.k)
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
+        return ((places + 1) * config.k - 1) // count  # those of ``piece``
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(count))
     if config.stratify:
         order = order[labels[order].argsort(stable=True)]
-    chosen = torch.arange(len(labels)) % config.k == (config.fold or 0)
-    return order[~chosen].sort().values, order[chosen].sort().values
+    return torch.empty_like(order).scatter_(0, order, places % config.k)
 
 
-def pieces(count: int, config: Any) -> tuple[Tensor, Tensor]:
-    """The places of all but one, and of one, of K contiguous blocks; the book drops what K does not divide."""
-    start, end = block(count, config)
-    places = torch.arange(count)
-    return torch.cat((places[:start], places[end:])), places[start:end]
-
-
-def block(count: int, config: Any) -> tuple[int, int]:
-    """From which place up to which the fold reaches among K contiguous blocks of ``count``."""
+def piece(count: int, config: Any) -> tuple[int, int]:
+    """Where one of K contiguous blocks begins and ends; raises Refused. The book drops what K does not divide."""
     check_folds(count, config.k)
-    fold = config.fold or 0
-    return count * fold // config.k, count * (fold + 1) // config.k
+    block = config.fold or 0
+    return count * block // config.k, count * (block + 1) // config.k
 
 
 def check_folds(count: int, k: int) -> None:
+    """Raise Refused if there are fewer examples, or tokens, than folds."""
     if k > count:
-        raise Refused(f"validation.k={k}: there are only {count:,} examples to train with", "choose a smaller k")
+        hint = "choose a smaller validation.k, or give more data"
+        raise Refused(f"validation.k={k}: there are only {count:,} examples to train with", hint)

@@ -54,6 +54,7 @@ def sweep(words: list[str]) -> int:
     from d2lrun.sweeps.job import job
     from d2lrun.sweeps.launch import told_to_go_on
     from d2lrun.sweeps.monitor import Monitor
+    from d2lrun.sweeps.sweep import check_splits
 
     options = compose.parse_command(words)
     steering = [word for word in options.overrides if launchers.is_steering(word)]
@@ -64,6 +65,8 @@ def sweep(words: list[str]) -> int:
     asked = request.read(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
     engine = {"grid": grid, "optuna": search}[asked.settings.engine]
     planned = engine.plan(asked)
+    if launchers.is_here(steering):  # elsewhere each run checks its own data
+        check_splits(planned)
     engine.prepare(planned)
 
     def task(data: Any) -> None:  # Hydra's sweeper launches ``job`` instead, when and where ``steer`` says so

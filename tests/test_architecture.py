@@ -41,6 +41,7 @@ LAYERS = [
     "checkpoint",
     "validation",
     "identity",
+    "split_check",
     "evaluate",
     "fit",
     "result",

@@ -48,6 +48,18 @@ def test_a_finished_run(tmp_path):
     assert [record["epoch"] for record in entry.records] == [1, 2]
 
 
+@pytest.mark.parametrize("told", [{"floor": {"at_chance": True}}, {"dead": {"epoch": 3, "hint": "another seed"}}])
+def test_a_run_at_chance_is_called_so(tmp_path, told):
+    assert one(make_run(tmp_path / "a", **told)).standing == "finished, at chance"
+    assert one(make_run(tmp_path / "b", status="stopped", **told)).standing == "stopped"
+
+
+@pytest.mark.parametrize("told", [{}, {"dead": None}, {"floor": None}, {"floor": "?"}, {"floor": {"at_chance": False}}])
+def test_a_run_that_says_nothing_of_chance_is_finished(tmp_path, told):
+    """Those of earlier versions have no floor."""
+    assert one(make_run(tmp_path / "a", **told)).standing == "finished"
+
+
 def test_an_unfinished_run_stands_as_far_as_it_came(tmp_path):
     entry = one(make_run(tmp_path / "a", status=None))
     assert (entry.status, entry.epochs, entry.seconds) == ("unfinished", 2, 3.0)

@@ -22,7 +22,7 @@ from d2lrun.tasks import CHANCE_EPOCHS
 KEYS = {
     *("status", "model", "dataset", "seed", "parameters", "epochs", "selected_epoch", "steps", "seconds", "metrics"),
     *("book", "dead", "device", "precision", "channels_last", "compile", "deterministic", "threads"),
-    *("versions", "config_hash"),
+    *("versions", "config_hash", "floor"),
 }
 # torch.compile imports a part of torch that uses a deprecated one
 compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -177,7 +177,7 @@ def test_a_picture_for_a_resized_run_is_seen_as_its_dataset_was(train, stripes, 
     assert (best[0][0], f"{best[0][1]:.4f}") == (first[2], f"{float(first[3]):.4f}")
 
 
-# --- dead runs ---------------------------------------------------------------------------------------------------
+# --- runs at chance -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -208,40 +208,40 @@ HINTS = {
 
 
 @pytest.mark.parametrize("words, hint", HINTS.items(), ids=["mlp", "nin", "googlenet"])
-def test_a_run_at_chance_is_called_dead_once_with_what_to_try(stuck, words, hint):
+def test_a_run_at_chance_is_called_so_once_with_what_to_try(stuck, words, hint):
     done = stuck(*words)
     assert done.result["metrics"]["train_accuracy"] == pytest.approx(0.1)
     assert done.result["status"] == "finished"
     assert done.result["dead"] == {"epoch": 4, "hint": hint}
-    said = [at for at, line in enumerate(done.said) if "dead" in line]
-    assert [done.said[at] for at in said] == [f"dead: still at chance after epoch 3; {hint}"]
+    said = [at for at, line in enumerate(done.said) if "at chance" in line]
+    assert [done.said[at] for at in said] == [f"at chance: no better than guessing after epoch 3; {hint}"]
     epochs = [at for at, line in enumerate(done.said) if line.startswith("epoch ")]
     assert epochs[2] < said[0] < epochs[3]
     assert done.said[said[0]] in (done.path / "run.log").read_text(encoding="utf-8")
 
 
-def test_the_last_table_says_that_a_run_is_dead(monkeypatch, tmp_path, capsys, balanced):
+def test_the_last_table_says_that_a_run_is_at_chance(monkeypatch, tmp_path, capsys, balanced):
     monkeypatch.setenv("COLUMNS", "80")
     words = ["model.init.name=constant", "model.init.value=0", "model.init.bias=0", "optimizer.lr=1e-9"]
     data = ["dataset.verify=false", f"dataset.dir={balanced}", f"run.root={tmp_path}", "device=cpu"]
     assert cli.dispatch([*words, *data, "train.epochs=3"]) == 0
     out = capsys.readouterr().out
     table = " ".join(out.partition(": finished\n")[2].split())
-    assert " dead still at chance after epoch 3; try another optimizer.lr than 1e-09, another" in table
+    assert " at chance test accuracy 0.100 is no better than always the commonest class (0.100); try another" in table
 
 
 def test_before_its_third_epoch_no_run_is_called_dead(stuck):
     """LeNet sits at chance for an epoch, and then learns."""
     done = stuck("train.epochs=2")
     assert done.result["dead"] is None
-    assert not [line for line in done.said if "dead" in line]
+    assert not [line for line in done.said if "at chance" in line]
 
 
 def test_a_run_that_learns_is_not_called_dead(train):
     done = train("train.epochs=4", "train.batch_size=16", "optimizer.lr=0.5")
     assert done.result["metrics"]["train_accuracy"] > 0.5
     assert done.result["dead"] is None
-    assert not [line for line in done.said if "dead" in line]
+    assert not [line for line in done.said if "at chance" in line]
 
 
 def test_a_run_that_wakes_up_late_was_called_dead_and_is_not_in_the_end(monkeypatch, stuck):
@@ -257,7 +257,7 @@ def test_a_run_that_wakes_up_late_was_called_dead_and_is_not_in_the_end(monkeypa
     monkeypatch.setattr(fit, "close_epoch", close_epoch)
     done = stuck()
     assert done.result["dead"] is None
-    assert len([line for line in done.said if "dead" in line]) == 1
+    assert len([line for line in done.said if "at chance" in line]) == 1
 
 
 # --- weights of another run --------------------------------------------------------------------------------------

@@ -190,3 +190,42 @@ def test_every_run_ends_with_its_pictures_and_its_page(tmp_path, found, words):
 def test_a_table_is_described(found, capsys, name, words):
     assert verbs.data([f"dataset={name}"]) == 0
     assert words in capsys.readouterr().out
+
+
+# --- beside the best constant prediction -----------------------------------------------------------------------------
+
+OVERFITTED = [
+    "dataset=linear",
+    "dataset.n_train=20",
+    "model.init.name=normal",
+    "model.init.std=1",
+    "optimizer.lr=0.001",
+]
+
+
+@pytest.mark.parametrize("epochs, dead", [(1, False), (3, True)])
+def test_a_run_worse_than_a_constant_says_so(train, epochs, dead):
+    _, result = train(*OVERFITTED, f"train.epochs={epochs}")
+    assert result["status"] == "finished"
+    assert result["floor"]["metric"] == "test_loss" and result["floor"]["at_chance"]
+    assert result["metrics"]["test_loss"] > result["floor"]["value"]
+    assert bool(result["dead"]) == dead  # a quick look is not diagnosed
+
+
+def test_a_run_that_learns_is_better_than_a_constant(train):
+    made = ["dataset=linear", "dataset.inputs=2", "dataset.weights=[1]", "dataset.n_train=100"]
+    _, result = train(*made, "optimizer.lr=0.1", "train.epochs=5", "train.batch_size=10", "validation=holdout")
+    assert result["floor"]["metric"] == "val_loss" and not result["floor"]["at_chance"]
+    assert result["dead"] is None
+
+
+def test_folds_worse_than_a_constant_are_counted(found, tmp_path, monkeypatch):
+    monkeypatch.setattr("d2lrun.run.draw", lambda *arguments: None)
+    words = [*SMALL, "optimizer.lr=1e-9", "validation=kfold", "validation.k=3", "run.pictures=false"]
+    config = compose(["model=linear", "device=cpu", f"run.root={tmp_path}", *words])
+    with rundir.claim(config) as directory:
+        result = kfold.train(config, directory, Console(file=io.StringIO()), None)
+    floors = [fold["floor"] for fold in result["folds"]]
+    assert [floor["at_chance"] for floor in floors] == [True] * 3 and result["floor"]["at_chance"]
+    assert result["floor"]["value"] == pytest.approx(np.mean([floor["value"] for floor in floors]))
+    assert rundir.is_at_chance(result)

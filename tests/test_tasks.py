@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from d2lrun.datasets import linear
 from d2lrun.datasets.corpus import Vocabulary
-from d2lrun.datasets.stream import TextDataset
+from d2lrun.datasets.images import ImagePart
+from d2lrun.datasets.stream import TextDataset, TextPart
+from d2lrun.datasets.table import TablePart
 from d2lrun.tasks import Classification, LanguageModel, Regression, detached, task_of
 
 TASK = Classification(10)
@@ -219,3 +221,59 @@ def test_a_table_is_regressed_on():
     data = linear.load(inputs=2, weights=[1.0], bias=0.0, n_train=3, n_test=3, noise=0.0, seed=1)
     task = task_of(data, None)
     assert isinstance(task, Regression) and task.counts == 1 and not task.dead([])
+
+
+# --- the best constant prediction ------------------------------------------------------------------------------------
+
+
+def labelled(labels):
+    """The images 1, 2, … of a dataset, with these labels; its image 0 belongs to no part."""
+    labels = torch.tensor([0, *labels])
+    return ImagePart(None, torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), labels, torch.arange(1, len(labels)))
+
+
+def numbered(targets):
+    """The rows 1, 2, … of a table, with these targets; its row 0 belongs to no part."""
+    targets = torch.tensor([1e6, *targets], dtype=torch.float32)[:, None]
+    return TablePart(None, torch.zeros(len(targets), 1), targets, torch.arange(1, len(targets)))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.lists(st.integers(0, 3), min_size=1, max_size=30))
+def test_the_floor_of_a_classification_is_always_the_commonest_class(train, val):
+    floor = Classification(4).floor(None, labelled(train), labelled(val))
+    commonest = min(label for label in set(train) if train.count(label) == max(map(train.count, train)))
+    assert floor == pytest.approx(max(0.25, val.count(commonest) / len(val)))
+    own = Classification(4).floor(None, labelled(train), labelled(train))
+    assert all(own >= train.count(label) / len(train) for label in range(4))
+
+
+numbers = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=20)
+
+
+@given(numbers, numbers, st.floats(-100, 100))
+def test_the_floor_of_a_regression_is_the_mean_of_the_training_targets(train, val, constant):
+    task = Regression(logarithmic=False)
+    floor, own = (task.floor(None, numbered(train), numbered(part)) for part in (val, train))
+    assert floor == pytest.approx(np.mean((np.array(val) - np.mean(train)) ** 2), rel=1e-5, abs=1e-3)
+    assert own <= np.mean((np.array(train) - constant) ** 2) + 1e-3  # no other constant is better where it is fitted
+
+
+def test_the_floor_of_a_text_is_its_unigrams():
+    train, val = (TextPart(torch.tensor(tokens), 1, "sequential") for tokens in ([0, 0, 0, 1], [0, 1, 2]))
+    data = TextDataset("t", Vocabulary(["<unk>", "a", "b", "c"]), train.tokens, "here", "char", "none")
+    wanted = (4 / 8 * 2 / 8 * 1 / 8) ** (-1 / 3)  # with one added to each count
+    assert LanguageModel(carries=True).floor(data, train, val) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    "task, better, worse",
+    [
+        (Classification(10), (0.6, 0.5), (0.51, 0.5)),  # 3 % of the way is at chance
+        (LanguageModel(carries=True), (16.9, 17.0), (17.0, 17.0)),
+        (Regression(logarithmic=False), (1.2, 1.3), (2e10, 1.3)),
+    ],
+)
+def test_at_chance_is_what_is_no_better_than_the_floor(task, better, worse):
+    assert not task.at_chance(*better)
+    assert task.at_chance(*worse)
+    assert not task.at_chance(math.nan, worse[1])

@@ -118,16 +118,18 @@ class TextPart:
         """Of the tokens that are predicted: all but the first."""
         return len(self.tokens) - 1 if self.widths is None else int(self.widths[1:].sum())
 
-    def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
-        """The batches of an epoch; raises Refused where the stream is too short for one."""
-        found = starts(len(self.tokens), size, self.steps, self.sampling, seed, epoch)
-        if not found:
+    def refuse_if_short(self, size: int) -> None:
+        """Raise Refused unless every epoch, whatever its offset, has a batch of ``size`` rows."""
+        count, wanted = len(self.tokens), needed(size, self.steps, self.sampling)
+        if count < wanted:
             raise Refused(
-                f"{len(self.tokens):,} tokens are too few for a batch of {size} rows of {self.steps}: "
-                f"wanted {needed(size, self.steps, self.sampling):,}",
-                "give a longer text, a smaller train.batch_size or a smaller dataset.steps",
+                f"{count:,} tokens are too few for a batch of {size} rows of {self.steps}: wanted {wanted:,}",
+                smaller(count, self.steps, self.sampling),
             )
-        return found
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
+        """The batches of an epoch: at least one if ``refuse_if_short`` does not refuse the stream."""
+        return starts(len(self.tokens), size, self.steps, self.sampling, seed, epoch)
 
     def ordered(self, size: int) -> list[list[Rows]]:
         """The whole stream, every token but the first predicted once, in chains of at most ``size`` rows.
@@ -270,6 +272,16 @@ def sequential_starts(count: int, batch_size: int, steps: int, offset: int) -> l
 def needed(batch_size: int, steps: int, sampling: str) -> int:
     """The shortest stream that makes a batch from every offset."""
     return (batch_size + 1) * steps if sampling == "random" else (batch_size + 1) * steps + 1
+
+
+def smaller(count: int, steps: int, sampling: str) -> str:
+    """The largest batch, or else the longest window, that a stream of ``count`` suffices for, as a hint."""
+    fixed = needed(0, 0, sampling)
+    if (rows := (count - fixed) // steps - 1) >= 1:
+        return f"train.batch_size={rows}, or a longer text"
+    if (longest := (count - fixed) // 2) >= 1:
+        return f"train.batch_size=1 dataset.steps={longest}, or a longer text"
+    return "give a longer text"
 
 
 def at(tokens: Tensor, starts: Tensor, steps: int) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ COLOURS = {
     "stopped": "yellow",
     "pruned": "yellow",
     "unfinished": "yellow",
+    "at chance": "yellow",
 }
 NEEDED = 100  # a column that is wanted so much is never dropped
 

@@ -12,7 +12,17 @@ from d2lrun.report.curves import STYLES, metric_names, number
 from d2lrun.report.figure import INK, new_figure, save
 from d2lrun.report.page import embed, fact_rows, page_of, table
 from d2lrun.report.progress import metrics_of
-from d2lrun.report.tables import SPLITS, book_rows, counted, files_row, grid, heading, notes_of, pairs
+from d2lrun.report.tables import (
+    SPLITS,
+    book_rows,
+    chance_words,
+    counted,
+    files_row,
+    grid,
+    heading,
+    notes_of,
+    pairs,
+)
 from d2lrun.report.text import duration, measured, say
 
 if TYPE_CHECKING:
@@ -44,8 +54,8 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
         test = f"test {told} ({refit['test_set']})" if told else f"test set {refit['test_set']}"
         rows.append(("refit", f"on all training data, {counted(refit['epochs'], 'epoch')}: {test}"))
     rows += [("note", note) for note in notes_of(result)]
-    if dead := result.get("dead"):
-        rows.append(("dead", f"a fold is still at chance after epoch {dead['epoch']}; {dead['hint']}"))
+    if lost := chance_words(result):
+        rows.append(("at chance", lost))
     rows += files_row(directory)
     console.print(pairs(console, rows))
     say(console, f" directory   {directory}")

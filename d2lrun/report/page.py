@@ -11,7 +11,7 @@ from typing import Any
 
 from d2lrun import files
 from d2lrun.report.curves import metric_names
-from d2lrun.report.tables import SPLITS, book_rows, notes_of
+from d2lrun.report.tables import SPLITS, book_rows, chance_words, notes_of
 from d2lrun.report.text import duration
 
 PAGE = """<!DOCTYPE html>
@@ -77,6 +77,7 @@ def fact_rows(result: dict[str, Any]) -> list[list[str]]:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     return [
         *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
+        *([["at chance", told]] if (told := chance_words(result)) else []),
         *([["weight norm", number(norm)]] if (norm := result["metrics"].get("weight_norm")) is not None else []),
         *(["note", note] for note in notes_of(result)),
         ["parameters", f"{result['parameters']:,}"],

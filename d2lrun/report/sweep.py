@@ -105,9 +105,9 @@ def notes_of(sweep: dict[str, Any]) -> list[str]:
 
 
 def value_columns(sweep: dict[str, Any], groups: list[dict[str, Any]]) -> list[Column]:
-    """Status (where one is not finished), metrics with the most telling first, n, and time."""
+    """Status (if one is not finished, or at chance), metrics with the most telling first, n, and time."""
     columns = []
-    if any(job["status"] != "finished" for job in sweep["jobs"]):
+    if any(job["status"] != "finished" or job.get("at_chance") for job in sweep["jobs"]):
         columns.append(Column("status", [group_status(sweep, group) for group in groups], 90, number=False))
     for place, name in enumerate(main_metrics(sweep)):
         cells = [metric_cell(group["metrics"].get(name)) for group in groups]
@@ -135,12 +135,14 @@ def show_failures(console: Console, sweep: dict[str, Any], directory: Path) -> N
 
 
 def counts(jobs: list[dict[str, Any]]) -> str:
-    """'12 jobs, 10 finished, 2 failed'."""
+    """'12 jobs, 10 finished, 2 failed, 1 at chance'."""
     total = counted(len(jobs), "job")
     numbers = {status: sum(job["status"] == status for job in jobs) for status in STATUSES}
+    told = [f"{number:,} {status}" for status, number in numbers.items() if number]
     if jobs and numbers["finished"] == len(jobs):
-        return f"{total}, all finished" if len(jobs) > 1 else f"{total}, finished"
-    return ", ".join([total, *(f"{number:,} {status}" for status, number in numbers.items() if number)])
+        told = ["all finished" if len(jobs) > 1 else "finished"]
+    lost = sum(bool(job.get("at_chance")) for job in jobs)
+    return ", ".join([total, *told, *([f"{lost:,} at chance"] if lost else [])])
 
 
 def ranking(sweep: dict[str, Any]) -> list[int]:
@@ -173,11 +175,12 @@ def group_keys(sweep: dict[str, Any]) -> list[str]:
 
 
 def group_status(sweep: dict[str, Any], group: dict[str, Any]) -> str:
-    """'finished', 'diverged', '2 of 3 finished'."""
-    found = [sweep["jobs"][job]["status"] for job in group["jobs"]]
-    if len(set(found)) == 1:
-        return found[0]
-    return f"{found.count('finished')} of {len(found)} finished"
+    """'finished', 'diverged', '2 of 3 finished', 'finished, at chance', 'finished, 1 at chance'."""
+    jobs = [sweep["jobs"][job] for job in group["jobs"]]
+    found = [job["status"] for job in jobs]
+    status = found[0] if len(set(found)) == 1 else f"{found.count('finished')} of {len(found)} finished"
+    lost = sum(bool(job.get("at_chance")) for job in jobs)
+    return status + (f", {'' if lost == len(jobs) else f'{lost} '}at chance" if lost else "")
 
 
 def best_words(best: dict[str, Any], name: str | None) -> str:

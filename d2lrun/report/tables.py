@@ -48,8 +48,8 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
-    if dead := result.get("dead"):
-        rows.append(("dead", f"still at chance after epoch {dead['epoch']}; {dead['hint']}"))
+    if told := chance_words(result):
+        rows.append(("at chance", told))
     if text := last_sample(directory):
         rows.append(("sample", text))
     rows += files_row(directory)
@@ -60,6 +60,27 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
 def notes_of(result: dict[str, Any]) -> list[str]:
     """What has to be known of a run's metrics; a run of an earlier version has one note at most."""
     return [note for note in [*result.get("notes", []), result.get("note")] if note]
+
+
+def chance_words(result: dict[str, Any]) -> str:
+    """'val loss 2e+10 is no better than always the mean of the training targets (1.300); try …'; else nothing.
+
+    ``result`` is the result.json of a run, or of K folds.
+    """
+    floor, dead = result.get("floor"), result.get("dead")
+    told = []
+    if floor and floor["at_chance"]:
+        constant = f"no better than {floor['constant']} ({measured(floor['value'])})"
+        name = floor["metric"].replace("_", " ", 1)
+        if "folds" in result:
+            lost = sum(bool(fold["floor"]["at_chance"]) for fold in result["folds"])
+            told.append(f"{lost} of {counted(len(result['folds']), 'fold')}: {name} {constant}")
+        else:
+            told.append(f"{name} {measured(result['metrics'][floor['metric']])} is {constant}")
+    elif dead:
+        fold = "a fold is " if "folds" in result else ""
+        told.append(f"{fold}no better than guessing after epoch {dead['epoch']}")
+    return "; ".join([*told, *([dead["hint"]] if dead else [])])
 
 
 def files_row(directory: Path) -> list[tuple[str, str]]:

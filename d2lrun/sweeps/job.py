@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
 from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
-from d2lrun.rundir import RunDirectory, claim, is_sound
+from d2lrun.rundir import RunDirectory, claim, is_at_chance, is_sound
 from d2lrun.sweeps import trial
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], 
         "metrics": metrics,
         "measured": (directory.data() or {}).get("measured", {}) if sound else {},
         "notes": result.get("notes", []) if sound else [],
+        "at_chance": sound and is_at_chance(result),
         "epochs": result["epochs"] if sound else 0,
         "seconds": result["seconds"] if sound else 0.0,
         "error": result.get("error"),

@@ -29,6 +29,11 @@ def is_steering(text: str) -> bool:
     return text.lstrip("+~").startswith(("hydra.", "hydra/", "hydra="))
 
 
+def is_here(steering: list[str]) -> bool:
+    """Whether this process carries out the runs itself: Hydra's own overrides name no launcher."""
+    return not any(text.lstrip("+~").startswith(f"{GROUP}=") for text in steering)
+
+
 def check(steering: list[str]) -> None:
     """Raise Refused where Hydra's own overrides name a launcher that is not installed or a key that it has not."""
     if not steering:

@@ -143,8 +143,10 @@ def ranked(
         for place, found in zip(candidates, sets, strict=True):
             groups[place]["lacks"] = len(likeness.whole(sets) - found)
         candidates = [place for place in candidates if not groups[place]["lacks"]]
-        chosen = best(jobs, groups, metric, candidates)
-        note = None if chosen or not candidates else f"all {len(candidates)} tie, so none is the best"
+        lost = [place for place in candidates if all(jobs[job].get("at_chance") for job in groups[place]["jobs"])]
+        chosen = best(jobs, groups, metric, candidates) if len(lost) < len(candidates) else None
+        why = "none is better than chance" if candidates == lost else f"all {len(candidates)} tie, so none is the best"
+        note = why if candidates and not chosen else None
     elif metric is None:
         note = unranked(jobs, wanted)
     else:

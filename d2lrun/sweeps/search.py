@@ -45,12 +45,16 @@ class Study(Sweep):
     seed: int = 0
     direction: str = "max"
     study: Any = None  # Optuna's
+    corners: list[Config] = field(default_factory=list)  # at the ends of its values
     by_number: dict[int, Job] = field(default_factory=dict)  # the job of each trial that is on this machine
     counts: Counter[str] = field(default_factory=Counter)  # of trials by status
 
     @property
     def ended(self) -> int:
         return sum(self.counts[status] for status in ("finished", "pruned", "failed"))
+
+    def foreseen(self) -> list[tuple[list[str], Config]]:
+        return [([], config) for config in self.corners]
 
     def opening(self) -> str:
         left = max(0, self.settings.trials - self.ended - self.counts["running"])
@@ -96,7 +100,7 @@ def plan(request: Request) -> Study:
         raise Refused(f"{chance[0]}: not to be searched, it is chance that it steers", hint)
     directory = folder(request, keys)
     study = Study(directory, request.command, settings, keys, request=request, space=space)
-    configs = corners(study)
+    study.corners = configs = corners(study)
     check_metric(settings.metric, configs)
     for config in configs:
         data_of(study, config)

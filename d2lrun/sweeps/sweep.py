@@ -96,6 +96,10 @@ class Sweep:
         found = {os.path.relpath(job.config.run.dir, self.directory): job.config for job in self.jobs}
         return [schema.flatten(schema.to_dict(found[row["directory"]])) for row in rows]
 
+    def foreseen(self) -> list[tuple[list[str], Config]]:
+        """The overrides and the config of each run that is known beforehand and not finished."""
+        return [(job.overrides, job.config) for job in self.jobs if not job.directory.finished()]
+
     def opening(self) -> str:
         """'12 runs: 5 finished, 1 goes on, 6 new, in outputs/sweeps/…'."""
         finished = sum(job.directory.finished() for job in self.jobs)
@@ -103,6 +107,34 @@ class Sweep:
         new = len(self.jobs) - finished - begun
         parts = [f"{finished} finished", f"{begun} to go on with", f"{new} new"]
         return f"{counted(len(self.jobs), 'run')}: {', '.join(parts)}, in {self.directory}"
+
+
+def check_splits(sweep: Sweep) -> None:
+    """Check how each run that is not finished holds out examples, once for all folds of a split; raises Refused.
+
+    Data that cannot be loaded are left to their run, which says so.
+    """
+    from d2lrun import datasets
+    from d2lrun.split_check import check_split
+
+    checked = set()
+    for overrides, config in sweep.foreseen():
+        if config.validation.name not in ("holdout", "kfold"):
+            continue
+        whole = replace(config.validation, fold=None) if config.validation.name == "kfold" else config.validation
+        key = repr((whole, config.dataset, config.model.name, config.train.batch_size, config.seed))
+        if key in checked:
+            continue
+        checked.add(key)
+        try:
+            data = datasets.load(config.dataset)
+        except Refused:
+            continue
+        try:
+            check_split(config, data)
+        except Refused as refusal:
+            which = f"{' '.join(overrides)}: " if overrides else ""
+            raise Refused(f"{which}{refusal}", refusal.hint) from refusal
 
 
 def placed(sweep: Sweep, config: Config) -> Config:

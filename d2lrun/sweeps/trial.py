@@ -105,5 +105,5 @@ def curve_of(config: Config, directory: RunDirectory) -> Curve | None:
     pruner = median if told["pruner"] == "median" else optuna.pruners.NopPruner()
     sampler = optuna.samplers.RandomSampler()  # which is never asked here
     study = optuna.load_study(study_name=told["study"], storage=kept, sampler=sampler, pruner=pruner)
-    parts = list(kfold.folds(config, directory)) if kfold.is_folded(config) else [""]
+    parts = [name for name, _ in kfold.folds(config, directory)] if kfold.is_folded(config) else [""]
     return Curve(optuna.Trial(study, key), told["metric"], parts, config.train.epochs, set(so_far.intermediate_values))

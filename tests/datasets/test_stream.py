@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from itertools import pairwise
 
@@ -217,24 +218,42 @@ def test_a_text_with_unknown_tokens_is_not_the_same_text():
     assert whole.text_fingerprint != part.text_fingerprint
 
 
-@pytest.mark.parametrize(("sampling", "wanted"), [("random", 40), ("sequential", 41)])
-def test_a_stream_too_short_for_a_batch_is_refused_with_what_is_needed(sampling, wanted):
-    part = TextPart(torch.zeros(39, dtype=torch.int32), 10, sampling)
-    found = [batches(part, 3, epoch) for epoch in range(30)]
-    assert None in found
-    with pytest.raises(Refused) as caught:
-        TextPart(part.tokens[:30], 10, sampling).shuffled(3, 0, 0)
-    assert str(caught.value) == f"30 tokens are too few for a batch of 3 rows of 10: wanted {wanted}"
-    enough = TextPart(torch.zeros(wanted, dtype=torch.int32), 10, sampling)
-    assert None not in [batches(enough, 3, epoch) for epoch in range(30)]
+@given(st.integers(0, 120), st.integers(1, 6), st.integers(1, 12), st.sampled_from(SAMPLINGS))
+def test_a_stream_is_refused_if_one_of_the_offsets_leaves_no_batch(count, batch, steps, sampling):
+    def batches(offset):
+        if sampling == "sequential":
+            return sequential_starts(count, batch, steps, offset)
+        return random_starts(count, batch, steps, offset, np.random.default_rng(0))
+
+    part = TextPart(torch.zeros(count, dtype=torch.int32), steps, sampling)
+    if all(batches(offset) for offset in range(steps + (sampling == "sequential"))):
+        part.refuse_if_short(batch)
+    else:
+        with pytest.raises(Refused, match=f"wanted {needed(batch, steps, sampling)}"):
+            part.refuse_if_short(batch)
 
 
-def batches(part, size, epoch):
-    """Those of an epoch; None where they are refused."""
+@given(st.integers(0, 120), st.integers(1, 40), st.integers(1, 30), st.sampled_from(SAMPLINGS))
+def test_the_hint_of_a_short_stream_is_as_much_as_it_suffices_for(count, batch, steps, sampling):
+    part = TextPart(torch.zeros(count, dtype=torch.int32), steps, sampling)
     try:
-        return part.shuffled(size, 0, epoch)
-    except Refused:
-        return None
+        part.refuse_if_short(batch)
+    except Refused as refusal:
+        numbers = dict(re.findall(r"(batch_size|steps)=(\d+)", refusal.hint))
+        if not numbers:
+            assert count < needed(1, 1, sampling)
+            return
+        rows, longest = int(numbers["batch_size"]), int(numbers.get("steps", steps))
+        TextPart(part.tokens, longest, sampling).refuse_if_short(rows)
+        with pytest.raises(Refused):
+            TextPart(part.tokens, longest + 1, sampling).refuse_if_short(rows + 1)
+
+
+def test_a_short_stream_is_refused_with_what_is_needed():
+    with pytest.raises(Refused) as caught:
+        TextPart(torch.zeros(40, dtype=torch.int32), 10, "sequential").refuse_if_short(3)
+    assert str(caught.value) == "40 tokens are too few for a batch of 3 rows of 10: wanted 41"
+    assert caught.value.hint == "train.batch_size=2, or a longer text"
 
 
 def test_a_held_out_part_shorter_than_a_window_is_refused():

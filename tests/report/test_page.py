@@ -76,3 +76,10 @@ def test_every_tag_is_closed(page):
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
+
+
+def test_a_run_at_chance_is_called_so(tmp_path):
+    floor = {"metric": "train_loss", "value": 0.3, "constant": "always the mean", "at_chance": True}
+    write_page(tmp_path / "report.html", RESULT | {"floor": floor}, RECORDS, "")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<td>at chance</td><td>train loss 0.383 is no better than always the mean (0.300)</td>" in page

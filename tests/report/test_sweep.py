@@ -190,3 +190,13 @@ def test_a_sweep_that_went_through_json_is_shown_alike(make_sweep):
     sweep["jobs"][0]["metrics"]["train_loss"] = math.nan
     through = json.loads(json.dumps(sweep).replace("NaN", "null"))
     assert shown(through) == shown(sweep)
+
+
+def test_rows_at_chance_are_called_so(make_sweep):
+    sweep = make_sweep({"model": ["mlp", "lenet"], "seed": [0, 1]})
+    for job in sweep["jobs"][:3]:
+        job["at_chance"] = True
+    assert counts(sweep["jobs"]) == "4 jobs, all finished, 3 at chance"
+    assert [group_status(sweep, group) for group in sweep["groups"]] == ["finished, at chance", "finished, 1 at chance"]
+    text = " ".join(shown(sweep, 120).split())
+    assert "mlp finished, at chance" in text and "lenet finished, 1 at chance" in text

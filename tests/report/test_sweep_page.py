@@ -36,3 +36,9 @@ def test_it_opens_without_a_network_and_users_words_are_text(make_sweep, tmp_pat
 
 def test_a_sweep_that_failed_has_a_page(make_sweep, tmp_path):
     assert "2 jobs, 2 diverged" in page(tmp_path, make_sweep({"model": ["a", "b"]}, failed=(0, 1)))
+
+
+def test_rows_at_chance_are_called_so(make_sweep, tmp_path):
+    sweep = make_sweep({"model": ["mlp", "lenet"]}, lambda each: 0.1)
+    sweep["jobs"][0]["at_chance"] = True
+    assert ["mlp", "finished, at chance"] in [row[1:3] for row in rows(page(tmp_path, sweep)) if len(row) > 2]

@@ -9,6 +9,7 @@ from rich.console import Console
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.table import Field, TableDataset
 from d2lrun.report.tables import (
+    chance_words,
     mistake,
     show_classes,
     show_counts,
@@ -69,6 +70,7 @@ HOUSES = TableDataset(
 CONFUSION = torch.tensor([[8, 1, 1], [0, 5, 5], [0, 0, 0]])
 HINT = "this recipe fails now and then: try model.final_relu=false, or another seed"
 DEAD = {**RESULT, "dead": {"epoch": 10, "hint": HINT}}
+FLOOR = {"metric": "val_loss", "value": 1.3, "constant": "always the mean of the training targets", "at_chance": True}
 SHOW = {
     "dead": lambda console: show_result(console, DEAD, Path("run")),
     "result": lambda console: show_result(console, RESULT, Path("runs") / ("long" * 30)),
@@ -158,13 +160,23 @@ def test_a_run_without_an_epoch_has_a_result_too():
     assert "diverged" in text and "0 epochs" in text and "was not measured" in text
 
 
-def test_a_dead_run_is_called_so_with_its_hint():
-    assert f" dead still at chance after epoch 10; {HINT} directory" in words(shown(SHOW["dead"]))
+def test_a_run_at_chance_is_called_so_with_its_hint():
+    assert f" at chance no better than guessing after epoch 10; {HINT} directory" in words(shown(SHOW["dead"]))
 
 
-@pytest.mark.parametrize("changes", [{}, {"dead": None}])
-def test_a_run_that_lives_is_not_called_dead(changes):
-    assert "dead" not in result(**changes)
+@pytest.mark.parametrize("changes", [{}, {"dead": None}, {"floor": FLOOR | {"at_chance": False}}])
+def test_a_run_better_than_chance_is_not_called_at_chance(changes):
+    assert "chance" not in result(**changes)
+
+
+def test_a_run_worse_than_a_constant_is_shown_beside_it():
+    text = words(result(metrics={**RESULT["metrics"], "val_loss": 2e10}, floor=FLOOR))
+    assert "at chance val loss 2e+10 is no better than always the mean of the training targets (1.300)" in text
+
+
+def test_folds_at_chance_are_counted():
+    told = {**RESULT, "floor": FLOOR, "folds": [{"floor": FLOOR | {"at_chance": each}} for each in (True, False, True)]}
+    assert chance_words(told).startswith("2 of 3 folds: val loss no better than always the mean")
 
 
 def test_validation_has_its_own_row():
