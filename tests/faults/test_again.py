@@ -47,7 +47,7 @@ def test_somebody_elses_directory_is_refused(room, train):
     refused = train()
     assert refused.code == 2
     assert refused.err.startswith("error: run is not empty and not a run's directory: it holds thesis.tex\n")
-    assert [path.name for path in room.run.iterdir() if path.name[0] != "."] == ["thesis.tex"]
+    assert [path.name for path in room.run.iterdir()] == ["thesis.tex"]
 
 
 def test_ten_at_once_train_in_ten_directories(room, train):
