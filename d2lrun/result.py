@@ -26,7 +26,7 @@ def describe(config: Config, state: State, task: Task, status: str, changed: lis
     return {
         "status": status,
         "model": config.model.name,
-        "dataset": config.dataset.name,
+        "dataset": schema.data_name(config.dataset),
         "seed": config.seed,
         "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
         "epochs": len(state.records),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, vocabulary, weights
+from d2lrun import checkpoint, datasets, devices, files, models, optim, schema, validation, vocabulary, weights
 from d2lrun.config import Config
 from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
@@ -128,7 +128,7 @@ def describe_briefly(experiment: Experiment) -> str:
     config, device = experiment.config, experiment.state.device
     count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
     where = f"cpu with {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
-    return f"{config.model.name} on {config.dataset.name}, {count:,} parameters, {where}"
+    return f"{config.model.name} on {schema.data_name(config.dataset)}, {count:,} parameters, {where}"
 
 
 def train(
@@ -263,7 +263,7 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
     """curves.png, predictions.png or samples.txt, and the page that shows them."""
     config, data, state = experiment.config, experiment.data, experiment.state
     comparable = result["book"] is not None and result["book"]["changed"] == []
-    title = f"{config.model.name} on {config.dataset.name}, seed {config.seed}"
+    title = f"{config.model.name} on {schema.data_name(config.dataset)}, seed {config.seed}"
     draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
     if isinstance(data, TextDataset):
         if not sample_due(config, state.epoch):

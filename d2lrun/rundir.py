@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -208,13 +209,17 @@ def begins_as_ours(path: Path, beginnings: Mapping[str, bytes]) -> bool:
     if name not in beginnings:
         return name == path.name and name.startswith(".")
     try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        if found.st_size == 0:  # as the lock is, which Windows lets nobody read
+            return True
         with open(path, "rb") as file:
-            head = file.read(64)
+            return re.match(beginnings[name], file.read(64)) is not None
     except FileNotFoundError:
-        return not path.is_symlink()
+        return True
     except OSError:
         return False
-    return not path.is_symlink() and (not head or re.match(beginnings[name], head) is not None)
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
@@ -309,7 +314,7 @@ def lift_submission(refit: RunDirectory, whole: RunDirectory) -> None:
 
 def unique(config: Config) -> Path:
     """A new directory outputs/runs/<dataset>/<model>/<date_time>, also when ten start in one second."""
-    parent = Path(config.run.root).expanduser() / "runs" / config.dataset.name / config.model.name
+    parent = Path(config.run.root).expanduser() / "runs" / schema.data_name(config.dataset) / config.model.name
     parent.mkdir(parents=True, exist_ok=True)
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{config.run.name}" if config.run.name else "")
     for number in itertools.count(1):

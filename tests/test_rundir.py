@@ -99,6 +99,11 @@ def test_a_new_directory_is_named_by_dataset_model_and_time(config, tmp_path):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_try-1", path.name)
 
 
+def test_a_run_on_files_of_ones_own_is_named_by_their_folder(config, tmp_path):
+    config.dataset.verify, config.dataset.dir = False, str(tmp_path / "kmnist")
+    assert unique(config).parent == tmp_path / "runs" / "kmnist" / "softmax"
+
+
 def test_many_in_one_second_get_directories_of_their_own(config):
     paths = [unique(config) for _ in range(20)]
     assert len(set(paths)) == 20

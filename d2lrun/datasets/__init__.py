@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from d2lrun.config import DATASETS, PICTURE, TEXT, WINDOW
 from d2lrun.datasets.corpus import clean
 from d2lrun.datasets.facts import Facts, facts
+from d2lrun.schema import data_name
 
 if TYPE_CHECKING:
     from d2lrun.datasets.corpus import TextDataset
@@ -35,7 +36,7 @@ def load(
         name, arguments = wanted["name"], {key: wanted[key] for key in wanted if key != "name"}
         loader = getattr(module(name), DATASETS[name].attribute)
         _last = wanted, loader(**arguments, say=say, progress=progress)
-    return replace(_last[1], **view)
+    return replace(_last[1], name=data_name(config), **view)
 
 
 def facts_of(config: Any, say: Say = lambda line: None, progress: Progress | None = None) -> Facts:

@@ -180,8 +180,9 @@ def refusal(
     told = "".join(f"\n  {row}" for row in rows)
     if dir:
         message = f"dataset.dir={dir}: no good {', '.join(missing)} of {files.dataset} there{told}"
-        ways = ["name the folder that holds the files", "leave dataset.dir out to search and fetch them", files.other]
-        return Refused(message, "; or ".join(filter(None, ways)))
+        ways = ["name the folder that holds the files", "leave dataset.dir out to search and fetch them"]
+        ways += [files.other] if files.other and problems else []  # there are files, but other ones
+        return Refused(message, "; or ".join(ways))
     ways = [f"connect to the network and give `{files.fetch}`"]
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
