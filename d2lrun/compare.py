@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ROWS = 50  # of the table
+FIRST = ("directory", "status")  # columns of compare.csv
 FOLLOWS = ("recipe", "book")  # keys of the config that follow from the others
 # Keys that do not tell runs apart: where they lie and how they are saved, not where their data lie or they ran.
 IGNORED = (*(key for key in schema.CIRCUMSTANCES if key not in (*schema.PLACES, "device.name")), *FOLLOWS)
@@ -204,7 +206,7 @@ def write_csv(entries: list[Entry], path: Path) -> None:
     heads = [f"{name}_std" if end else name for name, end in columns]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["directory", "status", *keys, "epochs", "seconds", *heads, "problem"])
+    table.writerow([*FIRST, *keys, "epochs", "seconds", *heads, "problem"])
     for entry in entries:
         values = [plain(entry.config[key]) if entry.config and key in entry.config else "" for key in keys]
         numbers = [entry.metrics.get(name, (None, None))[end] for name, end in columns]
@@ -228,14 +230,24 @@ def write(entries: list[Entry], out: str | None, arranged: bool = False) -> list
     ]
     try:
         folder = Path(out).expanduser() if out else new_folder()
-        folder.mkdir(parents=True, exist_ok=True)
         table, picture = folder / "compare.csv", folder / "compare.png"
+        refuse_users(table, picture)
+        folder.mkdir(parents=True, exist_ok=True)
         write_csv(entries, table)
         draw_overlay(curves, picture)
     except OSError as error:
         hint = "choose another place with out=FOLDER"
         raise Refused(f"cannot write to {out or 'outputs/compare'}: {error.strerror or error}", hint) from error
     return [table, picture] if curves else [table]
+
+
+def refuse_users(table: Path, picture: Path) -> None:
+    """Raise Refused if the files are there and are not those of an earlier ``compare``, which begins with the table."""
+    ours = table.is_file() and table.read_bytes().startswith(",".join(FIRST).encode())
+    there = [path.name for path in (table, picture) if os.path.lexists(path)]
+    if there and not ours:
+        hint = "choose another place with out=FOLDER"
+        raise Refused(f"{table.parent} holds {' and '.join(there)} that d2lrun compare did not write", hint)
 
 
 def new_folder() -> Path:

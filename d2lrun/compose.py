@@ -38,17 +38,23 @@ from d2lrun.errors import Refused
 from d2lrun.schema import Complaint
 
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
+LISTED = 10  # options of the user's own folder in a message
 
 
 def compose(overrides: list[str], config_dir: str | None = None) -> Config:
     """The checked config that ``overrides`` describe; raises Refused with all complaints."""
-    return from_hydra(*gather(overrides, config_dir))
+    known = Known()
+    config = from_hydra(*gather(overrides, config_dir, known))
+    refuse_unused(config_dir, known)
+    return config
 
 
 def show(overrides: list[str], config_dir: str | None = None) -> str:
     """The composed config as YAML, interpolations as they are written; raises Refused like ``compose``."""
-    data, complaints = gather(overrides, config_dir)
+    known = Known()
+    data, complaints = gather(overrides, config_dir, known)
     from_hydra(data, complaints)
+    refuse_unused(config_dir, known)
     return OmegaConf.to_yaml(data)
 
 
@@ -62,16 +68,24 @@ def gather(
 
 @dataclass
 class Known:
-    """What was composed before, for one who composes again and again: options by group, configs by choices."""
+    """What was composed before, for one who composes again and again: options by group, configs by choices.
+
+    ``used`` has the key and value of every override so far, options among them.
+    """
 
     options: dict[str, list[str]] = field(default_factory=dict)
     composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
+    used: set[tuple[str, str]] = field(default_factory=set)
 
 
 def compose_all(
     combinations: list[list[str]], config_dir: str | None = None, known: Known | None = None
 ) -> list[Config]:
-    """The checked config of each list of overrides; raises Refused with the complaints of all of them."""
+    """The checked config of each list of overrides; raises Refused with the complaints of all of them.
+
+    One of them at least, or one that was composed before with the same ``known``, uses an option of ``config_dir``.
+    """
+    known = known or Known()
     found, complaints = [], []
     with composer(config_dir, known) as gathered:
         for overrides in combinations:
@@ -82,6 +96,7 @@ def compose_all(
                 if not complaints:
                     raise
     schema.refuse(complaints)
+    refuse_unused(config_dir, known)
     return found
 
 
@@ -100,6 +115,7 @@ def composer(
     def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
         parsed, complaints = parse_overrides(overrides)
         choices, values = check_options(parsed, known.options, complaints)
+        known.used |= {(each.key_or_group, each.value()) for each in parsed if isinstance(each.value(), str)}
         try:
             if tuple(choices) not in known.composed:
                 known.composed[tuple(choices)] = hydra_compose("config", [*choices, *search])
@@ -236,15 +252,35 @@ def group_options(config_dir: str | None) -> dict[str, list[str]]:
     """The options of each config group, those of the user's own folder included."""
     loader = GlobalHydra.instance().config_loader()
     found = {group: set(loader.get_group_options(group)) for group in loader.list_groups("")}
-    for path in Path(config_dir).glob("*/*.yaml") if config_dir else ():
-        found.setdefault(path.parent.name, set()).add(path.stem)
+    for group, option in own_options(config_dir) if config_dir else ():
+        found.setdefault(group, set()).add(option)
     return {group: sorted(names) for group, names in found.items() if group != "hydra"}
 
 
-def existing_folder(config_dir: str) -> Path:
-    """The user's own folder of YAML files, which must be data: raises Refused where one would steer Hydra.
+def own_options(config_dir: str | Path) -> list[tuple[str, str]]:
+    """Group and name of each option that the user's own folder offers."""
+    return sorted((path.parent.name, path.stem) for path in Path(config_dir).glob("*/*.yaml"))
 
-    Hydra calls what is named by ``_target_`` in its own part of the config (callbacks, launchers, loggers).
+
+def refuse_unused(config_dir: str | None, known: Known) -> None:
+    """Raise Refused if a folder of the user's own was given and no option of it was used."""
+    if config_dir is None:
+        return
+    options = own_options(config_dir)
+    if not known.used & set(options):
+        words = [f"{group}={option}" for group, option in options]
+        more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
+        raise Refused(
+            f"--config-dir {config_dir}: nothing of it is used; it offers {', '.join(words[:LISTED])}{more}",
+            f"give one of them, such as {words[0]}, or leave --config-dir out",
+        )
+
+
+def existing_folder(config_dir: str) -> Path:
+    """The user's own folder of YAML files, which must be data and be used: raises Refused for one that is not.
+
+    Hydra calls what is named by ``_target_`` in its own part of the config (callbacks, launchers, loggers). Of two
+    files of the same name it takes that of conf/.
     """
     folder = Path(config_dir).resolve()
     if not folder.is_dir():
@@ -256,6 +292,18 @@ def existing_folder(config_dir: str) -> Path:
             raise Refused(
                 f"{path}: it steers Hydra itself or names code (_target_); files are data here",
                 "give Hydra's own options on the command line, such as hydra/launcher=joblib",
+            )
+    if not own_options(folder):
+        raise Refused(
+            f"--config-dir {config_dir}: it offers no option",
+            "wanted FOLDER/GROUP/NAME.yaml, such as FOLDER/model/mine.yaml, which model=mine then uses",
+        )
+    for path in sorted(folder.rglob("*.yaml")):
+        ours = conf_dir() / path.relative_to(folder)
+        if ours.is_file() and ours.read_bytes() != path.read_bytes():
+            raise Refused(
+                f"{path}: it has the name of a file of d2lrun's own, which would be used instead",
+                "give it another name",
             )
     return folder
 

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from filelock import FileLock, Timeout
 from d2lrun.errors import InUse
 
 CHUNK = 1 << 20  # bytes read at a time
+TEMPORARY = r"\.(.+)\.[0-9a-f]{8}\.tmp"  # what the name of a file is before it is whole
 
 
 def write_atomic(path: str | Path, data: bytes | bytearray | str | Callable[[BinaryIO], object]) -> None:
@@ -67,6 +69,8 @@ def remove_leftovers(directory: Path, age: float = 0.0) -> None:
     Below hours only for the one who holds the directory's lock.
     """
     for temporary in directory.glob(".*.tmp"):
+        if not re.fullmatch(TEMPORARY, temporary.name):
+            continue
         with contextlib.suppress(OSError):
             if age == 0 or time.time() - temporary.stat().st_mtime > age:
                 temporary.unlink()

@@ -50,10 +50,14 @@ class State:
     skipped: int = 0  # batches of this epoch whose gradient was too large for fp16
     carry: Any = None  # what the next batch begins with: the hidden state of a recurrent network
     records: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] | None = field(
+        default_factory=list
+    )  # {epoch, text} of a language model; None: unknown
     best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best
 
     OF_AN_EPOCH = ("batch", "seconds", "norms", "units", "clipped", "skipped", "carry")
-    COUNTERS = ("epoch", "step", *OF_AN_EPOCH, "records", "best")
+    COUNTERS = ("epoch", "step", *OF_AN_EPOCH, "records", "samples", "best")
+    OPTIONAL = ("samples",)  # None if an earlier version, which did not keep it, wrote the checkpoint
 
     def begin_epoch(self) -> None:
         """Set all that is of an epoch to what it is before the first batch."""
@@ -84,7 +88,7 @@ class State:
         self.sums.copy_(state["sums"])
         devices.set_rng_state(state["rng"])
         for name in self.COUNTERS:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name) if name in self.OPTIONAL else state[name])
 
 
 def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:

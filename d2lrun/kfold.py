@@ -14,7 +14,7 @@ from math import ceil, nan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import datasets, files, identity
+from d2lrun import datasets, files, identity, schema
 from d2lrun.config import Config, Once
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
@@ -91,7 +91,7 @@ def run_folds(
         raise
     result = summarise(config, results, refit, "finished", changed)
     if config.run.pictures:
-        title = f"{config.model.name} on {config.dataset.name}, {len(results)} folds, seed {config.seed}"
+        title = f"{config.model.name} on {schema.data_name(config.dataset)}, {len(results)} folds, seed {config.seed}"
         curves = {name: RunDirectory(directory.path / name).records() for name in results}
         draw_folds(directory.curves, {name: records for name, records in curves.items() if records}, title)
         write_folds_page(directory.page, result, directory.config_file.read_text(encoding="utf-8"))
@@ -159,7 +159,7 @@ def summarise(
     """The content of result.json: mean and standard deviation of every metric over the folds, and the folds."""
     metrics = spread([result["metrics"] for result in results.values()])
     means = {name: nan if each["mean"] is None else each["mean"] for name, each in metrics.items()}
-    first = next(iter(results.values()), {"model": config.model.name, "dataset": config.dataset.name})
+    first = next(iter(results.values()), {"model": config.model.name, "dataset": schema.data_name(config.dataset)})
     return {
         "status": status,
         **{key: first.get(key) for key in SHARED},

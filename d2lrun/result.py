@@ -28,7 +28,7 @@ def describe(
     return {
         "status": status,
         "model": config.model.name,
-        "dataset": config.dataset.name,
+        "dataset": schema.data_name(config.dataset),
         "seed": config.seed,
         "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
         "epochs": len(state.records),

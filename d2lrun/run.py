@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from d2lrun import checkpoint, datasets, devices, files, identity, models, optim, validation, vocabulary, weights
+from d2lrun import (
+    checkpoint,
+    datasets,
+    devices,
+    files,
+    identity,
+    models,
+    optim,
+    schema,
+    validation,
+    vocabulary,
+    weights,
+)
 from d2lrun.config import Config
 from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
@@ -137,7 +149,7 @@ def describe_briefly(experiment: Experiment) -> str:
     config, device = experiment.config, experiment.state.device
     count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
     where = f"cpu with {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
-    data = f"{config.dataset.name} ({experiment.data.source})"
+    data = f"{schema.data_name(config.dataset)} ({experiment.data.source})"
     return f"{config.model.name} on {data}, {count:,} parameters, {where}"
 
 
@@ -154,6 +166,7 @@ def train(
         log.say(f"weights of {config.model.weights}" + (f"; new for other classes: {', '.join(head)}" if head else ""))
     checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
+    restore_samples(state, directory)
     part = experiment.split.train
     size, counts = config.train.batch_size, config.model.name == "ngram"
     if counts:
@@ -204,24 +217,37 @@ def sample_due(config: Config, epoch: int) -> bool:
 
 
 def sample(experiment: Experiment, directory: RunDirectory) -> str | None:
-    """Let a language model continue the dataset's prefix, greedily as in the book, and keep it in samples.txt."""
+    """Let a language model continue the dataset's prefix, greedily as in the book; the text goes to samples.txt."""
     data, state = experiment.data, experiment.state
     if not isinstance(data, TextDataset) or getattr(experiment.config.model, "bidirectional", False):
         return None
     prefix = data.beginning()
     ids = generate(state.model, data.vocabulary.encode(prefix), SAMPLED)
     text = untokenise([*prefix, *data.vocabulary.decode(ids)], data.kind)
-    kept = directory.samples.read_text(encoding="utf-8").split("\n") if directory.samples.exists() else []
-    kept = [line for line in kept if epoch_of(line) < state.epoch]  # a run that was killed may have written further
-    line = f"epoch {state.epoch}: {text.replace(chr(10), '⏎')}"
-    files.write_atomic(directory.samples, "".join(f"{one}\n" for one in [*kept, line]))
+    earlier = [each for each in state.samples if each["epoch"] < state.epoch]
+    state.samples = [*earlier, {"epoch": state.epoch, "text": text}]
+    write_samples(state.samples, directory)
     return text
 
 
-def epoch_of(line: str) -> float:
-    """The epoch that a line of samples.txt names; infinite where it names none."""
-    words = line.partition(":")[0].split()
-    return int(words[1]) if len(words) == 2 and words[1].isdecimal() else math.inf
+def write_samples(samples: list[dict[str, Any]], directory: RunDirectory) -> None:
+    """All of samples.txt anew, a line for each sample."""
+    lines = [f"epoch {each['epoch']}: {each['text'].replace(chr(10), '⏎')}\n" for each in samples]
+    files.write_atomic(directory.samples, "".join(lines))
+
+
+def restore_samples(state: State, directory: RunDirectory) -> None:
+    """Make samples.txt what the checkpoint says: it may be damaged, or hold epochs that the checkpoint does not know.
+
+    A checkpoint of an earlier version has no samples: then those that can be read in samples.txt are kept.
+    """
+    found = directory.samples.read_bytes() if directory.samples.exists() else b""
+    if state.samples is None:
+        lines = re.findall(r"^epoch (\d{1,9}): (.*)$", found.decode("utf-8", "replace"), re.MULTILINE)
+        told = {int(epoch): text for epoch, text in lines if int(epoch) <= state.epoch}
+        state.samples = [{"epoch": epoch, "text": told[epoch]} for epoch in sorted(told)]
+    if found or state.samples:
+        write_samples(state.samples, directory)
 
 
 def save(experiment: Experiment, directory: RunDirectory) -> None:
@@ -263,7 +289,7 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
     """curves.png, predictions.png or samples.txt, and the page that shows them."""
     config, data, state = experiment.config, experiment.data, experiment.state
     comparable = result["book"] is not None and result["book"]["changed"] == []
-    title = f"{config.model.name} on {config.dataset.name}, seed {config.seed}"
+    title = f"{config.model.name} on {schema.data_name(config.dataset)}, seed {config.seed}"
     draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
     if isinstance(data, TextDataset):
         if not sample_due(config, state.epoch):

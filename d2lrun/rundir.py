@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import itertools
 import json
+import re
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,17 @@ from d2lrun.errors import Refused
 FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the run that trains on everything in the end
 COUNTED = ("epochs", "steps", "seconds")  # in the result.json of every run that has finished
+# How the files begin that a run may hold before its first step, whole or half written: those that a start writes
+# first, and those that never come before config.yaml.
+FIRST = {".lock": rb"\Z", ".lock.holder": rb"process ", "config.yaml": rb"seed: "}
+LATER = {
+    ".trial.json": rb"\{",
+    "data.json": rb'\{\n  "content": ',
+    "metrics.jsonl": rb"\{",
+    "result.json": rb'\{\n  "(status|metrics)": ',
+    "run.log": rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ",
+    "vocabulary.json": rb'\{\n  "tokens": ',
+}
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -54,11 +67,7 @@ class RunDirectory:
 
     def result(self) -> dict[str, Any] | None:
         """result.json, or None if the run has not written a readable one."""
-        try:
-            result = json.loads(self.result_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return None
-        return result if isinstance(result, dict) else None
+        return read_object(self.result_file)
 
     def data(self) -> dict[str, Any] | None:
         """What the run recorded of its data (identity.py), or its first fold.
@@ -103,8 +112,7 @@ class RunDirectory:
         return {config_hash(saved), config_hash(saved, schema.EARLIER)}
 
     def write_config(self, config: Config) -> None:
-        text = yaml.safe_dump(schema.to_dict(config), sort_keys=False, allow_unicode=True)
-        files.write_atomic(self.config_file, text)
+        files.write_atomic(self.config_file, as_text(config))
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
         """All of metrics.jsonl anew: on resume it may hold epochs that the checkpoint does not know."""
@@ -133,6 +141,45 @@ class RunDirectory:
             for folder in (self.path, *self.path.glob(FOLDS))
             for path in (folder / self.metrics_file.name, folder / self.checkpoints.name)
         )
+
+    def marked(self) -> bool:
+        """Whether the content of a file in it is d2lrun's: a config, or what names the hash of one."""
+        if any(
+            "config_hash" in (read_object(path) or {}) for path in (self.result_file, *self.checkpoints.glob("*.json"))
+        ):
+            return True
+        with contextlib.suppress(Refused):
+            self.load_config()
+            return True
+        return False
+
+    def strangers(self) -> list[str]:
+        """What in it d2lrun did not write, as the content shows; nothing in a run's directory. It only reads.
+
+        Hidden files that no run writes are passed over. Raises OSError if it cannot be listed.
+        """
+        names = names_in(self.path)  # before all other looks: a process that is at work here adds to them
+        if self.begun() and self.marked():
+            return []
+        with_config = is_as_written(self.config_file)
+        found = []
+        for name in names:
+            path = self.path / name
+            if with_config and path.match(FOLDS) and path.is_dir():
+                found += [f"{name}/{inner}" for inner in RunDirectory(path).strangers()]
+            elif name == self.config_file.name or original(name) in LATER:
+                found += [] if with_config and begins_as_ours(path, FIRST | LATER) else [name]
+            elif not begins_as_ours(path, FIRST):
+                found.append(name)
+        return found
+
+    def refuse_strangers(self) -> None:
+        """Raise Refused if it holds anything that d2lrun did not write."""
+        if found := self.strangers():
+            raise Refused(
+                f"{self.path} is not empty and not a run's directory: it holds {', '.join(found[:3])}",
+                "choose an empty or a new folder, or move what lies there",
+            )
 
     def refuse_folds(self) -> None:
         """Raise Refused for a K-fold run, where one model is wanted: each fold has its own."""
@@ -164,6 +211,64 @@ def is_identity(data: Any) -> bool:
     )
 
 
+def as_text(config: Config) -> str:
+    """The content of config.yaml."""
+    return yaml.safe_dump(schema.to_dict(config), sort_keys=False, allow_unicode=True)
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a config.yaml is, byte for byte, what ``write_config`` makes of the config that it holds."""
+    try:
+        config = RunDirectory(path.parent).load_config()
+        return not path.is_symlink() and path.read_bytes() == as_text(config).encode()
+    except (Refused, OSError):
+        return False
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none if it is not there. Raises OSError if it is no folder."""
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def original(name: str) -> str:
+    """The name of the file that a temporary one was to become; any other name is its own."""
+    return re.sub(rf"^{files.TEMPORARY}$", r"\1", name)
+
+
+def begins_as_ours(path: Path, beginnings: Mapping[str, bytes]) -> bool:
+    """Whether a file begins as d2lrun's own of that name, whole or half written; or is hidden and none of d2lrun's.
+
+    ``beginnings`` has a regular expression for each name. A file that is gone by now was another process's.
+    """
+    name = original(path.name)
+    if name not in beginnings:
+        return name == path.name and name.startswith(".")
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        if found.st_size == 0:  # as the lock is, which Windows lets nobody read
+            return True
+        with open(path, "rb") as file:
+            return re.match(beginnings[name], file.read(64)) is not None
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or None if there is no readable one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def is_sound(result: dict[str, Any]) -> bool:
     """Whether the result.json of a finished run has all that is read of it, each of its kind."""
     if not all(files.is_finite(result.get(key)) for key in COUNTED) or "dead" not in result:
@@ -192,11 +297,12 @@ def claim(config: Config) -> Iterator[RunDirectory]:
     """The directory of this config's run, held against other processes.
 
     Without ``run.dir`` a new one is made. Raises Refused if the directory is in use, cannot be written,
-    belongs to another config, or holds something else.
+    belongs to another config, or holds something else; it is then as it was.
     """
     with contextlib.ExitStack() as held:
         try:
             directory = RunDirectory(Path(config.run.dir).expanduser() if config.run.dir else unique(config))
+            refuse_unfit(directory, config)  # before the lock is written, and once more when nobody else writes
             directory.path.mkdir(parents=True, exist_ok=True)
             held.enter_context(files.lock(directory.lock_file))
             enter(directory, config)
@@ -214,26 +320,19 @@ def claim(config: Config) -> Iterator[RunDirectory]:
 
 
 def enter(directory: RunDirectory, config: Config) -> None:
-    """Make the directory this config's, or find that it is already. Before the first step it is anybody's."""
+    """Make the directory this config's. Until its first step a run of another config may take it."""
+    refuse_unfit(directory, config)
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
-    if directory.begun():
-        refuse_other(directory, config)
-    elif strangers := [path.name for path in directory.path.glob("[!.]*") if path not in before_training(directory)]:
-        raise Refused(
-            f"{directory.path} is not empty and not a run's directory: it holds {', '.join(strangers[:3])}",
-            "choose an empty or a new folder for run.dir",
-        )
-    else:
+    if not directory.begun():
         directory.write_config(config)
 
 
-def before_training(directory: RunDirectory) -> list[Path]:
-    """What a run may have written that was refused or failed before its first step; without a config it is not ours."""
-    ours = [directory.config_file, directory.log, *directory.path.glob(FOLDS)]
-    if directory.config_file.exists():
-        ours += [directory.result_file, directory.data_file, directory.vocabulary_file]
-    return ours
+def refuse_unfit(directory: RunDirectory, config: Config) -> None:
+    """Raise Refused if the directory holds another config's run, or anything that d2lrun did not write."""
+    directory.refuse_strangers()
+    if directory.begun():
+        refuse_other(directory, config)
 
 
 def refuse_other(directory: RunDirectory, config: Config) -> None:
@@ -259,7 +358,7 @@ def lift_submission(refit: RunDirectory, whole: RunDirectory) -> None:
 
 def unique(config: Config) -> Path:
     """A new directory outputs/runs/<dataset>/<model>/<date_time>, also when ten start in one second."""
-    parent = Path(config.run.root).expanduser() / "runs" / config.dataset.name / config.model.name
+    parent = Path(config.run.root).expanduser() / "runs" / schema.data_name(config.dataset) / config.model.name
     parent.mkdir(parents=True, exist_ok=True)
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{config.run.name}" if config.run.name else "")
     for number in itertools.count(1):

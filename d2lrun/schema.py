@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
+import re
 import types
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from d2lrun.config import DATASETS, MODELS, VARIANTS, Config
@@ -67,6 +70,18 @@ def refuse(complaints: list[Complaint]) -> None:
 def to_dict(config: Config) -> dict[str, Any]:
     """The config as plain data; ``parse`` takes it back."""
     return asdict(config)
+
+
+def data_name(dataset: Any) -> str:
+    """What the data of a config group ``dataset`` are called, in paths, titles and tables.
+
+    The dataset's own name; of files that are not verified the name of their folder, for they may hold anything.
+    """
+    if getattr(dataset, "verify", True) or not dataset.dir:
+        return dataset.name
+    folder = Path(os.path.abspath(os.path.expanduser(dataset.dir)))
+    name = folder.parent.name if folder.name == "raw" else folder.name  # torchvision: KMNIST/raw
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or dataset.name
 
 
 def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -185,6 +185,18 @@ def test_a_file_in_the_way_is_refused(tmp_path):
         write([entry()], str(tmp_path / "file"))
 
 
+@pytest.mark.parametrize("name", ["compare.csv", "compare.png"])
+def test_a_file_of_the_users_is_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(Refused, match=f"holds {name} that d2lrun compare did not write"):
+        write([entry()], str(tmp_path))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
+
+
+def test_an_earlier_comparison_is_overwritten(tmp_path):
+    assert write([entry()], str(tmp_path)) == write([entry("b")], str(tmp_path))
+
+
 def make_run(path, lr, accuracy=0.8):
     path.mkdir(parents=True)
     config = {"seed": 1, "model": {"name": "mlp"}, "optimizer": {"name": "sgd", "lr": lr}}

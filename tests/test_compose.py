@@ -7,7 +7,17 @@ import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from d2lrun.compose import compose, departures, existing_folder, parse_command, show
+from d2lrun.compose import (
+    Known,
+    compose,
+    compose_all,
+    departures,
+    existing_folder,
+    gather,
+    parse_command,
+    refuse_unused,
+    show,
+)
 from d2lrun.config import MODELS, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.schema import parse
@@ -204,6 +214,48 @@ def test_a_config_dir_that_is_not_there_is_refused(tmp_path):
         existing_folder(str(tmp_path / "nowhere"))
     with pytest.raises(Refused, match="no such folder"):
         compose([], str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("words", [[], ["model=mlp"], ["train.epochs=2", "model=lenet"]])
+def test_a_config_dir_of_which_nothing_is_used_is_refused(own, words):
+    with pytest.raises(Refused) as caught:
+        compose(words, str(own))
+    assert str(caught.value) == f"--config-dir {own}: nothing of it is used; it offers model=wide"
+    assert "such as model=wide" in caught.value.hint
+    with pytest.raises(Refused, match="nothing of it is used"):
+        show(words, str(own))
+
+
+@pytest.mark.parametrize("word", ["model=wide", "model='wide'", "+model=wide", "model@_global_=wide"])
+def test_an_option_is_used_however_it_is_written(own, word):
+    known = Known()
+    try:
+        gather([word], str(own), known)
+    except Refused as refusal:
+        assert "nothing of it is used" not in str(refusal)
+    refuse_unused(str(own), known)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "notes.txt", "a/b/c.yaml"])
+def test_a_folder_that_offers_no_option_is_refused(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("seed: 1\n")
+    with pytest.raises(Refused, match="it offers no option") as caught:
+        compose([], str(tmp_path))
+    assert "FOLDER/model/mine.yaml" in caught.value.hint
+
+
+def test_a_file_with_the_name_of_one_of_ours_is_refused(own):
+    (own / "model" / "mlp.yaml").write_text("# @package _global_\nmodel: {name: mlp, hidden: [7]}\n")
+    assert refusal("model=wide", config_dir=str(own)).startswith(f"{own}/model/mlp.yaml: it has the name of a file")
+    (own / "model" / "mlp.yaml").write_bytes((conf_dir() / "model" / "mlp.yaml").read_bytes())
+    assert compose(["model=wide"], str(own)).model.hidden == [1024, 1024]
+
+
+def test_of_several_runs_one_must_use_an_option(own):
+    assert len(compose_all([["model=mlp"], ["model=wide"]], str(own))) == 2
+    with pytest.raises(Refused, match="nothing of it is used"):
+        compose_all([["model=mlp"], ["model=lenet"]], str(own))
 
 
 def test_composing_leaves_no_global_state():

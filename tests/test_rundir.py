@@ -6,6 +6,8 @@ import re
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from d2lrun import schema
 from d2lrun.compose import compose
@@ -97,6 +99,11 @@ def test_a_new_directory_is_named_by_dataset_model_and_time(config, tmp_path):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_try-1", path.name)
 
 
+def test_a_run_on_files_of_ones_own_is_named_by_their_folder(config, tmp_path):
+    config.dataset.verify, config.dataset.dir = False, str(tmp_path / "kmnist")
+    assert unique(config).parent == tmp_path / "runs" / "kmnist" / "softmax"
+
+
 def test_many_in_one_second_get_directories_of_their_own(config):
     paths = [unique(config) for _ in range(20)]
     assert len(set(paths)) == 20
@@ -148,7 +155,125 @@ def test_a_folder_with_other_files_is_refused_and_untouched(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
     refused(config, "not empty and not a run's directory: it holds thesis.tex")
-    assert [path.name for path in (tmp_path / "run").glob("[!.]*")] == ["thesis.tex"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def snapshot(folder):
+    """Every name below the folder; of files the content and the time, of folders the time."""
+    found = {"": folder.stat().st_mtime_ns}
+    for path in folder.rglob("*"):
+        found[str(path.relative_to(folder))] = path.stat().st_mtime_ns, path.is_file() and path.read_bytes()
+    return found
+
+
+NAMES = [
+    *("config.yaml", "result.json", "metrics.jsonl", "run.log", "vocabulary.json", "samples.txt", "report.html"),
+    *("curves.png", "model.safetensors", "checkpoints/step-00000005.pt", "checkpoints/step-00000005.json"),
+    *(".lock", ".lock.holder", ".trial.json", "fold-0/config.yaml", "fold-0/metrics.jsonl", "refit/result.json"),
+    *(".config.yaml.0123abcd.tmp", ".lock.holder.0123abcd.tmp", ".metrics.jsonl.0123abcd.tmp", ".notes.0123abcd.tmp"),
+]
+CONTENTS = st.one_of(
+    st.binary(min_size=1, max_size=80),
+    st.text(min_size=1, max_size=40).map(str.encode),
+    st.sampled_from([b"seed: 3\nname: mine\n", b'{"status": "finished"}', b'{"epoch": 1}\n', b"a: [", b"[]", b"null"]),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files=st.dictionaries(st.sampled_from(NAMES), CONTENTS, min_size=1, max_size=6), told=st.booleans())
+def test_files_of_the_user_are_never_changed(composed, tmp_path_factory, files, told):
+    """Whatever their names; with ``told`` a config.yaml that d2lrun can read but did not write lies there too."""
+    config, folder = copy.deepcopy(composed), tmp_path_factory.mktemp("user")
+    config.run.dir = str(folder)
+    if told:
+        other = schema.to_dict(config) | {"seed": 77}
+        files = files | {"config.yaml": json.dumps(other, indent=1).encode()}
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    before = snapshot(folder)
+    try:
+        with claim(config):
+            pass
+    except Refused as refusal:
+        assert refusal.hint
+        assert snapshot(folder) == before
+    assert {name: (folder / name).read_bytes() for name in files} == files
+
+
+USERS = {
+    "a config": {"config.yaml": b"learning_rate: 0.1\n"},
+    "a result": {"result.json": b'{"accuracy": 0.9}'},
+    "a log": {"run.log": b"my own\n"},
+    "epochs": {"metrics.jsonl": b'{"epoch": 1}\n'},
+    "checkpoints": {"checkpoints/step-00000001.pt": b"mine", "config.yaml": b"model: {name: mlp}"},
+    "a lock": {".lock": b"mine"},
+    "a fold": {"fold-0/result.json": b"{}"},
+}
+
+
+@pytest.mark.parametrize("files", USERS.values(), ids=USERS)
+def test_a_folder_of_the_users_is_refused_and_untouched(config, tmp_path, files):
+    for name, content in files.items():
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_bytes(content)
+    before = snapshot(tmp_path / "run")
+    refused(config, "not empty and not a run's directory: it holds ")
+    assert snapshot(tmp_path / "run") == before
+
+
+def test_a_users_file_beside_a_config_of_a_run_is_not_overwritten(config):
+    with claim(config) as directory:
+        directory.result_file.write_text('{"accuracy": 0.9}')
+    refused(config, r"it holds result\.json")
+    assert directory.result_file.read_text() == '{"accuracy": 0.9}'
+
+
+def test_a_config_that_the_user_wrote_is_not_overwritten_before_a_run_began(config):
+    with claim(config) as directory:
+        pass
+    text = "# my settings\n" + directory.config_file.read_text(encoding="utf-8")
+    directory.config_file.write_text(text, encoding="utf-8")
+    config.optimizer.lr = 0.5
+    refused(config, r"it holds config\.yaml")
+    assert directory.config_file.read_text(encoding="utf-8") == text
+
+
+def test_a_run_of_another_config_keeps_no_new_lock(config):
+    directory = begun(config)
+    directory.lock_file.unlink()
+    before = snapshot(directory.path)
+    config.seed = 3
+    refused(config, "another configuration")
+    assert snapshot(directory.path) == before
+
+
+LEFT = {  # by a first start that was killed
+    "nothing": {},
+    "the lock": {".lock": b""},
+    "the holder": {".lock": b"", ".lock.holder": b"process 12 on here"},
+    "half a holder": {".lock": b"", "..lock.holder.0123abcd.tmp": b"process 1"},
+    "half a config": {".lock": b"", ".config.yaml.0123abcd.tmp": b"seed: 1\nmod"},
+    "an empty file": {".lock": b"", ".config.yaml.0123abcd.tmp": b""},
+}
+
+
+@pytest.mark.parametrize("files", LEFT.values(), ids=LEFT)
+def test_what_a_killed_first_start_left_is_taken_over(config, tmp_path, files):
+    (tmp_path / "run").mkdir()
+    for name, content in files.items():
+        (tmp_path / "run" / name).write_bytes(content)
+    with claim(config) as directory:
+        assert directory.load_config() == config
+        assert not list(directory.path.glob(".*.tmp"))
+
+
+def test_hidden_files_that_no_run_writes_do_not_matter(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".DS_Store").write_bytes(b"\0")
+    with claim(config):
+        pass
+    assert (tmp_path / "run" / ".DS_Store").read_bytes() == b"\0"
 
 
 def test_a_file_in_the_place_of_the_directory_is_refused(config, tmp_path):

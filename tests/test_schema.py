@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2lrun.compose import compose
@@ -17,6 +18,7 @@ from d2lrun.schema import (
     Complaint,
     Mismatch,
     convert,
+    data_name,
     differing,
     flatten,
     is_safe_name,
@@ -350,3 +352,35 @@ def test_true_weights_are_one_for_all_inputs_or_one_for_each(weights, fits):
     else:
         with pytest.raises(Refused, match=r"dataset\.weights: 2 values: wanted one .* each of dataset\.inputs=3"):
             compose(words)
+
+
+FOLDERS = {
+    "~/kmnist": "kmnist",
+    "data/emnist letters/": "emnist-letters",
+    "KMNIST/raw": "KMNIST",
+    "one/../two": "two",
+    "/": "fashion-mnist",
+    "数据": "数据",
+    ".hidden": "hidden",
+}
+
+
+@pytest.mark.parametrize(("folder", "name"), FOLDERS.items())
+def test_data_of_ones_own_are_called_like_their_folder(folder, name):
+    dataset = compose(["dataset.verify=false"]).dataset
+    dataset.dir = folder
+    assert data_name(dataset) == name
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1))
+def test_the_name_of_data_is_one_folder(text):
+    dataset = SimpleNamespace(name="fashion-mnist", verify=False, dir=text.replace("\0", ""))
+    name = data_name(dataset)
+    assert name and "/" not in name and name[0] not in ".-" and len(name.encode()) <= 240
+
+
+@pytest.mark.parametrize("words", [[], ["dataset.dir=x"], ["dataset=polynomial"], ["model=rnn"]])
+def test_verified_data_have_the_name_of_the_dataset(words):
+    dataset = compose(words).dataset
+    assert data_name(dataset) == dataset.name

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from d2lrun.config import DATASETS, PICTURE, TEXT, WINDOW
 from d2lrun.datasets.corpus import clean
 from d2lrun.datasets.facts import Facts, facts
+from d2lrun.schema import data_name
 
 if TYPE_CHECKING:
     from d2lrun.datasets.corpus import TextDataset
@@ -37,7 +38,7 @@ def load(
         loader = getattr(module(name), DATASETS[name].attribute)
         found = loader(**arguments, say=say, progress=progress)
         _last = wanted, found, stamps(found)
-    return replace(_last[1], **view)
+    return replace(_last[1], name=data_name(config), **view)
 
 
 def stamps(data: ImageDataset | TextDataset | TableDataset) -> list[tuple[int, int] | None]:

@@ -1,6 +1,7 @@
 """Fashion-MNIST (book 3.5): 60,000 + 10,000 grey images of clothing, 28 × 28, in ten classes.
 
-With ``verify=false`` any four files of the same form take its place: one's own data, MNIST, KMNIST, …
+With ``verify=false`` any four files of the same form take its place: one's own data, MNIST, KMNIST, …; their classes
+are called "0", "1", … up to the largest label, and the data by their folder.
 N examples, C channels, H height, W width.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ import torch
 from d2lrun.datasets import idx
 from d2lrun.datasets.content import Content, fingerprint
 from d2lrun.datasets.images import ImageDataset
-from d2lrun.datasets.locate import Files, Found, Progress, Say, Unusable, candidates, locate, read
+from d2lrun.datasets.locate import Files, Found, Progress, Say, Unusable, candidates, locate, places_of, read
 from d2lrun.errors import Refused
 
 SHAPE = (1, 28, 28)  # (C, H, W)
@@ -38,6 +38,7 @@ FILES = Files(
     layouts=("FashionMNIST/raw",),  # torchvision's
     system="/usr/share/datasets/fashion-mnist",
     package="dataset-fashion-mnist",
+    other="give dataset.verify=false for images of your own in this form",
 )
 OWN_LIMIT = 4 << 30  # bytes of one file of the user's own, so that a decompression bomb ends
 
@@ -52,9 +53,9 @@ def load(
 ) -> ImageDataset:
     """The dataset on the CPU. Without ``verify`` the files come from ``dir`` alone, whatever they hold.
 
-    Raises Refused that names the file and its fault.
+    Raises Refused that names each file and its fault.
     """
-    found = locate(files, dir, mirrors, say, progress) if verify else {name: own_file(dir, name) for name in files.sums}
+    found = locate(files, dir, mirrors, say, progress) if verify else own_files(files, dir)
     train_images, train_labels = examples(found[TRAIN_IMAGES], found[TRAIN_LABELS])
     test_images, test_labels = examples(found[TEST_IMAGES], found[TEST_LABELS])
     if train_images.shape[1:] != test_images.shape[1:]:
@@ -65,21 +66,38 @@ def load(
         "train": fingerprint(found[TRAIN_IMAGES].sha256, found[TRAIN_LABELS].sha256),
         "test": fingerprint(found[TEST_IMAGES].sha256, found[TEST_LABELS].sha256),
     }
+    proved = all(file.sha256 == files.sums[name] for name, file in found.items())
+    classes = CLASSES if proved else numbered(train_labels, test_labels)
     tensors = train_images, train_labels, test_images, test_labels
-    return ImageDataset("fashion-mnist", CLASSES, *tensors, source, contents, pools)
+    return ImageDataset("fashion-mnist", classes, *tensors, source, contents, pools)
 
 
-def own_file(dir: str | None, name: str) -> Found:
-    """The file of that name in the user's folder, plain or packed, unproved."""
+def own_files(files: Files, dir: str | None) -> dict[str, Found]:
+    """The four files in the user's folder or the layouts below it, plain or packed, unproved.
+
+    Raises Refused that names each that is missing or damaged.
+    """
     if not dir:
         raise Refused("dataset.verify=false needs dataset.dir", "give dataset.dir=FOLDER with the four IDX files")
-    paths = candidates(name, [Path(os.path.expanduser(dir))])
-    if not paths:
-        raise Refused(f"{dir}: no {name} or {name}.gz", f"wanted in one folder: {', '.join(FILES.sums)}")
-    try:
-        return read(paths[0], OWN_LIMIT, digest=None)
-    except Unusable as problem:
-        raise Refused(f"{paths[0]}: {problem}", "replace the file") from None
+    [folders] = places_of(files, dir).values()
+    found, problems = {}, []
+    for name in files.sums:
+        path = next(iter(candidates(name, folders)), None)
+        try:
+            found[name] = read(path, OWN_LIMIT, digest=None) if path else None
+        except Unusable as problem:
+            problems.append(f"{path}: {problem}")
+    missing = [name for name, file in found.items() if file is None]
+    problems += [f"{dir}: no {name} or {name}.gz" for name in missing]
+    if problems:
+        message = "\n  ".join([f"dataset.dir={dir}: not four files that can be read", *problems])
+        raise Refused(message, f"wanted in one folder: {', '.join(files.sums)}")
+    return found
+
+
+def numbered(*labels: torch.Tensor) -> tuple[str, ...]:
+    """The names "0", "1", … of classes, up to the largest label."""
+    return tuple(map(str, range(1 + max(int(each.max()) for each in labels))))
 
 
 def examples(images: Found, labels: Found) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,9 +107,6 @@ def examples(images: Found, labels: Found) -> tuple[torch.Tensor, torch.Tensor]:
         raise faulty(images, f"no image ({' × '.join(map(str, pixels.shape))})")
     if len(pixels) != len(numbers):
         raise faulty(labels, f"{len(numbers):,} labels for the {len(pixels):,} images of {images.origin}")
-    if numbers.max() >= len(CLASSES):
-        at = int(np.argmax(numbers >= len(CLASSES)))
-        raise faulty(labels, f"label {numbers[at]} at position {at}, wanted 0 to {len(CLASSES) - 1}")
     return torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(numbers).long()  # [N, H, W] -> [N, 1, H, W]
 
 

@@ -1,5 +1,6 @@
-"""Where a dataset's files are: the user's folders, the cache, the system's folder, or else the mirrors.
+"""Where a dataset's files are: in the folder that the user names, and nowhere else.
 
+Without one they are searched in the folders of D2LRUN_DATA, the cache, the system's folder, or else on the mirrors.
 A file counts only if the sha256 of its unpacked content is the published one, every time it is read. What
 was unpacked or fetched is kept unpacked in the cache, so that later starts only read and hash.
 """
@@ -34,6 +35,7 @@ class Files:
     suffix: str = ".gz"  # of the files on the mirrors
     fetch: str = "make data"  # the command that fetches them
     instead: str | None = None  # what else can be done without the files, for the refusal
+    other: str | None = None  # how files of the same form and other content are used, for the refusal
 
 
 def locate(
@@ -43,11 +45,16 @@ def locate(
     say: Say = lambda line: None,
     progress: Progress | None = None,
 ) -> dict[str, Found]:
-    """Each file, proved, from the first place that has it; raises Refused that names every place."""
-    places, problems = places_of(files, dir), []
+    """Each file, proved, from ``dir`` alone, or without it from the first place that has it.
+
+    Raises Refused that names every place and what is wrong there.
+    """
+    places, problems = places_of(files, dir, say), []
     found = {name: search(name, files, places, problems, say) for name in files.sums}
     unkept = [name for name, file in found.items() if not file or file.origin.endswith(".gz")]
-    if not unkept:
+    if dir and None in found.values():
+        raise refusal(files, dir, [name for name, file in found.items() if not file], places, problems)
+    if dir or not unkept:
         return found
     with writable_cache(cache_of(files.dataset), say) as cache:
         for name in unkept:
@@ -56,18 +63,25 @@ def locate(
                 found[name] = kept or found[name] or fetch(name, files, mirrors, say, progress)
             except Unavailable as failure:
                 missing = [name for name, file in found.items() if not file]
-                rows = [*problems, *absences(files, missing, places), *failure.problems]
-                raise refusal(files, missing, rows) from None
+                raise refusal(files, dir, missing, places, problems, failure.problems) from None
             if cache and not kept:
                 keep(cache / name, found[name], say)
     return found
 
 
-def places_of(files: Files, dir: str | None) -> dict[Path, list[Path]]:
-    """The places to look in, best first, each with the folders there that may hold the files."""
-    given = [dir, *os.environ.get("D2LRUN_DATA", "").split(os.pathsep)]
+def places_of(files: Files, dir: str | None, say: Say = lambda line: None) -> dict[Path, list[Path]]:
+    """The places to look in, best first, each with the folders there that may hold the files.
+
+    ``dir`` is the only one if it is given. A folder of D2LRUN_DATA that is not there is told.
+    """
+    given = [dir] if dir else os.environ.get("D2LRUN_DATA", "").split(os.pathsep)
     users = [Path(os.path.expanduser(folder)) for folder in given if folder]
     places = {root: [root, *(root / layout for layout in (files.dataset, *files.layouts))] for root in users}
+    if dir:
+        return places
+    for root in users:
+        if not root.is_dir():
+            say(f"D2LRUN_DATA: {root}: no such folder")
     others = [cache_of(files.dataset), *([Path(files.system)] if files.system else [])]
     return places | {root: [root] for root in others}
 
@@ -92,7 +106,7 @@ def search(
             return read(path, files.limit, files.sums[name])
         except Unusable as problem:
             problems.append(f"{path}: {problem}")
-            say(f"{path}: {problem}; looking elsewhere")
+            say(f"{path}: {problem}; looking further")
     return None
 
 
@@ -153,12 +167,26 @@ def absences(files: Files, missing: Sequence[str], places: Mapping[Path, Sequenc
             yield f"{root}: {absent if os.path.isdir(root) else 'no such folder'}"
 
 
-def refusal(files: Files, missing: Sequence[str], rows: Sequence[str]) -> Refused:
+def refusal(
+    files: Files,
+    dir: str | None,
+    missing: Sequence[str],
+    places: Mapping[Path, Sequence[Path]],
+    problems: Sequence[str],
+    of_mirrors: Sequence[str] = (),
+) -> Refused:
+    """What is wrong in each place, and the ways out; with ``dir`` no other place was looked in."""
+    rows = [*problems, *absences(files, missing, places), *of_mirrors]
+    told = "".join(f"\n  {row}" for row in rows)
+    if dir:
+        message = f"dataset.dir={dir}: no good {', '.join(missing)} of {files.dataset} there{told}"
+        ways = ["name the folder that holds the files", "leave dataset.dir out to search and fetch them"]
+        ways += [files.other] if files.other and problems else []  # there are files, but other ones
+        return Refused(message, "; or ".join(ways))
     ways = [f"connect to the network and give `{files.fetch}`"]
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
     ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")
     if files.instead:
         ways.append(files.instead)
-    message = f"{files.dataset}: no good {', '.join(missing)}; tried" + "".join(f"\n  {row}" for row in rows)
-    return Refused(message, "; or ".join(ways))
+    return Refused(f"{files.dataset}: no good {', '.join(missing)}; tried{told}", "; or ".join(ways))

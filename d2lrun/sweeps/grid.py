@@ -16,7 +16,7 @@ from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import Launch, train_all
 from d2lrun.sweeps.launchers import is_steering
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, refuse_places, typed
-from d2lrun.sweeps.sweep import Job, Sweep, content, placed, without_refit
+from d2lrun.sweeps.sweep import Job, Sweep, content, placed, refuse_strangers, without_refit
 
 LEFT = 3600.0  # seconds after which a temporary file is one that a kill has left
 
@@ -107,8 +107,12 @@ def jobs(sweep: Sweep, swept: list[list[str]], request: Request) -> list[Job]:
 
 
 def prepare(sweep: Sweep) -> None:
-    """Write the config of every job that is not finished, whatever there was; raises Refused where that cannot be."""
+    """Write the config of every job that is not finished.
+
+    Raises Refused if that cannot be, and before anything is written if a folder holds what d2lrun did not write.
+    """
     try:
+        refuse_strangers(sweep)
         files.remove_leftovers(sweep.directory, LEFT)
         for job in sweep.jobs:
             job.directory.path.mkdir(parents=True, exist_ok=True)

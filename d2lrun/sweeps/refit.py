@@ -45,6 +45,7 @@ def chosen(sweep: Sweep, best: dict[str, Any], places: list[int]) -> Job:
     job = Job(best["overrides"], config)
     if not job.directory.finished():
         try:
+            job.directory.refuse_strangers()
             job.directory.path.mkdir(exist_ok=True)
             job.directory.write_config(config)
         except OSError as error:

@@ -27,7 +27,7 @@ from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import PATIENCE, Launch, launched, train_here
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, lasting, refuse_places, typed
 from d2lrun.sweeps.space import Choices, Numbers, space_of
-from d2lrun.sweeps.sweep import Job, Sweep, data_of, placed, without_refit
+from d2lrun.sweeps.sweep import Job, Sweep, data_of, placed, refuse_strangers, without_refit
 
 FEW = 10  # finished trials; fewer say nothing about which key mattered
 TOP = 0.25  # share of the finished trials that the importance is of: to be among them
@@ -181,6 +181,7 @@ def direction_of(configs: list[Config], metric: str | None) -> str:
 def prepare(study: Study) -> None:
     """Open the study, a new one or that of an earlier command; raises Refused."""
     try:
+        refuse_strangers(study)
         study.directory.mkdir(parents=True, exist_ok=True)
         (study.directory / MARKER).unlink(missing_ok=True)
         with study.alone(), told_as(Refused):
@@ -350,11 +351,12 @@ def ask(study: Study) -> tuple[int, Job]:
     overrides = overrides_of(study, asked.params)
     try:
         [config] = composed(study, [overrides])
+        job = Job(overrides, placed(study, config))
+        directory = job.directory
+        directory.refuse_strangers()
     except Refused:
         study.study.tell(asked.number, state=trial.engine().trial.TrialState.FAIL)
         raise
-    job = Job(overrides, placed(study, config))
-    directory = job.directory
     directory.path.mkdir(parents=True, exist_ok=True)
     if not directory.begun():
         directory.write_config(job.config)

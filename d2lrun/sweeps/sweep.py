@@ -6,6 +6,7 @@ another order.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,9 +20,18 @@ from d2lrun.compose import parse_override
 from d2lrun.config import Config, Grid, Search
 from d2lrun.errors import InUse, Refused
 from d2lrun.report.text import counted
-from d2lrun.rundir import RunDirectory, config_hash
+from d2lrun.rundir import RunDirectory, begins_as_ours, config_hash, names_in, read_object
 from d2lrun.sweeps.job import ENDED, SPOILED
 from d2lrun.sweeps.ranking import ranked
+
+# How the files begin that a sweep's folder may hold before its first sweep.json and before its first run.
+BEGINNINGS = {
+    ".stop": rb"\Z",
+    ".study.lock": rb"\Z",
+    ".study.lock.holder": rb"process ",
+    "study.db": rb"SQLite format 3\0",
+    "study.db-journal": rb"",
+}
 
 
 @dataclass
@@ -135,6 +145,39 @@ def check_splits(sweep: Sweep) -> None:
         except Refused as refusal:
             which = f"{' '.join(overrides)}: " if overrides else ""
             raise Refused(f"{which}{refusal}", refusal.hint) from refusal
+
+
+def refuse_strangers(sweep: Sweep) -> None:
+    """Raise Refused if d2lrun did not write what lies in the sweep's folder or in those of its runs. It only reads."""
+    names = names_in(sweep.directory)
+    if not is_sweeps(sweep.directory, names):
+        unknown = [name for name in names if not begins_as_ours(sweep.directory / name, BEGINNINGS)]
+        folders = {name for name in unknown if (sweep.directory / name).is_dir()}
+        if found := [
+            name for name in unknown if name not in folders or RunDirectory(sweep.directory / name).strangers()
+        ]:
+            raise Refused(
+                f"{sweep.directory} is not empty and not a sweep's: it holds {', '.join(found[:3])}",
+                "choose another folder with sweep.name=NAME or run.root=FOLDER",
+            )
+    for job in sweep.jobs:
+        job.directory.refuse_strangers()
+
+
+def is_sweeps(folder: Path, names: list[str]) -> bool:
+    """Whether a folder with these ``names`` in it is a sweep's: by its sweep.json, or by a run named by its content."""
+    told = read_object(folder / "sweep.json") or {}
+    return {"engine", "command", "jobs"} <= told.keys() or any(is_named_by_content(folder / name) for name in names)
+
+
+def is_named_by_content(folder: Path) -> bool:
+    """Whether the folder's name has the hash of the config of the run in it, as ``placed`` names it."""
+    directory = RunDirectory(folder)
+    named = (directory.result() or {}).get("config_hash")
+    if not named and folder.is_dir():
+        with contextlib.suppress(Refused):
+            named = config_hash(directory.load_config())
+    return isinstance(named, str) and f"-{named}" in folder.name
 
 
 def placed(sweep: Sweep, config: Config) -> Config:

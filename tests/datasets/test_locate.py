@@ -7,8 +7,11 @@ import platform
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from d2lrun.datasets.locate import Files, locate
 from d2lrun.errors import Refused
@@ -64,22 +67,81 @@ PLACES = ["given", "given/toy", "given/Toy/raw", "data", "data/toy", "data/Toy/r
 def test_files_are_found_in_every_place(files, tmp_path, monkeypatch, place, packed):
     monkeypatch.setenv("D2LRUN_DATA", os.pathsep.join(["", str(tmp_path / "nowhere"), str(tmp_path / "data")]))
     put(tmp_path / place, packed)
-    found = locate(files, str(tmp_path / "given"), [])
+    found = locate(files, str(tmp_path / "given") if place.startswith("given") else None, [])
     assert contents(found) == CONTENT
     assert origins(found) == {str(tmp_path / place)}
 
 
 def test_the_first_place_wins(files, tmp_path, monkeypatch):
     monkeypatch.setenv("D2LRUN_DATA", str(tmp_path / "data"))
-    for place in ("system", "cache/toy", "data", "given"):
+    for place in ("system", "cache/toy", "data"):
         put(tmp_path / place)
-        assert origins(locate(files, str(tmp_path / "given"), [])) == {str(tmp_path / place)}
+        assert origins(locate(files, None, [])) == {str(tmp_path / place)}
 
 
-def test_files_may_lie_apart(files, tmp_path, cache):
-    put(tmp_path / "given", one=CONTENT["one"])
+def test_files_may_lie_apart(files, tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("D2LRUN_DATA", str(tmp_path / "data"))
+    put(tmp_path / "data", one=CONTENT["one"])
     put(cache, packed=True, two=CONTENT["two"])
-    assert contents(locate(files, str(tmp_path / "given"), [])) == CONTENT
+    assert contents(locate(files, None, [])) == CONTENT
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    states=st.dictionaries(
+        st.tuples(st.sampled_from(PLACES), st.sampled_from([*CONTENT])), st.sampled_from(["plain", "gz", "bad"])
+    )
+)
+def test_a_folder_that_is_named_is_used_or_refused(files, tmp_path_factory, states):
+    root = tmp_path_factory.mktemp("places")
+    files = replace(files, system=str(root / "system"))
+    for (place, name), state in states.items():
+        content = b"bad" if state == "bad" else CONTENT[name]
+        put(root / place, state == "gz", **{name: content})
+    environment = {"D2LRUN_CACHE": str(root / "cache"), "D2LRUN_DATA": str(root / "data")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr("d2lrun.datasets.locate.download", lambda *arguments: pytest.fail("a mirror was asked"))
+        try:
+            found = locate(files, str(root / "given"), ["http://127.0.0.1:9"])
+        except Refused as refusal:
+            assert str(refusal).startswith(f"dataset.dir={root / 'given'}: no good ")
+        else:
+            assert contents(found) == CONTENT
+            assert all(origin.startswith(str(root / "given")) for origin in origins(found))
+    good = {name for (place, name), state in states.items() if place.startswith("given") and state != "bad"}
+    assert (good == set(CONTENT)) == ("found" in locals())
+
+
+def test_a_named_folder_that_is_not_there_is_refused(files, tmp_path):
+    put(tmp_path / "system")
+    with pytest.raises(Refused) as caught:
+        locate(files, str(tmp_path / "nowhere"), [])
+    told = f"dataset.dir={tmp_path}/nowhere: no good one, two of toy there\n  {tmp_path}/nowhere: no such folder"
+    assert str(caught.value) == told
+    assert caught.value.hint.startswith("name the folder that holds the files; or leave dataset.dir out")
+    assert contents(locate(files, None, [])) == CONTENT  # the hint works
+
+
+def test_a_named_folder_is_refused_with_what_is_wrong_in_it(files, tmp_path):
+    put(tmp_path / "given", one=b"<!DOCTYPE html>")
+    put(tmp_path / "system")
+    with pytest.raises(Refused) as caught:
+        locate(files, str(tmp_path / "given"), [])
+    head, bad, absent = str(caught.value).splitlines()
+    assert head == f"dataset.dir={tmp_path}/given: no good one, two of toy there"
+    assert bad.startswith(f"  {tmp_path}/given/one: sha256 differs")
+    assert absent == f"  {tmp_path}/given: no two"
+
+
+def test_a_folder_of_the_search_path_that_is_not_there_is_told(files, tmp_path, monkeypatch):
+    (tmp_path / "others").mkdir()
+    monkeypatch.setenv("D2LRUN_DATA", os.pathsep.join([str(tmp_path / "gone"), str(tmp_path / "others")]))
+    put(tmp_path / "system")
+    said = []
+    locate(files, None, [], said.append)
+    assert said == [f"D2LRUN_DATA: {tmp_path}/gone: no such folder"]
 
 
 def test_what_was_unpacked_is_kept_unpacked(files, tmp_path, cache):
@@ -124,26 +186,28 @@ def test_a_bad_file_in_the_cache_is_replaced(files, mirror, cache, bad):
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_a_bad_file_of_the_user_is_passed_over_and_left_alone(files, tmp_path, bad):
-    put(tmp_path / "given", one=bad)
-    (tmp_path / "given" / "one.gz").write_bytes(b"not gzip")
+def test_a_bad_file_of_the_user_is_passed_over_and_left_alone(files, tmp_path, monkeypatch, bad):
+    monkeypatch.setenv("D2LRUN_DATA", str(tmp_path / "data"))
+    put(tmp_path / "data", one=bad)
+    (tmp_path / "data" / "one.gz").write_bytes(b"not gzip")
     put(tmp_path / "system")
     said = []
-    assert contents(locate(files, str(tmp_path / "given"), [], said.append)) == CONTENT
-    assert [line.split(": ")[0] for line in said] == [str(tmp_path / "given" / "one")]
-    assert (tmp_path / "given" / "one").read_bytes() == bad
+    assert contents(locate(files, None, [], said.append)) == CONTENT
+    assert [line.split(": ")[0] for line in said] == [str(tmp_path / "data" / "one")]
+    assert (tmp_path / "data" / "one").read_bytes() == bad
 
 
-def test_the_refusal_names_every_place_and_the_ways_out(files, tmp_path, mirror, cache):
-    put(tmp_path / "given", one=b"<!DOCTYPE html>")
+def test_the_refusal_names_every_place_and_the_ways_out(files, tmp_path, monkeypatch, mirror, cache):
+    monkeypatch.setenv("D2LRUN_DATA", str(tmp_path / "data"))
+    put(tmp_path / "data", one=b"<!DOCTYPE html>")
     (tmp_path / "system").mkdir()
     with pytest.raises(Refused) as caught:
-        locate(files, str(tmp_path / "given"), [mirror.url, f"{mirror.url}/b/"])
+        locate(files, None, [mirror.url, f"{mirror.url}/b/"])
     head, *rows = str(caught.value).splitlines()
     assert head == "toy: no good one, two; tried"
-    assert rows.pop(0).startswith(f"  {tmp_path / 'given' / 'one'}: sha256 differs")
+    assert rows.pop(0).startswith(f"  {tmp_path / 'data' / 'one'}: sha256 differs")
     assert rows == [
-        f"  {tmp_path / 'given'}: no two",
+        f"  {tmp_path / 'data'}: no two",
         f"  {cache}: none of them",
         f"  {tmp_path / 'system'}: none of them",
         f"  {mirror.url}/one.gz: 404 Not Found",

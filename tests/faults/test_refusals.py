@@ -72,6 +72,47 @@ def test_broken_yaml_of_ones_own_is_located(room, door, text, line):
     assert f"own/model/mine.yaml:{line}: not valid YAML" in refused.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["summary"],
+        ["cost"],
+        ["data"],
+        ["train"],
+        ["--cfg", "job"],
+        ["--cfg", "job", "--resolve"],
+        ["--info", "all"],
+        ["-m", "seed=1,2"],
+        ["-m", "sweep=optuna", "validation=holdout", "optimizer.lr=interval(0.1,1)"],
+    ],
+    ids=" ".join,
+)
+def test_a_config_dir_of_which_nothing_is_used_is_refused_by_every_command(room, door, words):
+    own = room.path / "own" / "model" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("# @package _global_\ndefaults: [mlp]\n")
+    refused = door(*words, "--config-dir", "own")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("error: --config-dir own: nothing of it is used; it offers model=mine\nhint: ")
+    assert not (room.path / "outputs").exists()
+
+
+def test_a_folder_with_a_runs_config_is_no_config_dir(room, door):
+    (room.path / "old").mkdir()
+    (room.path / "old" / "config.yaml").write_text("seed: 1\n")
+    refused = door("--config-dir", "old")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: --config-dir old: it offers no option")
+
+
+def test_help_lists_a_config_dir_and_uses_nothing(room, door):
+    own = room.path / "own" / "model" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("# My own\n# @package _global_\ndefaults: [mlp]\n")
+    told = door("--help", "--config-dir", "own")
+    assert (told.code, told.err) == (0, "")
+    assert "mine           My own" in told.out
+
+
 def test_a_whole_process_refuses_without_torch(fresh, end):
     refused = end(fresh("train.epoch=3", python=("-X", "importtime", "-m", "d2lrun")))
     assert refused.code == 2

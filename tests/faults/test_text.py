@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from d2lrun.files import sha256
 
 STEP = "d2lrun.fit:train_batch"
 TIMES = ("seconds", "tokens_per_second")
@@ -91,6 +94,49 @@ def test_no_epoch_is_twice_in_the_samples(room, write, resume, model, when):
     assert resume(fault="at('d2lrun.run:draw', 1, lambda: send('SIGKILL'))").code == -9
     assert resume().code == 0
     assert_same(room.run, whole)
+
+
+GARBLED = {"not UTF-8": b"\xff\xfe\n" * 9, "cut": b"epoch 1: ca", "empty": b"", "gone": None}
+
+
+@pytest.mark.parametrize("content", GARBLED.values(), ids=GARBLED)
+def test_samples_are_those_of_the_checkpoint(room, write, resume, content):
+    whole = write.whole("rnn")
+    assert write("rnn", fault=f"at({STEP!r}, {2 * BATCHES + 3}, lambda: send('SIGKILL'))").code == -9
+    file = room.run / "samples.txt"
+    file.unlink() if content is None else file.write_bytes(content)
+    continued = resume()
+    assert (continued.code, continued.err) == (0, "")
+    assert_same(room.run, whole)
+
+
+def as_earlier_versions_wrote(run):
+    """Take the samples out of every checkpoint."""
+    for commit in run.glob("checkpoints/*.json"):
+        state = torch.load(commit.with_suffix(".pt"), weights_only=True)
+        assert state.pop("samples")
+        data = io.BytesIO()
+        torch.save(state, data)
+        content = data.getvalue()
+        commit.with_suffix(".pt").write_bytes(content)
+        facts = json.loads(commit.read_text("utf-8")) | {"size": len(content), "sha256": sha256(content)}
+        commit.write_text(json.dumps(facts), encoding="utf-8")
+
+
+@pytest.mark.parametrize("tail", ["", "epoch 3: too far\n", "epoch 2: \ud800\xff\nno epoch\n"])
+def test_a_checkpoint_of_an_earlier_version_keeps_the_samples_that_can_be_read(room, write, resume, tail):
+    whole = write.whole("rnn")
+    assert write("rnn", fault=f"at({STEP!r}, {2 * BATCHES + 3}, lambda: send('SIGKILL'))").code == -9
+    as_earlier_versions_wrote(room.run)
+    file = room.run / "samples.txt"
+    kept = file.read_text("utf-8").splitlines(keepends=True)[: 1 if tail.startswith("epoch 2") else 2]
+    file.write_bytes(("".join(kept) + tail).encode("utf-8", "surrogatepass"))
+    continued = resume()
+    assert (continued.code, continued.err) == (0, "")
+    if tail.startswith("epoch 2"):
+        assert (room.run / "samples.txt").read_text("utf-8").splitlines()[1] == "epoch 2: \ufffd\ufffd\ufffd\xff"
+    else:
+        assert_same(room.run, whole)
 
 
 def test_counting_killed_is_counted_anew(room, write, resume):

@@ -570,17 +570,37 @@ def test_a_damaged_checkpoint_is_passed_over_or_named(run, at_step, which):
         assert told()["jobs"][1]["error"].startswith("no sound checkpoint is left in ")
 
 
-def test_somebody_elses_files_in_a_runs_folder_are_named(run):
+def test_files_of_the_user_in_a_runs_folder_are_refused(run):
     run("seed=1,2")
     folder = folder_of(1)
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (folder / "thesis.tex").write_text("years of work")
-    done = run("seed=1,2")
-    assert done.code == 3
-    assert states() == ["finished", "failed"]
-    assert "it holds thesis.tex" in told()["jobs"][1]["error"]
-    assert (folder / "thesis.tex").read_text() == "years of work"
+    refused = run("seed=1,2")
+    assert refused.code == 2
+    assert refused.err.startswith(f"error: {folder} is not empty and not a run's directory: it holds thesis.tex\n")
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "sweep.csv", "report.html", "study.db", ".stop", "mine/config.yaml"])
+@pytest.mark.parametrize("engine", ["grid", "optuna"])
+def test_a_folder_of_the_users_is_no_sweeps(run, tmp_path, name, engine):
+    path = tmp_path / SWEEPS / "s" / name
+    path.parent.mkdir(parents=True)
+    path.write_text('{"mine": 1}')
+    refused = run("optimizer.lr=0.1,0.2", f"sweep={engine}", "validation=holdout")
+    assert refused.code == 2
+    assert refused.err.startswith(f"error: {SWEEPS}/s is not empty and not a sweep's: it holds {name.split('/')[0]}\n")
+    assert [each for each in SWEEPS.rglob("*") if each.is_file()] == [path.relative_to(tmp_path)]
+    assert path.read_text() == '{"mine": 1}'
+
+
+def test_a_damaged_sweep_json_is_written_anew(run):
+    run("seed=1,2")
+    whole = timeless(told())
+    (SWEEPS / "s" / "sweep.json").write_bytes(b"{")
+    assert run("seed=1,2").code == 0
+    assert timeless(told()) == whole
 
 
 @pytest.mark.parametrize("blocked", ["outputs", "outputs/sweeps", "outputs/sweeps/s"])
@@ -608,7 +628,7 @@ def test_a_run_whose_folder_is_a_file_is_refused(run, tmp_path):
 
 def test_what_a_kill_left_in_the_sweeps_folder_goes_when_it_is_old(run):
     run("seed=1,2")
-    old, new = (SWEEPS / "s" / f".sweep.json.{name}.tmp" for name in ("old", "new"))
+    old, new = (SWEEPS / "s" / f".sweep.json.{8 * digit}.tmp" for digit in "01")
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
