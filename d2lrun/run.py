@@ -7,12 +7,14 @@ import math
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from d2lrun import checkpoint, datasets, devices, files, models, optim, validation, vocabulary, weights
 from d2lrun.config import Config
@@ -20,7 +22,7 @@ from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset, TablePart
-from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Stopped
+from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Refused, Stopped
 from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
 from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
@@ -113,14 +115,37 @@ def build(config: Config, log: Log) -> Experiment:
     with Transfer(log.console) as transfer:
         model = models.build(config.model, *datasets.form(config.dataset, log.say, transfer.progress))
         data = datasets.load(config.dataset, log.say, transfer.progress).to(device)
+    split = trainable(validation.split(config.validation, data, config.seed), model, config, log)
     devices.place(model, device, config.device)
-    split = validation.split(config.validation, data, config.seed)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # a model that counts has none
     task = task_of(data)
     sums = torch.zeros(task.counts, dtype=precise(device), device=device)
     state = State(model, optimizer, devices.scaler(device, config.device), sums)
     return Experiment(config, data, split, task, state)
+
+
+def trainable(split: validation.Split, model: nn.Module, config: Config, log: Log) -> validation.Split:
+    """The split whose every training batch the model takes; ``model`` is not placed yet.
+
+    Some networks with batch normalisation take no batch of one example. If only the last batch has one, it joins the
+    batch before it. Raises Refused if every batch has one.
+    """
+    if not any(isinstance(layer, _BatchNorm) for layer in model.modules()):
+        return split
+    train, limit = config.train, config.train.limit_batches
+    batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[:limit]
+    if len(batches[-1]) != 1 or models.trains_on(model, split.train.load(batches[-1])[0]):
+        return split
+    reason = f"the batch normalisation of {config.model.name} cannot train on one example alone"
+    if len(batches) == 1 or train.batch_size == 1:
+        count = split.train.count(split.train.ordered(train.batch_size))
+        raise Refused(
+            f"{reason}, and train.batch_size={train.batch_size} of {count:,} examples leaves one",
+            "train.batch_size=2 or more" if count > 1 else "train with more examples",
+        )
+    log.say(f"{reason}: the last batch joins the one before it, which has {train.batch_size + 1:,} examples")
+    return replace(split, train=replace(split.train, least=2))
 
 
 def describe_briefly(experiment: Experiment) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import struct
@@ -9,12 +10,15 @@ import struct
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
 from d2lrun import cli, datasets, devices, fit, infer, models, rundir, validation
 from d2lrun.compose import compose, departures
 from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from d2lrun.datasets.images import batches, order
 from d2lrun.errors import Failed, Refused
 from d2lrun.run import Log, build, run
 from d2lrun.tasks import CHANCE_EPOCHS
@@ -65,6 +69,17 @@ def train(tmp_path, stripes_folder, monkeypatch):
         return Done(directory, console)
 
     return train
+
+
+@pytest.fixture
+def built(tmp_path, stripes_folder):
+    """``built(WORD…)``: what a run on the stripes would train."""
+
+    def built(*words):
+        data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", "device=cpu", f"run.root={tmp_path}"]
+        return build(compose([*data, *words]), Log(tmp_path / "run.log", Console(file=io.StringIO())))
+
+    return built
 
 
 def same_bits(one, other):
@@ -405,3 +420,57 @@ def test_a_recurrent_network_learns_images_row_by_row(train):
     )
     assert set(done.result) == KEYS
     assert done.result["metrics"]["test_accuracy"] > 0.5
+
+
+# --- batch normalisation and a batch of one ----------------------------------------------------------------------
+
+
+def test_a_last_example_alone_joins_the_batch_before(train):
+    done = train("model=lenet-bn", "train.batch_size=47")  # 330 = 7 · 47 + 1
+    assert done.result["status"] == "finished"
+    assert done.result["steps"] == 2 * 7
+    told = "the batch normalisation of lenet-bn cannot train on one example alone: the last batch joins the one before"
+    assert any(told in line and line.endswith("which has 48 examples") for line in done.said)
+
+
+@pytest.mark.parametrize(
+    "words, batches",
+    [
+        (["model=lenet"], 8),  # no batch normalisation: the book trains on the last one alone
+        (["model=lenet-bn", "train.limit_batches=7"], 7),  # the last one is not reached
+        (["model=lenet-bn", "train.limit_batches=8"], 7),
+        (["model=resnet", "dataset.resize=64", "train.limit_batches=8"], 8),  # feature maps of 2×2
+        (["model=resnet", "dataset.resize=32", "train.limit_batches=8"], 7),
+    ],
+)
+def test_a_batch_of_one_trains_if_the_network_takes_it(built, words, batches):
+    split, limit = built(*words, "train.batch_size=47").split, 8 if "train.limit_batches=7" not in words else 7
+    found = split.train.shuffled(47, 1, 0)[:limit]
+    assert (len(found), sum(map(len, found))) == (batches, 329 if limit == 7 else 330)
+
+
+@given(st.integers(2, 100), st.integers(2, 101))
+def test_no_batch_of_one_is_left_and_every_example_trains(count, size):
+    index = torch.arange(count)
+    plain = [order(index, 3, 1)[at : at + size].tolist() for at in range(0, count, size)]
+    found = [batch.tolist() for batch in batches(index, size, 3, 1, least=2)]
+    if len(plain[-1]) == 1:
+        plain[-2:] = [plain[-2] + plain[-1]]
+    assert found == plain
+
+
+@pytest.mark.parametrize(
+    "words", [["train.batch_size=1"], ["train.batch_size=329", "validation=holdout", "validation.fraction=0.997"]]
+)
+def test_nothing_but_one_example_is_refused_before_training(built, words):
+    with pytest.raises(Refused, match="cannot train on one example alone"):
+        built("model=lenet-bn", *words, "validation.stratify=false" if "validation=holdout" in words else "seed=1")
+
+
+def test_trying_a_batch_of_one_leaves_the_model_as_it_was():
+    model = models.build(compose(["model=densenet"]).model, (1, 32, 32), 10)
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    assert not models.trains_on(model, torch.zeros(1, 1, 32, 32))
+    assert models.trains_on(model, torch.zeros(2, 1, 32, 32))
+    assert same_bits(before, model.state_dict())
+    assert torch.equal(state, torch.get_rng_state())

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from d2lrun.datasets.images import order
+from d2lrun.datasets.images import batches
 
 # Training rows [n] -> the features [N, D] of all training rows and of all test rows, prepared by those rows alone.
 Prepare: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -103,10 +103,11 @@ class TablePart:
     features: Tensor  # float32 [N, D]
     targets: Tensor  # float32 [N, 1]
     index: Tensor  # int64 [n]
+    least: int = 1  # rows of a batch that trains
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
         """The batches of an epoch: a pure function of (seed, epoch)."""
-        return list(order(self.index, seed, epoch).split(size))
+        return batches(self.index, size, seed, epoch, self.least)
 
     def ordered(self, size: int) -> list[Tensor]:
         """All rows as they are stored, in batches."""
