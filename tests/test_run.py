@@ -186,7 +186,7 @@ def test_a_picture_for_a_resized_run_is_seen_as_its_dataset_was(train, stripes, 
     done = train("dataset.resize=20", "dataset.channels=3")
     Image.fromarray(stripes.test_images[0, 0].numpy()).save(tmp_path / "a.png")
     directory = rundir.RunDirectory(done.path)
-    ((_, best),) = infer.predict_files(directory, [tmp_path / "a.png"], 1, "auto")
+    ((_, _, best),) = infer.predict_files(directory, [tmp_path / "a.png"], 1, "auto")
     _, _, table = infer.predict_test(directory)
     first = table.read_text(encoding="utf-8").splitlines()[1].split(",")
     assert (best[0][0], f"{best[0][1]:.4f}") == (first[2], f"{float(first[3]):.4f}")
