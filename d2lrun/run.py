@@ -32,7 +32,7 @@ from d2lrun.report.fit import draw_agreement, draw_line
 from d2lrun.report.page import write_page
 from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
-from d2lrun.report.text import say
+from d2lrun.report.text import optional, say
 from d2lrun.report.transfer import Transfer
 from d2lrun.result import beside_guessing, describe, revival, versions
 from d2lrun.rundir import RunDirectory, config_hash
@@ -97,8 +97,9 @@ def run(
         if isinstance(experiment.data, TextDataset):
             vocabulary.keep(experiment.data, directory, log.say)
         train(experiment, directory, log, progress)
-        return finish(experiment, directory, changed)
+        return finish(experiment, directory, changed, log)
     except BaseException as error:
+        directory.refuse_deleted()  # which is what went wrong first, and nothing of it is made anew
         if isinstance(error, Stopped):
             error.args = (f"{error}; continue with: d2lrun resume {directory.path}",)
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
@@ -238,6 +239,7 @@ def epoch_of(line: str) -> float:
 
 def save(experiment: Experiment, directory: RunDirectory) -> None:
     """Write a checkpoint; raises Diverged where a step was too long for a float32, so that all saved are finite."""
+    directory.refuse_deleted()
     state = experiment.state
     if not all(tensor.isfinite().all() for tensor in state.model.state_dict().values()):
         raise Diverged(f"diverged: weights no longer finite at step {state.step}", "try a smaller optimizer.lr")
@@ -250,8 +252,9 @@ def save(experiment: Experiment, directory: RunDirectory) -> None:
     checkpoint.save(directory.checkpoints, state.state_dict(), state.step, facts)
 
 
-def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] | None) -> dict[str, Any]:
+def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] | None, log: Log) -> dict[str, Any]:
     """The final weights, the pictures, and last of all result.json."""
+    directory.refuse_deleted()
     config, split, state = experiment.config, experiment.split, experiment.state
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
@@ -265,29 +268,36 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
     if isinstance(split.train, TablePart) and split.train.data.test_targets is None:
         write_submission(directory, state.model, split.train.data, config.train.batch_size)
     if config.run.pictures:
-        draw(experiment, directory, result)
+        draw(experiment, directory, result, log)
     files.write_json(directory.result_file, result)
     return result
 
 
-def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]) -> None:
-    """curves.png, predictions.png or samples.txt, and the page that shows them."""
+def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any], log: Log) -> None:
+    """curves.png, predictions.png or samples.txt, and the page that shows them; one that fails is only reported."""
     config, data, state = experiment.config, experiment.data, experiment.state
     comparable = result["book"] is not None and result["book"]["changed"] == []
     title = f"{config.model.name} on {config.dataset.name}, seed {config.seed}"
-    draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
+    with optional(directory.curves, log.say):
+        draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
     if isinstance(data, TextDataset):
         if not sample_due(config, state.epoch):
             sample(experiment, directory)
-    elif isinstance(data, TableDataset):
-        draw_table(experiment, directory, title)
     else:
-        part = experiment.split.kept or experiment.split.watched[1]  # a fold never looks at the test set
-        index = part.index[:PICTURED]
-        images, labels = part.images[index], part.labels[index]
-        guesses = probabilities(state.model, map(data.inputs, images.split(config.train.batch_size)))
-        draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
-    write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
+        with optional(directory.predictions, log.say):
+            (draw_table if isinstance(data, TableDataset) else draw_images)(experiment, directory, title)
+    with optional(directory.page, log.say):
+        write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
+
+
+def draw_images(experiment: Experiment, directory: RunDirectory, title: str) -> None:
+    """predictions.png: the first images that are wrong and right, of the test set or of what is held out."""
+    data, size = experiment.data, experiment.config.train.batch_size
+    part = experiment.split.kept or experiment.split.watched[1]  # a fold never looks at the test set
+    index = part.index[:PICTURED]
+    images, labels = part.images[index], part.labels[index]
+    guesses = probabilities(experiment.state.model, map(data.inputs, images.split(size)))
+    draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
 
 
 def draw_table(experiment: Experiment, directory: RunDirectory, title: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import json
+import re
+import shutil
 import struct
 
 import pytest
@@ -20,7 +22,7 @@ from d2lrun.compose import compose, departures
 from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.datasets.images import batches, order
 from d2lrun.errors import Failed, Refused
-from d2lrun.run import Log, build, run
+from d2lrun.run import Log, build, draw, run
 from d2lrun.tasks import CHANCE_EPOCHS
 
 KEYS = {
@@ -474,3 +476,45 @@ def test_trying_a_batch_of_one_leaves_the_model_as_it_was():
     assert models.trains_on(model, torch.zeros(2, 1, 32, 32))
     assert same_bits(before, model.state_dict())
     assert torch.equal(state, torch.get_rng_state())
+
+
+# --- what may be lost at the end, and what may not ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("step", [2, 6, 12])  # a checkpoint is saved after step 4, an epoch has 6 steps, the last is 12
+def test_a_deleted_directory_ends_the_run_and_is_not_made_anew(train, at_step, tmp_path, step, anew):
+    place = tmp_path / "gone"
+
+    def delete():
+        shutil.rmtree(place)
+        if anew:
+            place.mkdir()
+
+    told = re.escape(f"the run's directory {place} was deleted while it trained")
+    with at_step(step, delete), pytest.raises(Failed, match=f"^{told}$") as caught:
+        train(f"run.dir={place}", "train.checkpoint_every=4")
+    assert caught.value.code == 1
+    assert list(place.iterdir()) == [] if anew else not place.exists()
+
+
+def broken(*arguments):
+    raise ValueError("no such font\nand more")
+
+
+@pytest.mark.parametrize("name, file", [("draw_curves", "curves.png"), ("draw_images", "predictions.png")])
+def test_a_picture_that_fails_is_named_and_the_run_is_finished(train, monkeypatch, name, file):
+    monkeypatch.setattr("d2lrun.run.draw", draw)
+    monkeypatch.setattr(f"d2lrun.run.{name}", broken)
+    done = train("train.epochs=1")
+    assert done.result["status"] == "finished"
+    assert f"{file} is missing: ValueError: no such font" in done.said
+    assert {path.name for path in done.path.glob("*.png")} == {"curves.png", "predictions.png"} - {file}
+    assert (done.path / "report.html").exists() and done.weights()
+
+
+def test_a_page_that_fails_is_named_and_the_run_is_finished(train, monkeypatch):
+    monkeypatch.setattr("d2lrun.run.draw", draw)
+    monkeypatch.setattr("d2lrun.run.write_page", broken)
+    done = train("train.epochs=1")
+    assert (done.result["status"], done.said[-1]) == ("finished", "report.html is missing: ValueError: no such font")

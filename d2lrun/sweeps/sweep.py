@@ -76,6 +76,7 @@ class Sweep:
     refit: bool = False  # whether the best setting is wanted on everything in the end
     chosen: Job | None = None  # which that is
     elsewhere: int = 0  # runs of it that are not on this machine
+    missing: list[str] = field(default_factory=list)  # pictures that could not be drawn, and why
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The content of sweep.json, from what ``job.tell`` says of every job."""
