@@ -19,6 +19,7 @@ from d2lrun.config import Device
 from d2lrun.errors import InUse, Refused
 
 THREADS = torch.get_num_threads()  # torch's own choice
+EXACT_OUTPUTS = 1000  # of a last layer that computes in fp32 in any precision; for a large vocabulary that is slow
 MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 weights; products in the shorter type
 
 
@@ -126,7 +127,8 @@ def compiler_missing(device: torch.device) -> str | None:
 def place(model: nn.Module, device: torch.device, config: Any) -> nn.Module:
     """The model on its device, its forward pass in the precision and compiled as the group ``device`` says."""
     model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
-    if config.precision in MIXED and (last := last_layer(model)) is not None:
+    last = last_layer(model) if config.precision in MIXED else None
+    if last is not None and len(last.weight) <= EXACT_OUTPUTS:
         last.forward = in_float32(last.forward, device)
     if config.precision in MIXED or config.compile:
         model.forward = wrapped(model.forward, device, MIXED.get(config.precision))

@@ -280,6 +280,15 @@ def test_in_mixed_precision_the_last_layer_computes_in_float32(name, precision):
     assert found[0].dtype == torch.float32
 
 
+@pytest.mark.parametrize("outputs, dtype", [(1000, torch.float32), (1001, torch.bfloat16)])
+def test_a_large_vocabulary_stays_in_the_shorter_type(outputs, dtype):
+    found, model = [], nn.Sequential(nn.Linear(4, outputs))
+    devices.place(model, CPU, group(precision="bf16"))
+    model[0].register_forward_hook(lambda layer, inputs, output: found.append(output.dtype))
+    model(torch.zeros(2, 4))
+    assert found == [dtype]
+
+
 def test_as_many_numbers_are_predicted_in_bf16_as_in_fp32():
     """Around 200,000 neighbours in bf16 are 1,024 apart."""
     model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
