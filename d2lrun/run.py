@@ -142,7 +142,7 @@ def trainable(split: validation.Split, model: nn.Module, config: Config, log: Lo
     if len(batches) == 1 or train.batch_size == 1:
         count = split.train.count(split.train.ordered(train.batch_size))
         raise Refused(
-            f"{reason}, and train.batch_size={train.batch_size} of {count:,} examples leaves one",
+            f"train.batch_size={train.batch_size}, with {count:,} examples to train on: {reason}",
             "train.batch_size=2 or more" if count > 1 else "train with more examples",
         )
     log.say(f"{reason}: the last batch joins the one before it, which has {train.batch_size + 1:,} examples")
