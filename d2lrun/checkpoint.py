@@ -40,7 +40,7 @@ def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any
     content = data.getvalue()
     facts = {"step": step, "size": len(content), "sha256": files.sha256(content), **facts}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(exist_ok=True)  # of a run's directory that is gone nothing is made anew
         files.write_atomic(target, content)
         files.write_json(target.with_suffix(".json"), facts)
         prune(directory)

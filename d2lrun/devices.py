@@ -19,6 +19,7 @@ from d2lrun.config import Device
 from d2lrun.errors import InUse, Refused
 
 THREADS = torch.get_num_threads()  # torch's own choice
+EXACT_OUTPUTS = 1000  # of a last layer that computes in fp32 in any precision; for a large vocabulary that is slow
 MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 weights; products in the shorter type
 
 
@@ -126,11 +127,30 @@ def compiler_missing(device: torch.device) -> str | None:
 def place(model: nn.Module, device: torch.device, config: Any) -> nn.Module:
     """The model on its device, its forward pass in the precision and compiled as the group ``device`` says."""
     model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    last = last_layer(model) if config.precision in MIXED else None
+    if last is not None and len(last.weight) <= EXACT_OUTPUTS:
+        last.forward = in_float32(last.forward, device)
     if config.precision in MIXED or config.compile:
         model.forward = wrapped(model.forward, device, MIXED.get(config.precision))
     if config.compile:  # code for each shape by itself, whatever came before: a resumed run gets the same bits
         model.forward = torch.compile(model.forward, dynamic=False)
     return model
+
+
+def last_layer(model: nn.Module) -> nn.Module | None:
+    """The layer that computes the logits or the predicted numbers: of all with weights, the one made last."""
+    layers = [layer for layer in model.modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
+    return layers[-1] if layers else None
+
+
+def in_float32(forward: Any, device: torch.device) -> Any:
+    """The forward pass of a layer outside of autocast: bf16 has 8 bits, too few for a price."""
+
+    def computed(inputs: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, enabled=False):
+            return forward(inputs.float())
+
+    return computed
 
 
 def wrapped(forward: Any, device: torch.device, dtype: torch.dtype | None) -> Any:

@@ -12,6 +12,7 @@ import ctypes
 import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from math import hypot, inf, isfinite
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -104,9 +105,8 @@ def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:
         state.model.train()
         for batch in batches[state.batch :]:
             started = perf_counter()
-            lr = learning_rate(
-                config.schedule, config.optimizer.lr, state.epoch + state.batch / len(batches), train.epochs
-            )
+            time = state.epoch + Fraction(state.batch, len(batches))
+            lr = learning_rate(config.schedule, config.optimizer.lr, time, train.epochs)
             train_batch(state, *split.train.load(batch), task, lr, train.clip)
             state.seconds += perf_counter() - started
             yield None

@@ -61,8 +61,8 @@ def predict_test(directory: RunDirectory, config: Config) -> tuple[ImageDataset,
 
 def predict_files(
     directory: RunDirectory, config: Config, paths: Sequence[Path], top: int, invert: str
-) -> list[tuple[Path, list[tuple[str, float]]]]:
-    """For each image file its ``top`` classes with their probabilities, the most probable first.
+) -> list[tuple[Path, str, list[tuple[str, float]]]]:
+    """For each image file a remark on how it was read, and its ``top`` classes with their probabilities, best first.
 
     ``invert`` is yes, no, or auto: a light background is turned dark, as the dataset's is.
     """
@@ -72,8 +72,9 @@ def predict_files(
     images = torch.stack([fit_image(image, shape, invert) for image in pixels]).to(data.train_images.device)
     guesses = probabilities(model, map(data.inputs, images.split(config.train.batch_size)))
     certainty, ranked = guesses.topk(min(top, data.num_classes), dim=1)
-    rows = zip(paths, ranked.tolist(), certainty.tolist(), strict=True)
-    return [(path, [(data.classes[k], p) for k, p in zip(best, sure)]) for path, best, sure in rows]
+    remarks = [remark(image, invert) for image in pixels]
+    rows = zip(paths, remarks, ranked.tolist(), certainty.tolist(), strict=True)
+    return [(path, said, [(data.classes[k], p) for k, p in zip(best, sure)]) for path, said, best, sure in rows]
 
 
 def predict_table(directory: RunDirectory, config: Config) -> tuple[TableDataset, Tensor, Path]:
@@ -195,7 +196,10 @@ def read_image(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as file:
+                wide = ";16" in str(file.tile)  # 16 bits a channel; of several channels PIL keeps the upper 8 alone
                 image = eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
+        if wide and max(high for _, high in image.convert("RGB").getextrema()) < 16:
+            raise ValueError("of its 16 bits a channel the upper 4 are unused; save it with 8 bits a channel")
     except FileNotFoundError:
         raise Refused(f"{path}: no such file", "give the image files behind the run's directory") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -205,12 +209,41 @@ def read_image(path: Path) -> Any:
 
 
 def eight_bits(image: Any) -> Any:
-    """A PIL image with 16 bits a pixel scaled to 8: PIL's own conversion would cut all above 255."""
+    """A PIL image of integers with more than 8 bits, or of floats, as one with 8 bits; any other as it is.
+
+    The range of the values says which one is white. Floats from 0 to 1 or from −1 to 1 are scaled from that range. All
+    others are scaled from 0 to 2ⁿ − 1 with the smallest n of 8, 12, 16, 20, … that holds them: 12 bits in a file of
+    16 are seen, and no picture of 16 bits changes, unless it would be nearly black. Raises ValueError for what is
+    negative or not a number.
+    """
     from PIL import Image
 
-    if not image.mode.startswith("I"):
+    if image.mode != "F" and not image.mode.startswith("I"):
         return image
-    return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) // 257).astype(np.uint8))
+    values = np.asarray(image, dtype=np.float64)
+    low, high = values.min(), values.max()
+    if not np.isfinite((low, high)).all():
+        raise ValueError("some of its values are not finite")
+    if image.mode == "F" and low >= -1 and high <= 1:
+        black, white = (-1 if low < 0 else 0), 1
+    elif low >= 0:
+        black, white = 0, 2 ** max(8, -(-int(high).bit_length() // 4) * 4) - 1
+    else:
+        raise ValueError(f"its values go from {low:g} to {high:g}; wanted 0 or more, or floats from −1 to 1")
+    return Image.fromarray(((values - black) * (255 / (white - black))).round().clip(0, 255).astype(np.uint8))
+
+
+def remark(image: Any, invert: str) -> str:
+    """What people should know of how a grey PIL image was read; empty if there is nothing."""
+    low, high = image.getextrema()
+    constant = [f"every pixel is {low} of 255"] if low == high else []
+    return ", ".join([*constant, *(["inverted"] if inverts(image, invert) else [])])
+
+
+def inverts(image: Any, invert: str) -> bool:
+    """Whether a grey PIL image is to be inverted; "auto" inverts it if its border is light."""
+    border = torch.tensor([image.getpixel(at) for at in corners(image.size)], dtype=torch.float32)
+    return invert == "yes" or (invert == "auto" and bool(border.median() > 127))
 
 
 def fit_image(image: Any, shape: tuple[int, int, int], invert: str) -> Tensor:
@@ -218,8 +251,7 @@ def fit_image(image: Any, shape: tuple[int, int, int], invert: str) -> Tensor:
     from PIL import Image, ImageOps
 
     channels, height, width = shape
-    border = torch.tensor([image.getpixel(at) for at in corners(image.size)], dtype=torch.float32)
-    if invert == "yes" or (invert == "auto" and border.median() > 127):
+    if inverts(image, invert):
         image = ImageOps.invert(image)
     image = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=0)
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, height, width)

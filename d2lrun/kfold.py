@@ -19,7 +19,7 @@ from d2lrun.config import Config, Once
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
 from d2lrun.report.progress import Progress
-from d2lrun.report.text import say
+from d2lrun.report.text import optional, say
 from d2lrun.report.transfer import Transfer
 from d2lrun.result import beside_book
 from d2lrun.run import Log, run
@@ -81,6 +81,7 @@ def run_folds(
             log.say(fold_line(REFIT, refit))
             lift_submission(RunDirectory(directory.path / REFIT), directory)
     except BaseException as error:
+        directory.refuse_deleted()
         if isinstance(error, Stopped):
             error.args = (f"stopped, saved; continue with: d2lrun resume {directory.path}",)
         status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
@@ -93,8 +94,10 @@ def run_folds(
     if config.run.pictures:
         title = f"{config.model.name} on {schema.data_name(config.dataset)}, {len(results)} folds, seed {config.seed}"
         curves = {name: RunDirectory(directory.path / name).records() for name in results}
-        draw_folds(directory.curves, {name: records for name, records in curves.items() if records}, title)
-        write_folds_page(directory.page, result, directory.config_file.read_text(encoding="utf-8"))
+        with optional(directory.curves, log.say):
+            draw_folds(directory.curves, {name: records for name, records in curves.items() if records}, title)
+        with optional(directory.page, log.say):
+            write_folds_page(directory.page, result, directory.config_file.read_text(encoding="utf-8"))
     files.write_json(directory.result_file, result)
     return result
 

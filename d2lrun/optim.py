@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -28,13 +30,22 @@ def spared(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def learning_rate(config: Any, lr: float, epoch: float, epochs: int) -> float:
-    """The learning rate at time ``epoch`` (0 at the start, fractions within an epoch) of ``epochs``.
+def learning_rate(config: Any, lr: float, time: Fraction, epochs: int) -> float:
+    """The learning rate after ``time`` of ``epochs`` epochs; 5/2 is the middle of the third epoch.
 
-    ``config`` is the config group ``schedule``. The warm-up climbs linearly from 0 and multiplies the rest.
+    ``config`` is the config group ``schedule``. The warm-up climbs linearly from 0 and multiplies the rest. Drops are
+    counted in exact fractions: as floats, 0.3 / 0.1 is below 3.
     """
+    whole, part = divmod(time, 1)
+    epoch = whole + float(part)
     if config.name == "step":
-        lr *= config.factor ** math.floor(epoch / config.every)
+        lr *= config.factor ** (time // decimal(config.every))
     elif config.name == "cosine":
         lr *= config.final + (1 - config.final) * (1 + math.cos(math.pi * epoch / epochs)) / 2
     return lr * min(1.0, epoch / config.warmup) if config.warmup else lr
+
+
+@lru_cache
+def decimal(value: float) -> Fraction:
+    """The number as it is written: 1/10 for 0.1, which a float only comes close to."""
+    return Fraction(str(value))

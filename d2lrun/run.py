@@ -7,13 +7,15 @@ import re
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from d2lrun import (
     checkpoint,
@@ -33,7 +35,7 @@ from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset, TablePart
-from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Stopped
+from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Refused, Stopped
 from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
 from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
@@ -44,7 +46,7 @@ from d2lrun.report.fit import draw_agreement, draw_line
 from d2lrun.report.page import write_page
 from d2lrun.report.pictures import draw_predictions
 from d2lrun.report.progress import Progress, epoch_line
-from d2lrun.report.text import say
+from d2lrun.report.text import optional, say
 from d2lrun.report.transfer import Transfer
 from d2lrun.result import beside_constant, beside_guessing, describe, revival, versions
 from d2lrun.rundir import RunDirectory, config_hash
@@ -113,8 +115,9 @@ def run(
             vocabulary.keep(built.data, directory, log.say)
         experiment = built  # from here on a failure is one of this run, and its result says so
         train(experiment, directory, log, progress)
-        return finish(experiment, directory, changed)
+        return finish(experiment, directory, changed, log)
     except BaseException as error:
+        directory.refuse_deleted()  # which is what went wrong first, and nothing of it is made anew
         if isinstance(error, Stopped):
             error.args = (f"{error}; continue with: d2lrun resume {directory.path}",)
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
@@ -133,15 +136,39 @@ def build(config: Config, log: Log) -> Experiment:
         data = datasets.load(config.dataset, log.say, transfer.progress)
     check_split(config, data)
     data = data.to(device)
-    devices.place(model, device, config.device)
     split = validation.split(config.validation, data, config.seed)
     split = split.limited(config.train.limit_batches, config.train.batch_size)
+    split = trainable(split, model, config, log)
+    devices.place(model, device, config.device)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # a model that counts has none
     task = task_of(data, config.model)
     sums = torch.zeros(task.counts, dtype=precise(device), device=device)
     state = State(model, optimizer, devices.scaler(device, config.device), sums)
     return Experiment(config, data, split, task, state, identify(config, data, split, task))
+
+
+def trainable(split: validation.Split, model: nn.Module, config: Config, log: Log) -> validation.Split:
+    """The split whose every training batch the model takes; ``model`` is not placed yet.
+
+    Some networks with batch normalisation take no batch of one example. If only the last batch has one, it joins the
+    batch before it. Raises Refused if every batch has one.
+    """
+    if not any(isinstance(layer, _BatchNorm) for layer in model.modules()):
+        return split
+    train, limit = config.train, config.train.limit_batches
+    batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[:limit]
+    if len(batches[-1]) != 1 or models.trains_on(model, split.train.load(batches[-1])[0]):
+        return split
+    reason = f"the batch normalisation of {config.model.name} cannot train on one example alone"
+    if len(batches) == 1 or train.batch_size == 1:
+        count = split.train.size
+        raise Refused(
+            f"train.batch_size={train.batch_size}, with {count:,} examples to train on: {reason}",
+            "train.batch_size=2 or more" if count > 1 else "train with more examples",
+        )
+    log.say(f"{reason}: the last batch joins the one before it, which has {train.batch_size + 1:,} examples")
+    return replace(split, train=replace(split.train, least=2))
 
 
 def describe_briefly(experiment: Experiment) -> str:
@@ -252,6 +279,7 @@ def restore_samples(state: State, directory: RunDirectory) -> None:
 
 def save(experiment: Experiment, directory: RunDirectory) -> None:
     """Write a checkpoint; raises Diverged where a step was too long for a float32, so that all saved are finite."""
+    directory.refuse_deleted()
     state = experiment.state
     if not all(tensor.isfinite().all() for tensor in state.model.state_dict().values()):
         raise Diverged(f"diverged: weights no longer finite at step {state.step}", "try a smaller optimizer.lr")
@@ -264,8 +292,9 @@ def save(experiment: Experiment, directory: RunDirectory) -> None:
     checkpoint.save(directory.checkpoints, state.state_dict(), state.step, facts)
 
 
-def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] | None) -> dict[str, Any]:
+def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] | None, log: Log) -> dict[str, Any]:
     """The final weights, the pictures, and last of all result.json."""
+    directory.refuse_deleted()
     config, split, state = experiment.config, experiment.split, experiment.state
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
@@ -280,29 +309,36 @@ def finish(experiment: Experiment, directory: RunDirectory, changed: list[str] |
     if isinstance(split.train, TablePart) and split.train.data.test_targets is None:
         write_submission(directory, state.model, split.train.data, config.train.batch_size)
     if config.run.pictures:
-        draw(experiment, directory, result)
+        draw(experiment, directory, result, log)
     files.write_json(directory.result_file, result)
     return result
 
 
-def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]) -> None:
-    """curves.png, predictions.png or samples.txt, and the page that shows them."""
+def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any], log: Log) -> None:
+    """curves.png, predictions.png or samples.txt, and the page that shows them; one that fails is only reported."""
     config, data, state = experiment.config, experiment.data, experiment.state
     comparable = result["book"] is not None and result["book"]["changed"] == []
     title = f"{config.model.name} on {schema.data_name(config.dataset)}, seed {config.seed}"
-    draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
+    with optional(directory.curves, log.say):
+        draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
     if isinstance(data, TextDataset):
         if not sample_due(config, state.epoch):
             sample(experiment, directory)
-    elif isinstance(data, TableDataset):
-        draw_table(experiment, directory, title)
     else:
-        part = experiment.split.kept or experiment.split.watched[1]  # a fold never looks at the test set
-        index = part.index[:PICTURED]
-        images, labels = part.images[index], part.labels[index]
-        guesses = probabilities(state.model, map(data.inputs, images.split(config.train.batch_size)))
-        draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
-    write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
+        with optional(directory.predictions, log.say):
+            (draw_table if isinstance(data, TableDataset) else draw_images)(experiment, directory, title)
+    with optional(directory.page, log.say):
+        write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
+
+
+def draw_images(experiment: Experiment, directory: RunDirectory, title: str) -> None:
+    """predictions.png: the first images that are wrong and right, of the test set or of what is held out."""
+    data, size = experiment.data, experiment.config.train.batch_size
+    part = experiment.split.kept or experiment.split.watched[1]  # a fold never looks at the test set
+    index = part.index[:PICTURED]
+    images, labels = part.images[index], part.labels[index]
+    guesses = probabilities(experiment.state.model, map(data.inputs, images.split(size)))
+    draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
 
 
 def draw_table(experiment: Experiment, directory: RunDirectory, title: str) -> None:

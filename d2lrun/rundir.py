@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 import re
 import shutil
 import stat
@@ -18,7 +19,7 @@ import yaml
 
 from d2lrun import files, schema
 from d2lrun.config import Config
-from d2lrun.errors import Refused
+from d2lrun.errors import Failed, Refused
 
 FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the run that trains on everything in the end
@@ -64,6 +65,14 @@ class RunDirectory:
         self.page = path / "report.html"
         self.log = path / "run.log"
         self.lock_file = path / ".lock"
+        self.claimed: os.stat_result | None = None  # the lock file of the claim, whose inode nothing else has meanwhile
+
+    def refuse_deleted(self) -> None:
+        """Raise Failed if the directory was deleted, or made anew, since this process claimed it."""
+        with contextlib.suppress(OSError):
+            if self.claimed is None or os.path.samestat(self.claimed, self.lock_file.stat()):
+                return
+        raise Failed(f"the run's directory {self.path} was deleted while it trained", "give the command again")
 
     def result(self) -> dict[str, Any] | None:
         """result.json, or None if the run has not written a readable one."""
@@ -192,6 +201,7 @@ class RunDirectory:
             )
 
     def append_metrics(self, record: dict[str, Any]) -> None:
+        self.refuse_deleted()
         with open(self.metrics_file, "ab") as file:
             file.write(files.to_json(record) + b"\n")
 
@@ -306,6 +316,7 @@ def claim(config: Config) -> Iterator[RunDirectory]:
             directory.path.mkdir(parents=True, exist_ok=True)
             held.enter_context(files.lock(directory.lock_file))
             enter(directory, config)
+            directory.claimed = directory.lock_file.stat()
         except OSError as error:
             raise Refused(
                 f"cannot write to {config.run.dir or config.run.root}: {error.strerror or error}",

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from d2lrun import devices
+from d2lrun import devices, models
 from d2lrun.compose import compose
+from d2lrun.config import MODELS
 from d2lrun.errors import Refused
 
 CPU = torch.device("cpu")
@@ -242,6 +243,64 @@ def test_mixed_precision_computes_in_the_shorter_type_and_returns_float32(precis
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     error = (found - exact).abs().max() / exact.abs().max()
     assert 0 < error < 8 * digits
+
+
+def small_network(name, device):
+    """A network of that name that trains by gradients, and two examples for it."""
+    data = {"table": (12,), "images": (3, 96, 96)}.get(MODELS[name].kinds[0])
+    with torch.device(device):
+        model = models.build(compose([f"model={name}", *SMALL.get(name, [])]).model, data, 10)
+        inputs = torch.zeros(2, *data) if data else torch.zeros(2, 5, dtype=torch.long)
+    return model, inputs
+
+
+SMALL = {"vgg": ["model.ratio=16"], "rnn": ["model.impl=scratch"], "torchvision": ["model.arch=squeezenet1_1"]}
+TRAINED = [name for name in MODELS if name != "ngram"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_last_layer_is_the_one_that_computes_last(name):
+    model, inputs = small_network(name, "meta")
+    called = []
+    for layer in model.modules():
+        if next(layer.parameters(recurse=False), None) is not None:
+            layer.register_forward_hook(lambda layer, inputs, output: called.append(layer))
+    model(inputs)
+    assert called[-1] is devices.last_layer(model)
+
+
+@pytest.mark.parametrize("name", ["lenet", "nin", "rnn", "gru", "linear", "mlp"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_in_mixed_precision_the_last_layer_computes_in_float32(name, precision):
+    model, inputs = small_network(name, "cpu")
+    devices.place(model, CPU, group(precision=precision))
+    found = []
+    devices.last_layer(model).register_forward_hook(lambda layer, inputs, output: found.append(output))
+    model(inputs)
+    assert found[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("outputs, dtype", [(1000, torch.float32), (1001, torch.bfloat16)])
+def test_a_large_vocabulary_stays_in_the_shorter_type(outputs, dtype):
+    found, model = [], nn.Sequential(nn.Linear(4, outputs))
+    devices.place(model, CPU, group(precision="bf16"))
+    model[0].register_forward_hook(lambda layer, inputs, output: found.append(output.dtype))
+    model(torch.zeros(2, 4))
+    assert found == [dtype]
+
+
+def test_as_many_numbers_are_predicted_in_bf16_as_in_fp32():
+    """Around 200,000 neighbours in bf16 are 1,024 apart."""
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+    nn.init.constant_(model[2].bias, 200_000.0)
+    devices.place(model, CPU, group(precision="bf16"))
+    rows = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0)) * 100
+    assert len(model(rows).unique()) > 500
+
+
+def test_a_model_without_weights_has_no_last_layer():
+    assert devices.last_layer(nn.Flatten()) is None
+    assert devices.place(nn.Flatten(), CPU, group(precision="bf16"))(IMAGES).shape == (4, 192)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])

@@ -6,6 +6,7 @@ import copy
 import io
 import math
 from dataclasses import replace
+from fractions import Fraction
 from functools import lru_cache
 
 import pytest
@@ -369,7 +370,7 @@ def test_the_rate_follows_the_schedule_within_an_epoch(stripes):
     training, rates = Training(config, stripes), []
     for _ in range(6):
         rates.append(training.advance(1).state.optimizer.param_groups[0]["lr"])
-    assert rates == [optim.learning_rate(config.schedule, 0.1, batch / 6, 2) for batch in range(6)]
+    assert rates == [optim.learning_rate(config.schedule, 0.1, Fraction(batch, 6), 2) for batch in range(6)]
 
 
 def test_batches_train_in_train_mode_after_an_evaluation(stripes):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import struct
+import zlib
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from d2lrun import infer, models
@@ -52,7 +56,7 @@ def picture(stripes, at=0):
 
 def ask(run, *paths, top=10, invert="auto"):
     """{class: probability} for each file."""
-    return [dict(best) for _, best in infer.predict_files(run, list(paths), top, invert)]
+    return [dict(best) for _, _, best in infer.predict_files(run, list(paths), top, invert)]
 
 
 def test_evaluate_is_the_loss_of_the_test_set(run, model, stripes):
@@ -93,8 +97,8 @@ def test_a_file_is_predicted_as_on_the_dataset(run, expected, stripes, tmp_path)
 
 def test_the_likeliest_come_first(run, stripes, tmp_path):
     picture(stripes).save(tmp_path / "a.png")
-    ((path, best),) = infer.predict_files(run, [tmp_path / "a.png"], 3, "auto")
-    assert path == tmp_path / "a.png"
+    ((path, remark, best),) = infer.predict_files(run, [tmp_path / "a.png"], 3, "auto")
+    assert (path, remark) == (tmp_path / "a.png", "")
     assert len(best) == 3
     assert [p for _, p in best] == sorted((p for _, p in best), reverse=True)
 
@@ -117,6 +121,98 @@ KINDS = {
     "bitmap.bmp": lambda image: image,
     "lossless.webp": lambda image: image.convert("RGB"),
 }
+
+
+SCALED = {  # from grey 0…255 to what a file holds
+    "16 bits": ("a.png", lambda grey: (grey * 257).astype(np.uint16)),
+    "12 bits in 16": ("a.png", lambda grey: (grey * (4095 / 255)).round().astype(np.uint16)),
+    "8 bits in 16": ("a.png", lambda grey: grey.astype(np.uint16)),
+    "16 bits as TIFF": ("a.tiff", lambda grey: (grey * 257).astype(np.uint16)),
+    "12 bits in 16, high byte first": ("a.tiff", lambda grey: (grey * (4095 / 255)).round().astype(">u2")),
+    "8 bits in 32": ("a.tiff", lambda grey: grey.astype(np.int32)),
+    "16 bits in 32": ("a.tiff", lambda grey: (grey * 257).astype(np.int32)),
+    "24 bits in 32": ("a.tiff", lambda grey: (grey * ((2**24 - 1) / 255)).astype(np.int32)),
+    "floats 0…1": ("a.tiff", lambda grey: (grey / 255).astype(np.float32)),
+    "floats −1…1": ("a.tiff", lambda grey: (grey / 127.5 - 1).astype(np.float32)),
+    "floats 0…255": ("a.tiff", lambda grey: grey.astype(np.float32)),
+    "floats 0…65535": ("a.tiff", lambda grey: (grey * 257).astype(np.float32)),
+}
+
+
+def grey_pictures():
+    """Grey values [6, 5] with a contrast that eyes see: black is there, and something that is not."""
+    values = st.lists(st.integers(0, 255), min_size=28, max_size=28)
+    return st.tuples(st.integers(32, 255), values).map(lambda given: np.array([0, given[0], *given[1]]).reshape(6, 5))
+
+
+@pytest.mark.parametrize("name, scaled", SCALED.values(), ids=SCALED)
+@given(grey=grey_pictures())
+def test_every_range_is_read_as_the_picture_with_8_bits(tmp_path_factory, name, scaled, grey):
+    path = tmp_path_factory.getbasetemp() / name
+    Image.fromarray(scaled(grey)).save(path)
+    assert np.abs(np.asarray(infer.read_image(path)).astype(int) - grey).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "F"])
+@pytest.mark.parametrize("suffix", ["png", "tiff", "jpg", "jp2", "bmp", "gif", "ppm", "webp"])
+def test_every_mode_of_every_format_shows_the_picture(tmp_path, mode, suffix):
+    """A black and a white half, in all that PIL can write; a mode that a format lacks is written as another."""
+    halves = Image.fromarray(np.repeat([[0], [255]], 8, axis=0).repeat(16, axis=1).astype(np.uint8))
+    image = halves.convert("RGB").convert(mode) if mode in ("PA", "YCbCr") else halves.convert(mode)
+    try:
+        image.save(tmp_path / f"a.{suffix}")
+    except (OSError, KeyError, ValueError):
+        pytest.skip(f"PIL writes no {mode} as {suffix}")
+    seen = np.asarray(infer.read_image(tmp_path / f"a.{suffix}")).astype(int)
+    assert seen[12:].min() - seen[:4].max() > 200
+
+
+def png_of_16_bits(values):
+    """A colour PNG with 16 bits a channel, which PIL does not write; ``values`` is uint16 [H, W, 3]."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    chunks = [struct.pack(">I", len(data)) + kind + data for kind, data in [*parts, (b"IEND", b"")]]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk + struct.pack(">I", zlib.crc32(chunk[4:])) for chunk in chunks)
+
+
+def test_colours_of_16_bits_are_read_and_those_of_12_are_refused(tmp_path):
+    grey = np.arange(256).reshape(16, 16)
+    colours = np.stack([grey] * 3, axis=2)
+    (tmp_path / "a.png").write_bytes(png_of_16_bits(colours * 257))
+    assert np.array_equal(np.asarray(infer.read_image(tmp_path / "a.png")), grey)
+    (tmp_path / "b.png").write_bytes(png_of_16_bits(colours * 16))
+    with pytest.raises(Refused, match="of its 16 bits a channel the upper 4 are unused; save it with 8 bits"):
+        infer.read_image(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize(
+    "values, told",
+    [
+        (np.array([[-5, 200]], np.int32), "its values go from -5 to 200; wanted 0 or more, or floats from −1 to 1"),
+        (np.array([[-1.5, 1]], np.float32), "its values go from -1.5 to 1; wanted"),
+        (np.array([[np.nan, 1]], np.float32), "some of its values are not finite"),
+        (np.array([[0, np.inf]], np.float32), "some of its values are not finite"),
+    ],
+)
+def test_values_that_are_no_brightness_are_refused(tmp_path, values, told):
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    with pytest.raises(Refused, match=f"is not an image that can be read: {told}"):
+        infer.read_image(tmp_path / "a.tiff")
+
+
+def test_what_was_done_to_a_picture_is_told(run, stripes, tmp_path):
+    pictures = {
+        "dark": picture(stripes),
+        "light": ImageOps.invert(picture(stripes)),
+        "black": Image.new("L", (28, 28)),
+        "white": Image.new("I;16", (28, 28), 65535),
+    }
+    for name, image in pictures.items():
+        image.save(tmp_path / f"{name}.png")
+    rows = infer.predict_files(run, [tmp_path / f"{name}.png" for name in pictures], 3, "auto")
+    constant = ["every pixel is 0 of 255", "every pixel is 255 of 255, inverted"]
+    assert [remark for _, remark, _ in rows] == ["", "inverted", *constant]
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,9 @@ from d2lrun.config import Adam, Constant, Cosine, Step
 from d2lrun.optim import build, learning_rate
 
 epochs = st.integers(1, 50)
+moments = st.tuples(st.integers(0, 300), st.integers(1, 60) | st.integers(1, 3000)).flatmap(
+    lambda pair: st.tuples(st.just(pair[0]), st.integers(0, pair[1] - 1), st.just(pair[1]))
+)  # finished epochs, finished batches of the next one, and how many it has
 times = st.floats(0, 1, exclude_max=True)  # share of the run
 
 
@@ -36,6 +40,29 @@ def test_constant_is_constant(time, epochs):
 @pytest.mark.parametrize("epoch, wanted", [(0, 1.0), (2.999, 1.0), (3, 0.5), (5.999, 0.5), (6, 0.25), (9.5, 0.125)])
 def test_step_drops_every_so_many_epochs(epoch, wanted):
     assert learning_rate(step(every=3, factor=0.5), 1.0, epoch, 10) == wanted
+
+
+@given(st.integers(1, 30), st.integers(0, 2), st.integers(1, 60), st.integers(1, 100))
+def test_a_drop_comes_with_its_batch_and_not_later(digits, places, batches, drops):
+    """``every`` is the decimal digits / 10^places; the oracle multiplies and divides whole numbers alone."""
+    schedule = step(every=float(f"{digits}e-{places}"), factor=0.999)
+    first = -(-drops * digits * batches // 10**places)  # batches done when the drop is due, rounded up
+    for done in (first - 1, first):
+        due = done * 10**places // (batches * digits)
+        assert learning_rate(schedule, 1.0, Fraction(done, batches), 300) == 0.999**due
+
+
+@given(moments, st.sampled_from([constant(), constant(2.5), cosine(), cosine(0.1, warmup=0.3)]))
+def test_other_schedules_have_the_bits_of_a_float_time(moment, schedule):
+    epoch, batch, batches = moment
+    exact, plain = epoch + Fraction(batch, batches), epoch + batch / batches
+    assert learning_rate(schedule, 0.3, exact, 301) == learning_rate(schedule, 0.3, plain, 301)
+
+
+def test_a_tenth_of_an_epoch_of_ten_batches_is_one_batch():
+    times = [epoch + Fraction(batch, 10) for epoch in range(6) for batch in range(10)]
+    rates = [learning_rate(step(every=0.1, factor=0.5), 1.0, time, 6) for time in times]
+    assert rates == [0.5**drops for drops in range(60)]
 
 
 @pytest.mark.parametrize("final", [0.0, 0.1, 1.0])

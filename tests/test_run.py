@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import re
+import shutil
 import struct
 
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
 from d2lrun import cli, datasets, devices, fit, infer, models, rundir, validation
 from d2lrun.compose import compose, departures
 from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from d2lrun.datasets.images import batches, order
 from d2lrun.errors import Failed, Refused
-from d2lrun.run import Log, build, run
+from d2lrun.run import Log, build, draw, run
 from d2lrun.tasks import CHANCE_EPOCHS
 
 KEYS = {
@@ -65,6 +71,17 @@ def train(tmp_path, stripes_folder, monkeypatch):
         return Done(directory, console)
 
     return train
+
+
+@pytest.fixture
+def built(tmp_path, stripes_folder):
+    """``built(WORD…)``: what a run on the stripes would train."""
+
+    def built(*words):
+        data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", "device=cpu", f"run.root={tmp_path}"]
+        return build(compose([*data, *words]), Log(tmp_path / "run.log", Console(file=io.StringIO())))
+
+    return built
 
 
 def same_bits(one, other):
@@ -171,7 +188,7 @@ def test_a_picture_for_a_resized_run_is_seen_as_its_dataset_was(train, stripes, 
     done = train("dataset.resize=20", "dataset.channels=3")
     Image.fromarray(stripes.test_images[0, 0].numpy()).save(tmp_path / "a.png")
     directory = rundir.RunDirectory(done.path)
-    ((_, best),) = infer.predict_files(directory, [tmp_path / "a.png"], 1, "auto")
+    ((_, _, best),) = infer.predict_files(directory, [tmp_path / "a.png"], 1, "auto")
     _, _, table = infer.predict_test(directory)
     first = table.read_text(encoding="utf-8").splitlines()[1].split(",")
     assert (best[0][0], f"{best[0][1]:.4f}") == (first[2], f"{float(first[3]):.4f}")
@@ -405,3 +422,99 @@ def test_a_recurrent_network_learns_images_row_by_row(train):
     )
     assert set(done.result) == KEYS
     assert done.result["metrics"]["test_accuracy"] > 0.5
+
+
+# --- batch normalisation and a batch of one ----------------------------------------------------------------------
+
+
+def test_a_last_example_alone_joins_the_batch_before(train):
+    done = train("model=lenet-bn", "train.batch_size=47")  # 330 = 7 · 47 + 1
+    assert done.result["status"] == "finished"
+    assert done.result["steps"] == 2 * 7
+    told = "the batch normalisation of lenet-bn cannot train on one example alone: the last batch joins the one before"
+    assert any(told in line and line.endswith("which has 48 examples") for line in done.said)
+
+
+@pytest.mark.parametrize(
+    "words, batches",
+    [
+        (["model=lenet"], 8),  # no batch normalisation: the book trains on the last one alone
+        (["model=lenet-bn", "train.limit_batches=7"], 7),  # the last one is not reached
+        (["model=lenet-bn", "train.limit_batches=8"], 7),
+        (["model=resnet", "dataset.resize=64", "train.limit_batches=8"], 8),  # feature maps of 2×2
+        (["model=resnet", "dataset.resize=32", "train.limit_batches=8"], 7),
+    ],
+)
+def test_a_batch_of_one_trains_if_the_network_takes_it(built, words, batches):
+    split, limit = built(*words, "train.batch_size=47").split, 8 if "train.limit_batches=7" not in words else 7
+    found = split.train.shuffled(47, 1, 0)[:limit]
+    assert (len(found), sum(map(len, found))) == (batches, 329 if limit == 7 else 330)
+
+
+@given(st.integers(2, 100), st.integers(2, 101))
+def test_no_batch_of_one_is_left_and_every_example_trains(count, size):
+    index = torch.arange(count)
+    plain = [order(index, 3, 1)[at : at + size].tolist() for at in range(0, count, size)]
+    found = [batch.tolist() for batch in batches(index, size, 3, 1, least=2)]
+    if len(plain[-1]) == 1:
+        plain[-2:] = [plain[-2] + plain[-1]]
+    assert found == plain
+
+
+@pytest.mark.parametrize(
+    "words", [["train.batch_size=1"], ["train.batch_size=329", "validation=holdout", "validation.fraction=0.997"]]
+)
+def test_nothing_but_one_example_is_refused_before_training(built, words):
+    with pytest.raises(Refused, match="cannot train on one example alone"):
+        built("model=lenet-bn", *words, "validation.stratify=false" if "validation=holdout" in words else "seed=1")
+
+
+def test_trying_a_batch_of_one_leaves_the_model_as_it_was():
+    model = models.build(compose(["model=densenet"]).model, (1, 32, 32), 10)
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    assert not models.trains_on(model, torch.zeros(1, 1, 32, 32))
+    assert models.trains_on(model, torch.zeros(2, 1, 32, 32))
+    assert same_bits(before, model.state_dict())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+# --- what may be lost at the end, and what may not ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("step", [2, 6, 12])  # a checkpoint is saved after step 4, an epoch has 6 steps, the last is 12
+def test_a_deleted_directory_ends_the_run_and_is_not_made_anew(train, at_step, tmp_path, step, anew):
+    place = tmp_path / "gone"
+
+    def delete():
+        shutil.rmtree(place)
+        if anew:
+            place.mkdir()
+
+    told = re.escape(f"the run's directory {place} was deleted while it trained")
+    with at_step(step, delete), pytest.raises(Failed, match=f"^{told}$") as caught:
+        train(f"run.dir={place}", "train.checkpoint_every=4")
+    assert caught.value.code == 1
+    assert list(place.iterdir()) == [] if anew else not place.exists()
+
+
+def broken(*arguments):
+    raise ValueError("no such font\nand more")
+
+
+@pytest.mark.parametrize("name, file", [("draw_curves", "curves.png"), ("draw_images", "predictions.png")])
+def test_a_picture_that_fails_is_named_and_the_run_is_finished(train, monkeypatch, name, file):
+    monkeypatch.setattr("d2lrun.run.draw", draw)
+    monkeypatch.setattr(f"d2lrun.run.{name}", broken)
+    done = train("train.epochs=1")
+    assert done.result["status"] == "finished"
+    assert f"{file} is missing: ValueError: no such font" in done.said
+    assert {path.name for path in done.path.glob("*.png")} == {"curves.png", "predictions.png"} - {file}
+    assert (done.path / "report.html").exists() and done.weights()
+
+
+def test_a_page_that_fails_is_named_and_the_run_is_finished(train, monkeypatch):
+    monkeypatch.setattr("d2lrun.run.draw", draw)
+    monkeypatch.setattr("d2lrun.run.write_page", broken)
+    done = train("train.epochs=1")
+    assert (done.result["status"], done.said[-1]) == ("finished", "report.html is missing: ValueError: no such font")

@@ -79,6 +79,7 @@ class ImagePart:
     index: Tensor  # int64 [n]
     pool: str  # what it is taken from: train or test
     of: int | None = None  # examples of the whole part, if this is only its beginning
+    least: int = 1  # examples of a batch that trains
 
     @property
     def size(self) -> int:
@@ -92,7 +93,7 @@ class ImagePart:
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
         """The batches of an epoch: a pure function of (seed, epoch)."""
-        return list(order(self.index, seed, epoch).split(size))
+        return batches(self.index, size, seed, epoch, self.least)
 
     def ordered(self, size: int) -> list[list[Tensor]]:
         """All examples as they are stored, in batches that do not depend on each other."""
@@ -115,6 +116,17 @@ def order(index: Tensor, seed: int, epoch: int) -> Tensor:
     mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(mixed))
     return index[torch.randperm(len(index), generator=generator).to(index.device)]
+
+
+def batches(index: Tensor, size: int, seed: int, epoch: int, least: int = 1) -> list[Tensor]:
+    """The indices [n] shuffled and cut into batches of ``size``: a pure function of (seed, epoch).
+
+    If the last batch has fewer than ``least`` indices, it becomes part of the batch before it.
+    """
+    found = list(order(index, seed, epoch).split(size))
+    if len(found) > 1 and len(found[-1]) < least:
+        found[-2:] = [torch.cat(found[-2:])]
+    return found
 
 
 def scale(images: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from d2lrun.datasets.content import Content, fingerprint
-from d2lrun.datasets.images import order
+from d2lrun.datasets.images import batches
 
 # Training rows [n] -> the features [N, D] of all training rows and of all test rows, prepared by those rows alone.
 Prepare: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -112,6 +112,7 @@ class TablePart:
     index: Tensor  # int64 [n]
     pool: str  # what it is taken from: train or test
     of: int | None = None  # rows of the whole part, if this is only its beginning
+    least: int = 1  # rows of a batch that trains
 
     @property
     def size(self) -> int:
@@ -125,7 +126,7 @@ class TablePart:
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
         """The batches of an epoch: a pure function of (seed, epoch)."""
-        return list(order(self.index, seed, epoch).split(size))
+        return batches(self.index, size, seed, epoch, self.least)
 
     def ordered(self, size: int) -> list[list[Tensor]]:
         """All rows as they are stored, in batches that do not depend on each other."""

@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from d2lrun.config import MODELS, Model
 from d2lrun.errors import Refused
@@ -63,6 +64,21 @@ def try_shape(model: nn.Module, inputs: tuple[int, ...]) -> None:
         raise ValueError(str(error)) from error
     finally:
         model.train()
+
+
+def trains_on(model: nn.Module, inputs: Tensor) -> bool:
+    """Whether the model in train mode takes ``inputs`` [B, …]; the model and the random generators stay as they are.
+
+    Batch normalisation takes one example only if its feature maps have more than one pixel. Tried without memory or
+    arithmetic (on the device "meta").
+    """
+    tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            functional_call(model.train(), tensors, inputs.to("meta"))
+    except ValueError:  # "Expected more than 1 value per channel when training"
+        return False
+    return True
 
 
 def misfit(config: Any, inputs: tuple[int, int, int], smallest: int | None, error: Exception) -> Refused:

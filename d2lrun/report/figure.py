@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +35,34 @@ CHINESE = {
 }
 
 
+def import_matplotlib() -> None:
+    """Import matplotlib with its own defaults, before anything of it is imported by name.
+
+    Its import reads MPLBACKEND and a file matplotlibrc: of the current folder, else of MATPLOTLIBRC, else of the user.
+    They are somebody's settings for other pictures, and a bad one raises. So for the import alone MATPLOTLIBRC names
+    the file that comes with matplotlib, and a folder with a file matplotlibrc is left.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it announces that it builds a font cache
+    defaults = Path(find_spec("matplotlib").origin).with_name("mpl-data") / "matplotlibrc"
+    before = {name: os.environ.pop(name, None) for name in ("MPLBACKEND", "MATPLOTLIBRC")}
+    os.environ["MATPLOTLIBRC"] = str(defaults)
+    folder = os.getcwd() if os.path.exists("matplotlibrc") else None
+    try:
+        if folder is not None:
+            os.chdir(defaults.parent)
+        import matplotlib  # noqa: F401
+    finally:
+        if folder is not None:
+            os.chdir(folder)
+        del os.environ["MATPLOTLIBRC"]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty white figure of ``width`` × ``height`` pixels."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it announces that it builds a font cache
+    import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

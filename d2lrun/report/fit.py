@@ -35,10 +35,10 @@ def draw_agreement(
     ``logarithmic`` are axes of what is positive: equal shares are equally long on them, and what is predicted
     below half of the lowest true one is drawn there.
     """
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
     figure, axes = panel(title)
     if logarithmic:
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
         predicted = predicted.maximum(truth.min() / 2)
         axes.set(xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):

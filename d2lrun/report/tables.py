@@ -215,12 +215,12 @@ def show_numbers(console: Console, dataset: TableDataset, predicted: Tensor) -> 
     say(console, f"\n {counted(len(predicted), 'row')} in all")
 
 
-def show_predictions(console: Console, rows: Iterable[tuple[str | Path, list[tuple[str, float]]]]) -> None:
-    """Per file the classes taken for most probable: (file, [(class, probability), ...])."""
+def show_predictions(console: Console, rows: Iterable[tuple[str | Path, str, list[tuple[str, float]]]]) -> None:
+    """Per file the classes taken for most probable: (file, a remark or "", [(class, probability), ...])."""
     from rich.table import Table
 
-    for file, classes in rows:
-        say(console, f"{file}")
+    for file, remark, classes in rows:
+        say(console, f"{file}" + (f"  ({remark})" if remark else ""))
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(overflow="fold", min_width=16)
         table.add_column(justify="right", no_wrap=True)

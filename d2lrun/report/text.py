@@ -8,7 +8,8 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ def listened_to() -> Iterator[None]:
 def hush() -> None:
     """What is still to be said on stdout is said to nobody."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def optional(path: Path, tell: Callable[[str], object]) -> Iterator[None]:
+    """Go on without the picture or page at ``path`` if it cannot be made; ``tell`` is given a line that says why."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        tell(f"{path.name} is missing: {type(error).__name__}" + (f": {reason}" if reason else ""))
 
 
 def duration(seconds: float) -> str:

@@ -54,14 +54,14 @@ def train_in(path: Path) -> str:
     try:
         config = directory.load_config()
         config.run.dir = str(path)
-        with claim(config):
+        with claim(config) as claimed:
             result = directory.result() or {}
             if result != earlier and result.get("status") in SPOILED:  # another process has just tried it
                 return result["status"]
             if not trial.is_over(directory):
                 directory.result_file.unlink(missing_ok=True)  # how an earlier try ended
                 begun = True
-                train_quietly(config, directory)
+                train_quietly(config, claimed)
         return "finished"
     except InUse:
         return BUSY
@@ -106,16 +106,17 @@ def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], 
     metrics = result["metrics"] if sound else {}
     if sound and "folds" in result:
         metrics = {name: {**value, "n": len(result["folds"])} for name, value in metrics.items()}
+    status = status or ("stopped" if directory.begun() else PENDING if directory.path.is_dir() else "failed")
     return {
         "overrides": overrides,
         "values": values,
         "directory": os.path.relpath(directory.path, base),
-        "status": status or ("stopped" if directory.begun() else PENDING),
+        "status": status,
         "metrics": metrics,
         "measured": (directory.data() or {}).get("measured", {}) if sound else {},
         "notes": result.get("notes", []) if sound else [],
         "at_chance": sound and is_at_chance(result),
         "epochs": result["epochs"] if sound else 0,
         "seconds": result["seconds"] if sound else 0.0,
-        "error": result.get("error"),
+        "error": result.get("error", None if directory.path.is_dir() else "its directory was deleted"),
     }

@@ -12,7 +12,7 @@ from d2lrun.report.jobs import Display, job_line
 from d2lrun.report.sweep import show_sweep, write_csv
 from d2lrun.report.sweep_page import write_sweep_page
 from d2lrun.report.sweep_picture import draw_sweep
-from d2lrun.report.text import listened_to, say
+from d2lrun.report.text import listened_to, optional, say
 from d2lrun.rundir import FOLDS, RunDirectory
 from d2lrun.sweeps import refit
 from d2lrun.sweeps.job import ENDED, tell
@@ -144,8 +144,12 @@ class Monitor:
         """The table of them all, sweep.csv, the pictures and the page; returns whether any is not finished."""
         summary, directory = self.summary(), self.sweep.directory
         write_csv(summary, directory / "sweep.csv")
-        draw_sweep(summary, directory / "sweep.png")
-        write_sweep_page(directory / "report.html", summary)
+        with optional(directory / "sweep.png", self.sweep.missing.append):
+            draw_sweep(summary, directory / "sweep.png")
+        with optional(directory / "report.html", self.sweep.missing.append):
+            write_sweep_page(directory / "report.html", summary)
+        for line in self.sweep.missing:
+            self.say(line)
         with listened_to():
             show_sweep(self.console, summary, directory)
         rows = [*summary["jobs"], *filter(None, [summary["refit"]])]

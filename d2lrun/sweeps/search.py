@@ -20,7 +20,7 @@ from d2lrun import compose, files, schema
 from d2lrun.config import DATASETS, Config
 from d2lrun.errors import Failed, Refused
 from d2lrun.report.search_picture import draw_history, draw_importance
-from d2lrun.report.text import counted
+from d2lrun.report.text import counted, optional
 from d2lrun.rundir import RunDirectory
 from d2lrun.sweeps import ranking, trial
 from d2lrun.sweeps.job import MARKER
@@ -413,16 +413,20 @@ def give_up(study: Study, jobs: list[Job]) -> None:
 
 
 def draw(study: Study) -> None:
-    """history.png and, of more than a few finished trials, importance.png."""
+    """history.png and, of more than a few finished trials, importance.png; one that fails is only reported."""
     ended = [one for one in study.study.get_trials(deepcopy=False) if one.state.is_finished()]
     trials = [{"number": one.number, "value": one.value, "status": STATUS[one.state.name]} for one in ended]
     rows = [{"metrics": (job.directory.result() or {}).get("metrics") or {}} for job in study.jobs]
     metric = ranking.main_metric(rows, study.settings.metric) or "metric"
     name = study.directory.name
-    draw_history(trials, study.directory / "history.png", metric, study.direction, name)
+    path = study.directory / "history.png"
+    with optional(path, study.missing.append):
+        draw_history(trials, path, metric, study.direction, name)
+    path = study.directory / "importance.png"
     if study.counts["finished"] >= FEW and len(study.space) > 1:
         title = f"importance by PED-ANOVA, {study.counts['finished']} trials"
-        draw_importance(importance(study), study.directory / "importance.png", metric, title)
+        with optional(path, study.missing.append):
+            draw_importance(importance(study), path, metric, title)
 
 
 def importance(study: Study) -> dict[str, float]:

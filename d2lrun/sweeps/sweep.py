@@ -90,6 +90,7 @@ class Sweep:
     chosen: Job | None = None  # which that is
     elsewhere: int = 0  # runs of it that are not on this machine
     contents: dict[str, str | None] = field(default_factory=dict)  # fingerprints of data by their part of the config
+    missing: list[str] = field(default_factory=list)  # pictures that could not be drawn, and why
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The content of sweep.json, from what ``job.tell`` says of every job."""

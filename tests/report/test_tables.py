@@ -53,8 +53,8 @@ DATASET = ImageDataset(
     source="/a/place/" + "deep/" * 20,
 )
 ROWS = [
-    ("a[/red].png", [("Shirt", 0.75), ("汉服", 0.25)]),
-    (Path("b.jpg"), [("Bag", 1.0), ("Coat", float("nan"))]),
+    ("a[/red].png", "inverted", [("Shirt", 0.75), ("汉服", 0.25)]),
+    (Path("b.jpg"), "", [("Bag", 1.0), ("Coat", float("nan"))]),
 ]
 HOUSES = TableDataset(
     name="houses",
@@ -208,7 +208,7 @@ def test_counts_have_every_class_and_the_totals():
 
 def test_predictions_have_file_class_and_probability():
     text = words(shown(SHOW["predictions"]))
-    assert "a[/red].png Shirt 75.0% █████████ 汉服 25.0% ███ b.jpg Bag 100.0% ████████████ Coat nan%" in text
+    assert "a[/red].png (inverted) Shirt 75.0% █████████ 汉服 25.0% ███ b.jpg Bag 100.0% ████████████ Coat nan%" in text
 
 
 def test_recall_precision_and_mistake():

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -656,3 +657,26 @@ def test_what_another_process_tried_meanwhile_in_vain_is_not_tried_again(run, mo
     tried.clear()
     assert run("seed=1,2,3").code == 0
     assert tried == [2]
+
+
+def test_a_job_whose_folder_was_deleted_is_failed_and_the_others_go_on(d2lrun, at_step, stripes_folder):
+    data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", "device=cpu", "sweep.name=s"]
+    words = ["-m", "model=softmax", *data, "train.epochs=1", "train.batch_size=64", "seed=1,2,3"]
+    with at_step(8, lambda: shutil.rmtree(next((SWEEPS / "s").glob("softmax-seed2-*")))):  # a job has 6 steps
+        assert d2lrun(*words).code == 3
+    jobs = told("s")["jobs"]
+    assert [job["status"] for job in jobs] == ["finished", "failed", "finished"]
+    assert jobs[1]["error"] == "its directory was deleted"
+    assert not (SWEEPS / "s" / jobs[1]["directory"]).exists()
+    assert d2lrun(*words).code == 0
+    assert [job["status"] for job in told("s")["jobs"]] == ["finished"] * 3
+
+
+def test_a_picture_of_a_sweep_that_fails_is_named(d2lrun, monkeypatch, stripes_folder):
+    def broken(*arguments):
+        raise RuntimeError
+
+    monkeypatch.setattr("d2lrun.sweeps.monitor.draw_sweep", broken)
+    data = ["dataset.verify=false", f"dataset.dir={stripes_folder}", "device=cpu"]
+    done = d2lrun("-m", "model=softmax", *data, "train.epochs=1", "train.batch_size=64", "seed=1,2")
+    assert (done.code, "sweep.png is missing: RuntimeError\n" in done.out) == (0, True)
