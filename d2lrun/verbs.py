@@ -5,8 +5,10 @@ What a verb needs is imported inside it: a refused config never waits for torch.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +74,7 @@ def sweep(words: list[str]) -> int:
             engine.carry_out(planned, launch, workers)
             refit.carry_out(planned, launch)
 
-    task.job, task.steer = job, steer
+    task.job, task.steer = partial(job, os.getcwd()), steer
     console = terminal()
     with listened_to():
         say(console, planned.opening())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from d2lrun import files
 from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
 from d2lrun.rundir import RunDirectory, claim, is_sound
-from d2lrun.sweeps import trial
+from d2lrun.sweeps import trial, workers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,19 +27,19 @@ STOPPED = "stopped"  # by a signal to its process alone; it has saved itself
 MARKER = ".stop"  # in the sweep's folder: no other job shall begin
 
 
-def job(data: DictConfig) -> str:
+def job(start: str, data: DictConfig) -> str:
     """Hydra's task in a sweep, wherever its launcher takes it: train the run that lies in ``run.dir``.
 
-    Paths mean what they mean where the sweep was started; a worker may begin elsewhere.
+    Paths mean what they mean in ``start``, the folder of the command; a worker begins in another one.
     """
-    from hydra.core.hydra_config import HydraConfig
-
     with contextlib.suppress(OSError):  # another machine may not have it: then the run's folder is missed below
-        os.chdir(HydraConfig.get().runtime.cwd)
+        os.chdir(start)
     try:
         return train_in(Path(data.run.dir))
     except Stopped:
         return STOPPED
+    finally:
+        workers.end_orphan()
 
 
 def train_in(path: Path) -> str:
