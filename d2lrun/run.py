@@ -20,7 +20,7 @@ from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset, TablePart
-from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Stopped
+from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Stopped, facts_of
 from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
 from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
@@ -299,7 +299,7 @@ def record_failure(
     log.write(f"{status}: {error}" if expected else traceback.format_exc())
     if experiment is not None:
         result = describe(experiment.config, experiment.state, experiment.task, status, changed)
-        files.write_json(directory.result_file, result | {"error": str(error) or repr(error)})
+        files.write_json(directory.result_file, result | facts_of(error))
 
 
 def explained(error: BaseException, config: Config) -> Failed | None:

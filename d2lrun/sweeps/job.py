@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
-from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
+from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of
 from d2lrun.rundir import RunDirectory, claim, is_sound
 from d2lrun.sweeps import trial, workers
 
@@ -69,8 +69,8 @@ def train_in(path: Path) -> str:
         return "pruned"
     except Exception as error:
         if not begun or directory.result() is None:  # it did not come so far that it could say so itself
-            told = str(error) if isinstance(error, D2lrunError) else f"{type(error).__name__}: {error}"
-            note_failure(directory, told)
+            reason = str(error) if isinstance(error, D2lrunError) else f"{type(error).__name__}: {error}"
+            note_failure(directory, reason, cause_of(error))
         if config and config.sweep.on_error == "stop":
             with contextlib.suppress(OSError):
                 (path.parent / MARKER).touch()
@@ -91,11 +91,11 @@ def train_quietly(config: Config, directory: RunDirectory) -> None:
         kfold.train(config, directory, nowhere, compose.departures(config), silent)
 
 
-def note_failure(directory: RunDirectory, reason: str) -> None:
+def note_failure(directory: RunDirectory, reason: str, cause: str = MACHINE) -> None:
     """Keep in result.json why a run came to nothing, where it could not do so itself."""
     with contextlib.suppress(OSError):
         result = directory.result() or {"metrics": {}, "epochs": 0, "seconds": 0.0}
-        files.write_json(directory.result_file, result | {"status": "failed", "error": reason})
+        files.write_json(directory.result_file, result | {"status": "failed", "error": reason, "cause": cause})
 
 
 def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:

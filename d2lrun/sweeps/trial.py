@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.errors import Pruned, Refused
+from d2lrun.errors import MACHINE, Pruned, Refused
 from d2lrun.report.progress import Progress
 from d2lrun.rundir import RunDirectory
 from d2lrun.sweeps.ranking import main_metric
@@ -49,9 +49,10 @@ def storage(url: str | None, folder: Path) -> Any:
 
 
 def is_over(directory: RunDirectory) -> bool:
-    """Whether the run needs no more training. One of a search is never repeated, whatever it came to."""
-    status = (directory.result() or {}).get("status")
-    return directory.finished() or ((directory.path / FILE).exists() and status in ENDED)
+    """Whether the run needs no more training. One of a search is repeated only if it failed through the machine."""
+    result = directory.result() or {}
+    over = result.get("status") in ENDED and result.get("cause") != MACHINE
+    return directory.finished() or ((directory.path / FILE).exists() and over)
 
 
 class Reporting(Progress):

@@ -1,0 +1,40 @@
+"""Why a run failed: through the machine, or by its values."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d2lrun.errors import Diverged, Failed, Pruned, Refused, Stopped, cause_of, facts_of
+
+OF_MACHINE = [OSError(28, "No space left on device"), PermissionError("no"), ConnectionResetError(), TimeoutError()]
+OF_MACHINE += [sqlite3.OperationalError("database or disk is full"), torch.AcceleratorError("CUDA error")]
+OF_VALUES = [Diverged("loss nan"), Refused("too deep"), Failed("odd"), ValueError("odd"), ZeroDivisionError()]
+OF_VALUES += [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("shapes differ")]
+
+
+@given(st.sampled_from(OF_MACHINE + OF_VALUES), st.lists(st.sampled_from([Failed, Refused, RuntimeError]), max_size=4))
+def test_the_cause_is_that_of_the_first_error(first, others):
+    error = first
+    for kind in others:  # as `raise … from …` does
+        error, earlier = kind("told otherwise"), error
+        error.__cause__ = earlier
+    assert cause_of(error) == ("machine" if first in OF_MACHINE else "values")
+
+
+def test_a_look_for_a_file_that_is_not_there_is_no_cause():
+    with pytest.raises(Refused) as refusal:
+        try:
+            raise FileNotFoundError("no notes")
+        except OSError:
+            raise Refused("two values that do not go together") from None
+    assert cause_of(refusal.value) == "values"
+
+
+@pytest.mark.parametrize("error", [Stopped(15, "stopped"), Pruned("pruned")])
+def test_what_was_ended_on_purpose_has_no_cause(error):
+    assert facts_of(error) == {"error": str(error)}
