@@ -3,6 +3,8 @@
 Only ``cli.py`` turns these into an exit code; everything below it raises.
 """
 
+import re
+
 MACHINE, VALUES = "machine", "values"  # through which a run fails: ``cause`` in its result.json
 
 
@@ -65,5 +67,15 @@ def is_of_machine(error: BaseException) -> bool:
 
 def facts_of(error: BaseException) -> dict[str, str]:
     """What result.json says of an error: its words, and of a failure its cause."""
-    words = {"error": str(error) or repr(error)}
+    words = {"error": masked(str(error) or repr(error))}
     return words if isinstance(error, (Stopped, Pruned)) else words | {"cause": cause_of(error)}
+
+
+HIDDEN = "***"  # stands for a password, as in SQLAlchemy
+IN_ADDRESS = re.compile(r"(://[^:/\s]*:).*@")  # scheme://user:password@host, as SQLAlchemy reads it
+IN_QUERY = re.compile(r"([?&](?:[^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*|odbc_connect)=)[^&\s]*", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """The text with *** for every password in the address of a database; of two @ in a line the last one ends it."""
+    return IN_QUERY.sub(rf"\1{HIDDEN}", IN_ADDRESS.sub(rf"\1{HIDDEN}@", text))

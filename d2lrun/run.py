@@ -20,7 +20,7 @@ from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset, TablePart
-from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Stopped, facts_of
+from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Stopped, facts_of, masked
 from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
 from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
@@ -70,7 +70,7 @@ class Log:
 
     def write(self, text: str) -> None:
         with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {masked(text)}\n")
 
 
 def run(

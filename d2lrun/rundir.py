@@ -16,7 +16,7 @@ import yaml
 
 from d2lrun import files, schema
 from d2lrun.config import Config
-from d2lrun.errors import Refused
+from d2lrun.errors import Refused, masked
 
 FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the run that trains on everything in the end
@@ -81,7 +81,11 @@ class RunDirectory:
             raise Refused(f"{self.config_file}: {error}", "restore it, or start a new run") from error
 
     def write_config(self, config: Config) -> None:
-        text = yaml.safe_dump(schema.to_dict(config), sort_keys=False, allow_unicode=True)
+        """Write config.yaml; a password in ``sweep.storage``, which no run needs, is masked."""
+        data = schema.to_dict(config)
+        if data["sweep"].get("storage"):
+            data["sweep"]["storage"] = masked(data["sweep"]["storage"])
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
         files.write_atomic(self.config_file, text)
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
-from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of
+from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of, masked
 from d2lrun.rundir import RunDirectory, claim, is_sound
 from d2lrun.sweeps import trial, workers
 
@@ -95,7 +95,7 @@ def note_failure(directory: RunDirectory, reason: str, cause: str = MACHINE) -> 
     """Keep in result.json why a run came to nothing, where it could not do so itself."""
     with contextlib.suppress(OSError):
         result = directory.result() or {"metrics": {}, "epochs": 0, "seconds": 0.0}
-        files.write_json(directory.result_file, result | {"status": "failed", "error": reason, "cause": cause})
+        files.write_json(directory.result_file, result | {"status": "failed", "error": masked(reason), "cause": cause})
 
 
 def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from d2lrun import compose, files
 from d2lrun.config import DATASETS, Config
-from d2lrun.errors import Failed, Refused
+from d2lrun.errors import Failed, Refused, masked
 from d2lrun.report.search_picture import draw_history, draw_importance
 from d2lrun.report.text import counted
 from d2lrun.sweeps import ranking, trial
@@ -166,6 +166,7 @@ def prepare(study: Study) -> None:
         study.directory.mkdir(parents=True, exist_ok=True)
         (study.directory / MARKER).unlink(missing_ok=True)
         with study.alone(), told_as(Refused):
+            trial.pass_on(study.settings.storage)
             study.study = opened(study)
             check_same(study)
             look(study)
@@ -341,6 +342,7 @@ def ask(study: Study) -> tuple[int, Job]:
         directory.write_config(job.config)
     facts = {"study": study.directory.name, "number": asked.number}
     told = {name: getattr(study.settings, name) for name in ("storage", "metric", "pruner", "startup")}
+    told["storage"] = told["storage"] and masked(told["storage"])
     files.write_json(directory.path / trial.FILE, facts | told)
     asked.set_user_attr(PLACE, directory.path.name)
     study.by_number[asked.number] = job

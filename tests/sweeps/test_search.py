@@ -667,6 +667,43 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(command, start, tmp_path):
     assert "resuming at epoch" in (begun[0].parents[1] / "run.log").read_text(encoding="utf-8")
 
 
+SECRET = "hunter2-secret"
+
+
+@pytest.mark.parametrize("launcher", [None, "joblib", "submitit_local"])
+def test_a_password_is_nowhere_and_the_same_command_goes_on(command, start, tmp_path, launcher):
+    """SQLite takes unknown words in the query of a file's address."""
+    storage = f"sqlite:///file:{tmp_path}/kept.db?uri=true&password={SECRET}"
+    words = [*command, "validation=holdout", "train.epochs=2", f"sweep.storage='{storage}'", "sweep.startup=2"]
+    words += [f"hydra/launcher={launcher}"] if launcher else []
+    words += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+    said = [ended(start([*words, f"sweep.trials={count}"])) for count in (2, 3)]
+    assert "3 trials: 2 ended, 0 to go on with, 1 to come" in said[1]
+    told = json.loads((tmp_path / "sweeps/one/sweep.json").read_text(encoding="utf-8"))
+    said.append(ended(start(["resume", str(tmp_path / "sweeps/one" / told["jobs"][0]["directory"])])))
+    said.append(ended(start(["sweep=optuna", f"sweep.storage='{storage}'", "--cfg", "job"])))
+    assert [SECRET in text for text in said] == [False] * 4
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+    assert "password=***" in told["command"]
+    study = trial.engine().load_study(study_name="one", storage=storage)
+    assert [sorted(one.intermediate_values)[0] for one in study.trials] == [1] * 3  # the workers reach it
+
+
+def test_a_masked_password_is_asked_for(planned):
+    with pytest.raises(Refused, match=r"\*\*\* stands for the password") as refusal:
+        planned(LR, "sweep.storage=postgresql://user:***@host/db")
+    assert "D2LRUN_STORAGE" in refusal.value.hint
+
+
+def test_a_worker_without_the_password_fails_through_the_machine(rehearsal, planned, tmp_path, monkeypatch):
+    study = planned(LR, "sweep.trials=1", f"sweep.storage='sqlite:///file:{tmp_path}/kept.db?uri=true&password=x'")
+    monkeypatch.delenv(trial.ADDRESS)
+    search.carry_out(study, lambda folders: [*map(job.train_in, folders)], 1)
+    [result] = [each.directory.result() for each in study.jobs]
+    assert (result["status"], result["cause"]) == ("failed", "machine")
+
+
 REHEARSED = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
