@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun import datasets, files, identity, schema
 from d2lrun.config import Config, Once
-from d2lrun.errors import Diverged, Failed, Pruned, Stopped
+from d2lrun.errors import Diverged, Failed, Pruned, Stopped, facts_of
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
 from d2lrun.report.progress import Progress
 from d2lrun.report.text import optional, say
@@ -88,7 +88,7 @@ def run_folds(
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
             log.write(f"{status}: {error}")
             summary = summarise(config, results, refit, status, changed)
-            files.write_json(directory.result_file, summary | {"error": str(error) or repr(error)})
+            files.write_json(directory.result_file, summary | facts_of(error))
         raise
     result = summarise(config, results, refit, "finished", changed)
     if config.run.pictures:

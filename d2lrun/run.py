@@ -35,7 +35,7 @@ from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset, TablePart
-from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Refused, Stopped
+from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Refused, Stopped, facts_of, masked
 from d2lrun.evaluate import evaluate, exhaust, precise, predictions, probabilities
 from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
@@ -88,7 +88,7 @@ class Log:
 
     def write(self, text: str) -> None:
         with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {masked(text)}\n")
 
 
 def run(
@@ -375,7 +375,7 @@ def record_failure(
     log.write(f"{status}: {error}" if expected else traceback.format_exc())
     if experiment is not None:
         result = describe(experiment.config, experiment.state, experiment.task, status, changed, experiment.identity)
-        files.write_json(directory.result_file, result | {"error": str(error) or repr(error)})
+        files.write_json(directory.result_file, result | facts_of(error))
 
 
 def explained(error: BaseException, config: Config) -> Failed | None:

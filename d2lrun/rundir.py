@@ -19,7 +19,7 @@ import yaml
 
 from d2lrun import files, schema
 from d2lrun.config import Config
-from d2lrun.errors import Failed, Refused
+from d2lrun.errors import Failed, Refused, masked
 
 FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the run that trains on everything in the end
@@ -222,8 +222,11 @@ def is_identity(data: Any) -> bool:
 
 
 def as_text(config: Config) -> str:
-    """The content of config.yaml."""
-    return yaml.safe_dump(schema.to_dict(config), sort_keys=False, allow_unicode=True)
+    """The content of config.yaml; a password in ``sweep.storage``, which no run needs, is masked."""
+    data = schema.to_dict(config)
+    if data["sweep"].get("storage"):
+        data["sweep"]["storage"] = masked(data["sweep"]["storage"])
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def is_as_written(path: Path) -> bool:

@@ -5,13 +5,14 @@ What a verb needs is imported inside it: a refused config never waits for torch.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.errors import D2lrunError, OtherData, Refused
+from d2lrun.errors import D2lrunError, OtherData, Refused, masked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,11 +35,11 @@ def train(words: list[str]) -> int:
         compose.hand_to_hydra(words, job=train_composed)
         return 0
     if options.cfg == "job" and not options.package and not options.resolve:
-        print(compose.show(options.overrides, options.config_dir), end="")
+        print(masked(compose.show(options.overrides, options.config_dir)), end="")
         return 0
     config = compose.compose(options.overrides, options.config_dir)
     if options.cfg or options.info:
-        compose.hand_to_hydra(words, job=train_composed)
+        compose.hand_to_hydra([*map(masked, words)], job=train_composed)
         return 0
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
         raise Refused("sweep: it names several runs, and this is one", shlex.join(["d2lrun", "-m", *words]))
@@ -62,7 +63,7 @@ def sweep(words: list[str]) -> int:
     if options.config_dir:
         compose.existing_folder(options.config_dir)
     launchers.check(steering)
-    asked = request.read(overrides, options.config_dir, shlex.join(["d2lrun", *words]))
+    asked = request.read(overrides, options.config_dir, shlex.join(["d2lrun", *map(masked, words)]))
     engine = {"grid": grid, "optuna": search}[asked.settings.engine]
     planned = engine.plan(asked)
     if launchers.is_here(steering):  # elsewhere each run checks its own data
@@ -77,7 +78,7 @@ def sweep(words: list[str]) -> int:
             engine.carry_out(planned, launch, workers)
             refit.carry_out(planned, launch)
 
-    task.job, task.steer = job, steer
+    task.job, task.steer = partial(job, os.getcwd()), steer
     console = terminal()
     with listened_to():
         say(console, planned.opening())
@@ -384,4 +385,4 @@ def terminal() -> Console:
 
 def tell(error: D2lrunError) -> None:
     """Say on stderr what went wrong and what to do."""
-    sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+    sys.stderr.write(masked(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else "")))

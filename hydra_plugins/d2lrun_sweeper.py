@@ -35,6 +35,9 @@ class D2lrunSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function.job, config=config
         )
         self.launched = 0
+        from d2lrun.sweeps import workers
+
+        workers.adapt(self.launcher)
 
     def sweep(self, arguments: list[str]) -> Any:
         serial = isinstance(self.launcher, BasicLauncher)  # which would compose each config anew to do the same
@@ -42,11 +45,14 @@ class D2lrunSweeper(Sweeper):
 
     def launch(self, directories: Sequence[Path]) -> list[str | Exception]:
         """Let the runs whose configs lie in ``directories`` be trained; returns how each ended, when all have."""
+        from d2lrun.sweeps import workers
         from d2lrun.sweeps.launchers import quoted
 
         overrides = [[f"run.dir={quoted(str(directory))}"] for directory in directories]
         first, self.launched = self.launched, self.launched + len(overrides)
-        return [how_it_ended(job) for job in self.launcher.launch(overrides, initial_job_idx=first)]
+        with workers.started_in(Path(directories[0]).parent):
+            jobs = self.launcher.launch(overrides, initial_job_idx=first)
+        return [how_it_ended(job) for job in jobs]
 
 
 def workers_of(launcher: Any) -> int | None:

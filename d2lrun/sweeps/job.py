@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
-from d2lrun.errors import D2lrunError, InUse, Pruned, Stopped
+from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of, masked
 from d2lrun.rundir import RunDirectory, claim, is_at_chance, is_sound
-from d2lrun.sweeps import trial
+from d2lrun.sweeps import trial, workers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,19 +27,19 @@ STOPPED = "stopped"  # by a signal to its process alone; it has saved itself
 MARKER = ".stop"  # in the sweep's folder: no other job shall begin
 
 
-def job(data: DictConfig) -> str:
+def job(start: str, data: DictConfig) -> str:
     """Hydra's task in a sweep, wherever its launcher takes it: train the run that lies in ``run.dir``.
 
-    Paths mean what they mean where the sweep was started; a worker may begin elsewhere.
+    Paths mean what they mean in ``start``, the folder of the command; a worker begins in another one.
     """
-    from hydra.core.hydra_config import HydraConfig
-
     with contextlib.suppress(OSError):  # another machine may not have it: then the run's folder is missed below
-        os.chdir(HydraConfig.get().runtime.cwd)
+        os.chdir(start)
     try:
         return train_in(Path(data.run.dir))
     except Stopped:
         return STOPPED
+    finally:
+        workers.end_orphan()
 
 
 def train_in(path: Path) -> str:
@@ -69,8 +69,8 @@ def train_in(path: Path) -> str:
         return "pruned"
     except Exception as error:
         if not begun or directory.result() is None:  # it did not come so far that it could say so itself
-            told = str(error) if isinstance(error, D2lrunError) else f"{type(error).__name__}: {error}"
-            note_failure(directory, told)
+            reason = str(error) if isinstance(error, D2lrunError) else f"{type(error).__name__}: {error}"
+            note_failure(directory, reason, cause_of(error))
         if config and config.sweep.on_error == "stop":
             with contextlib.suppress(OSError):
                 (path.parent / MARKER).touch()
@@ -91,11 +91,11 @@ def train_quietly(config: Config, directory: RunDirectory) -> None:
         kfold.train(config, directory, nowhere, compose.departures(config), silent)
 
 
-def note_failure(directory: RunDirectory, reason: str) -> None:
+def note_failure(directory: RunDirectory, reason: str, cause: str = MACHINE) -> None:
     """Keep in result.json why a run came to nothing, where it could not do so itself."""
     with contextlib.suppress(OSError):
         result = directory.result() or {"metrics": {}, "epochs": 0, "seconds": 0.0}
-        files.write_json(directory.result_file, result | {"status": "failed", "error": reason})
+        files.write_json(directory.result_file, result | {"status": "failed", "error": masked(reason), "cause": cause})
 
 
 def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:

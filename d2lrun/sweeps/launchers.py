@@ -5,6 +5,7 @@ Hydra would find out about a wrong one only after every run's config was written
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -85,9 +86,14 @@ def unfit(text: str, keys: list[str], error: Exception) -> Refused:
 
 
 def within(folder: Path, steering: list[str]) -> list[str]:
-    """The overrides for Hydra, so that what a launcher itself writes lies in the sweep's folder."""
-    given = any(parse_override(text).key_or_group == FOLDER for text in steering)
-    return steering if given else [*steering, f"{FOLDER}={quoted(str(folder))}"]
+    """The overrides for Hydra, so that what a launcher itself writes lies in the sweep's folder, or as it was given.
+
+    The path is absolute: the processes of a launcher begin in another folder.
+    """
+    given = [parse_override(text).value() for text in steering if parse_override(text).key_or_group == FOLDER]
+    others = [text for text in steering if parse_override(text).key_or_group != FOLDER]
+    place = os.path.abspath(str(given[-1] if given else folder))
+    return [*others, f"{FOLDER}={quoted(place)}"]
 
 
 def quoted(text: str) -> str:

@@ -26,10 +26,14 @@ TICK = 0.5  # seconds between two looks
 
 
 class Monitor:
-    """A context manager around a sweep. It reads files only, so it is the same wherever the runs are."""
+    """A context manager around a sweep. It reads files only, so it is the same wherever the runs are.
+
+    Its paths are absolute, for a launcher changes the working directory meanwhile.
+    """
 
     def __init__(self, sweep: Sweep, console: Console):
         self.sweep, self.console = sweep, console
+        self.start, self.folder = Path.cwd(), sweep.directory.absolute()
         self.rows: dict[str, dict[str, Any]] = {}  # by folder
         self.written: dict[str, int] = {}  # when the result.json was written that was read
         self.told: set[str] | None = None  # the folders whose end is known to the user; None before the start
@@ -71,6 +75,9 @@ class Monitor:
         """Those of the sweep, and the best of them on everything when its turn has come."""
         return [*self.sweep.jobs, *filter(None, [self.sweep.chosen])]
 
+    def directory(self, job: Job) -> RunDirectory:
+        return RunDirectory(self.start / job.config.run.dir)
+
     def look(self, last: bool = False) -> bool:
         """Read what was written since the last look; returns whether there was anything.
 
@@ -79,10 +86,11 @@ class Monitor:
         changed = False
         for job in self.jobs():
             folder = job.config.run.dir
-            written = stamp(job.directory.result_file)
+            directory = self.directory(job)
+            written = stamp(directory.result_file)
             new = folder not in self.rows or written != self.written[folder]
             if new or (last and self.rows[folder]["status"] not in ENDED):
-                self.rows[folder] = tell(job.directory, job.overrides, job.values, self.sweep.directory)
+                self.rows[folder] = tell(directory, job.overrides, job.values, self.folder)
                 self.written[folder] = written
                 changed = True
                 self.announce(folder, job)
@@ -125,9 +133,11 @@ class Monitor:
             value = row["metrics"].get(metric)
             value = value["mean"] if isinstance(value, dict) else value
             return told | {"metric": value, "epoch": row["epochs"], "seconds": row["seconds"], "error": row["error"]}
-        records = [record for each in (job.directory, *fold_folders(job)) for record in each.records()]
+        directory = self.directory(job)
+        folds = fold_folders(directory) if folds_of(job) > 1 else []
+        records = [record for each in (directory, *folds) for record in each.records()]
         value = records[-1].get(metric) if records and metric else None
-        status = "running" if job.directory.held() else row["status"]
+        status = "running" if directory.held() else row["status"]
         seconds = sum(record["seconds"] for record in records)
         return told | {"status": status, "metric": value, "epoch": len(records), "seconds": seconds}
 
@@ -135,10 +145,11 @@ class Monitor:
         """The content of sweep.json."""
         chosen = self.sweep.chosen
         rows = [self.rows[job.config.run.dir] for job in list(self.sweep.jobs) if job.config.run.dir in self.rows]
-        return self.sweep.summary(rows) | {"refit": refit.told(chosen, self.sweep.directory) if chosen else None}
+        told = refit.told(chosen, self.directory(chosen), self.folder) if chosen else None
+        return self.sweep.summary(rows) | {"refit": told}
 
     def write(self) -> None:
-        files.write_json(self.sweep.directory / "sweep.json", self.summary())
+        files.write_json(self.folder / "sweep.json", self.summary())
 
     def show(self) -> bool:
         """The table of them all, sweep.csv, the pictures and the page; returns whether any is not finished."""
@@ -170,5 +181,5 @@ def folds_of(job: Job) -> int:
     return validation.k * validation.repeats if validation.name == "kfold" and validation.fold is None else 1
 
 
-def fold_folders(job: Job) -> list[RunDirectory]:
-    return [RunDirectory(path) for path in sorted(job.directory.path.glob(FOLDS))] if folds_of(job) > 1 else []
+def fold_folders(directory: RunDirectory) -> list[RunDirectory]:
+    return [RunDirectory(path) for path in sorted(directory.path.glob(FOLDS))]

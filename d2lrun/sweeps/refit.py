@@ -54,16 +54,17 @@ def chosen(sweep: Sweep, best: dict[str, Any], places: list[int]) -> Job:
     return job
 
 
-def told(job: Job, sweep: Path) -> dict[str, Any]:
-    """What sweep.json says of the run on everything: how it stands, and what was done with the test set, and when."""
+def told(job: Job, directory: RunDirectory, sweep: Path) -> dict[str, Any]:
+    """What sweep.json says of the run on everything: how it stands, and what was done with the test set, and when.
+
+    ``directory`` is the job's and ``sweep`` the sweep's folder, both with absolute paths.
+    """
     from d2lrun.kfold import test_set
 
-    row = tell(job.directory, job.overrides, job.values, sweep)
+    row = tell(directory, job.overrides, job.values, sweep)
     if row["status"] != "finished":
         return row | {"test_set": None, "at": None}
-    others = [
-        path for path in sorted(sweep.glob(FOLDER)) if path != job.directory.path and RunDirectory(path).finished()
-    ]
+    others = [path for path in sorted(sweep.glob(FOLDER)) if path != directory.path and RunDirectory(path).finished()]
     again = f", but before that for {', '.join(path.name for path in others)}, too" if others else ""
-    at = datetime.fromtimestamp(job.directory.result_file.stat().st_mtime).astimezone()
+    at = datetime.fromtimestamp(directory.result_file.stat().st_mtime).astimezone()
     return row | {"test_set": test_set(row, "all choosing") + again, "at": at.isoformat(timespec="seconds")}

@@ -1,7 +1,8 @@
 """A sweep whose values Optuna chooses, trial by trial: ``sweep=optuna``.
 
 The study lies in the sweep's folder, or where ``sweep.storage`` says; a trial is a job like those of a grid. What a
-process has begun and did not end, the next one goes on with. All that changes the study is done under a lock.
+process has begun and did not end, the next one goes on with; a trial that failed through the machine
+(``errors.cause_of``) is such a one. All that changes the study is done under a lock.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from d2lrun import compose, files, schema
 from d2lrun.config import DATASETS, Config
-from d2lrun.errors import Failed, Refused
+from d2lrun.errors import Failed, Refused, masked
 from d2lrun.report.search_picture import draw_history, draw_importance
 from d2lrun.report.text import counted, optional
 from d2lrun.rundir import RunDirectory
@@ -48,6 +49,7 @@ class Study(Sweep):
     corners: list[Config] = field(default_factory=list)  # at the ends of its values
     by_number: dict[int, Job] = field(default_factory=dict)  # the job of each trial that is on this machine
     counts: Counter[str] = field(default_factory=Counter)  # of trials by status
+    lost: set[str] = field(default_factory=set)  # folders of runs that failed through the machine under this command
 
     @property
     def ended(self) -> int:
@@ -62,8 +64,9 @@ class Study(Sweep):
         return f"{self.settings.trials:,} trials: {', '.join(parts)}, in {self.directory}"
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """The content of sweep.json. A failed trial has ended, too: only more trials than so far bring new ones."""
+        """The content of sweep.json. A trial that failed by its values has ended, too; one that is lost has not."""
         found = super().summary(rows)
+        lost = sum(job.config.run.dir in self.lost for job in list(self.by_number.values()))
         finished = self.counts["finished"]
         if finished < FEW and self.ended >= self.settings.trials and len(self.space) > 1:
             found["note"] = f"which key mattered is told from {FEW} finished trials on; there are {finished}"
@@ -71,8 +74,12 @@ class Study(Sweep):
             where = "on other machines" if self.settings.storage else "whose folders are gone"
             found["note"] = f"{counted(self.elsewhere, 'trial')} more, {where}: history.png has all of them"
             found["note"] += "; nothing is refit without them" if self.refit else ""
+        if lost:
+            found["note"] = f"{counted(lost, 'trial')} failed through the machine: the same command tries again"
+        counts = self.counts + Counter({"failed": lost})
+        counts["running"] -= lost
         return found | {
-            "trials": {"wanted": self.settings.trials, **{name: self.counts[name] for name in STATUS.values()}},
+            "trials": {"wanted": self.settings.trials, **{name: counts[name] for name in STATUS.values()}},
             "rerun": self.command if self.ended < self.settings.trials else None,
         }
 
@@ -185,6 +192,7 @@ def prepare(study: Study) -> None:
         study.directory.mkdir(parents=True, exist_ok=True)
         (study.directory / MARKER).unlink(missing_ok=True)
         with study.alone(), told_as(Refused):
+            trial.pass_on(study.settings.storage)
             study.study = opened(study)
             check_same(study)
             look(study)
@@ -256,14 +264,19 @@ def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -
 
     Those are as many as the launcher has ``workers``, or ``sweep.startup`` where it does not say; the next ones are
     chosen when all of them have ended. What other processes train is waited for, and taken over where they die.
+
+    If all of them fail through the machine, such as on a full disk, no others are chosen: those would fail as well.
     """
     size = 1 if launch is None else workers or study.settings.startup
     launched(damaged(study), launch or train_here)
     while not stopped(study):
+        known = len(study.by_number)
         jobs, running = next_jobs(study, size)
         if jobs:
             again = launched(jobs, launch or train_here)
-            give_up(study, [job for job in jobs if job not in again])
+            note_lost(study, [job for job in jobs if job not in again])
+            if len(study.by_number) > known and all(job.config.run.dir in study.lost for job in jobs):
+                break
         elif running:
             time.sleep(PATIENCE)
         else:
@@ -285,10 +298,14 @@ def stopped(study: Study) -> bool:
 
 
 def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
-    """At most ``size`` jobs to be trained now, begun ones first; and whether any trial is open, here or elsewhere."""
+    """At most ``size`` jobs to be trained now, begun ones first; and whether any trial is open, here or elsewhere.
+
+    What this command has lost is neither: it counts as a trial, and another command tries it again.
+    """
     with study.alone(), told_as(Failed):
         running = settle(study)
-        jobs = [job for job in unique(running.values()) if not job.is_held()][:size]
+        to_end = [job for job in unique(running.values()) if job.config.run.dir not in study.lost]
+        jobs = [job for job in to_end if not job.is_held()][:size]
         while len(jobs) < size and study.ended + len(running) < study.settings.trials:
             number, job = ask(study)
             if trial.is_over(job.directory):  # drawn before
@@ -296,9 +313,10 @@ def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
                 look(study)
             else:
                 running[number] = job
-                jobs = unique([*jobs, *([] if job.is_held() else [job])])
+                free = job.config.run.dir not in study.lost and not job.is_held()
+                jobs = unique([*jobs, *([job] if free else [])])
         look(study)
-        return jobs, bool(running)
+        return jobs, bool(to_end)
 
 
 def look(study: Study) -> list[Any]:
@@ -362,6 +380,7 @@ def ask(study: Study) -> tuple[int, Job]:
         directory.write_config(job.config)
     facts = {"study": study.directory.name, "number": asked.number}
     told = {name: getattr(study.settings, name) for name in ("storage", "metric", "pruner", "startup")}
+    told["storage"] = told["storage"] and masked(told["storage"])
     files.write_json(directory.path / trial.FILE, facts | told)
     asked.set_user_attr(PLACE, directory.path.name)
     study.by_number[asked.number] = job
@@ -401,15 +420,12 @@ def number_of(value: Any) -> float | None:
     return value if files.is_finite(value) else None
 
 
-def give_up(study: Study, jobs: list[Job]) -> None:
-    """Name as failed what came back without a result, as on a full disk; else it would be tried for ever."""
-    lost = {job.config.run.dir for job in jobs if not trial.is_over(job.directory)}
-    if not lost or stopped(study):
-        return
-    with study.alone(), told_as(Failed):
-        for number, job in study.by_number.items():
-            if job.config.run.dir in lost:
-                study.study.tell(number, state=trial.engine().trial.TrialState.FAIL, skip_if_finished=True)
+def note_lost(study: Study, jobs: list[Job]) -> None:
+    """Remember the jobs that failed through the machine, those that could not even write so included.
+
+    Their trials stay open in the study, with their values. One command tries each of them once.
+    """
+    study.lost |= {job.config.run.dir for job in jobs if not trial.is_over(job.directory)}
 
 
 def draw(study: Study) -> None:

@@ -6,12 +6,13 @@ What a worker needs for that lies in a small file in the run's folder. The study
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.errors import Pruned, Refused
+from d2lrun.errors import HIDDEN, MACHINE, Pruned, Refused, masked
 from d2lrun.report.progress import Progress
 from d2lrun.rundir import RunDirectory
 from d2lrun.sweeps.ranking import main_metric
@@ -19,7 +20,8 @@ from d2lrun.sweeps.ranking import main_metric
 if TYPE_CHECKING:
     from d2lrun.config import Config
 
-FILE = ".trial.json"  # study, storage (null: STUDY), number, metric, pruner, startup
+FILE = ".trial.json"  # study, storage (null: STUDY; its password masked), number, metric, pruner, startup
+ADDRESS = "D2LRUN_STORAGE"  # environment variable: the storage with its password, which no file holds
 STUDY = "study.db"  # in the sweep's folder
 ENDED = ("pruned", "diverged", "failed")  # before the end, and for good
 PATIENCE = 60  # seconds that SQLite waits for another process
@@ -36,9 +38,29 @@ def engine() -> Any:
     return optuna
 
 
+def pass_on(url: str | None) -> None:
+    """Let the processes that this one starts know the storage."""
+    if url:
+        os.environ[ADDRESS] = url
+
+
+def unmasked(url: str | None) -> str | None:
+    """The storage that FILE names, with the password that the sweep's process has passed on."""
+    given = os.environ.get(ADDRESS)
+    return given if given is not None and masked(given) == url else url
+
+
 @cache
 def storage(url: str | None, folder: Path) -> Any:
-    """Where a study is kept: at an address that Optuna understands, or in the sweep's folder; once per process."""
+    """Where a study is kept: at an address that Optuna understands, or in the sweep's folder; once per process.
+
+    Raises Refused if its password is masked.
+    """
+    if HIDDEN in (url or ""):
+        raise Refused(
+            f"sweep.storage={url}: {HIDDEN} stands for the password",
+            f"give the password; if a launcher's process says so, let the launcher pass on the variable {ADDRESS}",
+        ) from ConnectionError(url)  # no fault of a trial's values
     optuna = engine()
     from sqlalchemy import URL
     from sqlalchemy.pool import NullPool
@@ -49,9 +71,10 @@ def storage(url: str | None, folder: Path) -> Any:
 
 
 def is_over(directory: RunDirectory) -> bool:
-    """Whether the run needs no more training. One of a search is never repeated, whatever it came to."""
-    status = (directory.result() or {}).get("status")
-    return directory.finished() or ((directory.path / FILE).exists() and status in ENDED)
+    """Whether the run needs no more training. One of a search is repeated only if it failed through the machine."""
+    result = directory.result() or {}
+    over = result.get("status") in ENDED and result.get("cause") != MACHINE
+    return directory.finished() or ((directory.path / FILE).exists() and over)
 
 
 class Reporting(Progress):
@@ -96,7 +119,7 @@ def curve_of(config: Config, directory: RunDirectory) -> Curve | None:
     from d2lrun import kfold
 
     optuna = engine()
-    kept = storage(told["storage"], directory.path.parent)
+    kept = storage(unmasked(told["storage"]), directory.path.parent)
     key = kept.get_trial_id_from_study_id_trial_number(kept.get_study_id_from_name(told["study"]), told["number"])
     so_far = kept.get_trial(key)
     if so_far.state.is_finished():

@@ -130,6 +130,19 @@ def test_a_signal_between_two_runs_is_obeyed(sweep, whole, name, code):
     assert sweep.starts() == [1] * 6
 
 
+def test_a_full_disk_uses_up_no_trial_of_a_search(forks, room, experiment):
+    words = [word for word in experiment if not word.startswith("run.dir=")]
+    words += ["-m", "sweep=optuna", "optimizer.lr=interval(1e-3,1e-1)", "sweep.trials=3", "train.epochs=2"]
+    words += ["validation=holdout", "sweep.pruner=none"]
+    full = "at('d2lrun.sweeps.job:train_quietly', 2, lambda: full_disk(20000), 'before')"
+    assert forks(room, [*words, "sweep.name=full"], full).code in (1, 3)
+    assert forks(room, [*words, "sweep.name=full"]).code == 0
+    assert forks(room, [*words, "sweep.name=free"]).code == 0
+    full, free = (room.read(room.path / f"outputs/sweeps/{name}/sweep.json") for name in ("full", "free"))
+    assert timeless(full["jobs"]) == timeless(free["jobs"])
+    assert full["trials"]["finished"] == 3
+
+
 def test_a_full_disk_is_named_and_the_same_command_goes_on(sweep, whole):
     ended = sweep(fault="at('d2lrun.sweeps.job:train_quietly', 2, lambda: full_disk(20000), 'before')")
     assert ended.code in (1, 3)

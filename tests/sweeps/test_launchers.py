@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from d2lrun import files
 from d2lrun.compose import parse_override
 from d2lrun.errors import Failed, Refused, Stopped
-from d2lrun.sweeps import grid, launchers, request
+from d2lrun.sweeps import grid, launchers, request, workers
 from d2lrun.sweeps.job import MARKER, PENDING, tell, train_in
 from d2lrun.sweeps.launch import train_here
 from d2lrun.sweeps.launchers import quoted
@@ -42,18 +43,18 @@ class Home:
         self.path, self.data = path, data
         self.folder = path / "outputs" / "sweeps" / "it"
 
-    def start(self, *words: str) -> subprocess.Popen:
+    def start(self, *words: str, program: tuple[str, ...] = ("-m", "d2lrun")) -> subprocess.Popen:
         tiny = ["model.hidden=[8]", "train.batch_size=64", "train.limit_batches=2", "device=cpu", "device.threads=1"]
         given = ["dataset.verify=false", f"dataset.dir={self.data}", "dataset.mirrors=[]", "sweep.name=it"]
         defaults = [word for word in ("train.epochs=2",) if not any(one.startswith("train.epochs=") for one in words)]
-        command = [sys.executable, "-m", "d2lrun", "-m", "model=mlp", "validation=holdout", *tiny, *given, *defaults]
+        command = [sys.executable, *program, "-m", "model=mlp", "validation=holdout", *tiny, *given, *defaults]
         environment = os.environ | {"D2LRUN_CACHE": str(self.path / "cache"), "OMP_NUM_THREADS": "1"}
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen([*command, *words], cwd=self.path, env=environment, start_new_session=True, **pipes)
 
-    def sweep(self, *words: str) -> int:
+    def sweep(self, *words: str, **options) -> int:
         """The exit code of a sweep that nothing happens to."""
-        process = self.start(*words)
+        process = self.start(*words, **options)
         _, err = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in err, err
         return process.returncode
@@ -185,6 +186,131 @@ def test_a_signal_to_the_sweep_ends_its_workers_and_the_same_command_goes_on(hom
     again.send_signal(signal.SIGTERM)
     again.communicate(timeout=PATIENCE)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes that the process has started, and theirs."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text("utf-8").rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def test_all_processes_of_a_killed_sweep_end_and_a_run_saves_itself_first(home):
+    """Of four workers two train, and two never had a run."""
+    process = home.start(f"train.epochs={LONG},{LONG + 1}", JOBLIB[0], "hydra.launcher.n_jobs=4")
+    home.wait_for(lambda: len(home.running()) == 2)
+    started = descendants(process.pid)
+    assert len(started) >= 4
+    process.kill()
+    process.wait()  # its workers hold the pipe of stderr
+    home.wait_for(lambda: not any(map(alive, started)))
+    process.communicate()
+    logs = [path.read_text("utf-8") for path in home.folder.glob("*/run.log")]
+    assert len(logs) == 2 and all("stopped at step" in text for text in logs)
+
+
+def test_a_worker_of_a_sweep_that_has_died_begins_no_other_run(monkeypatch):
+    sent = []
+    monkeypatch.setattr(os, "kill", lambda pid, signum: sent.append((pid, signum)))
+    monkeypatch.setattr(workers, "parent", os.getppid())
+    workers.end_orphan()
+    assert sent == []
+    monkeypatch.setattr(workers, "parent", os.getppid() + 1)
+    workers.end_orphan()
+    assert sent == [(os.getpid(), signal.SIGTERM)]
+
+
+# Files of the user's that have the name of a module
+
+
+@pytest.fixture
+def script(tmp_path_factory):
+    """The program as pip installs it: a file in a folder of its own."""
+    path = tmp_path_factory.mktemp("bin") / "d2lrun"
+    path.write_text("from d2lrun.cli import main\nif __name__ == '__main__':\n    main()\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def trap(home, tmp_path_factory):
+    """``trap(names)``: files of these names in the user's folder; ``trap.caught`` has a line for each import."""
+    log = tmp_path_factory.mktemp("trap") / "caught"
+
+    class Trap:
+        caught = property(lambda self: log.read_text("utf-8").splitlines() if log.exists() else [])
+
+        def __call__(self, names):
+            for name in names:
+                code = f"with open({str(log)!r}, 'a') as log:\n    log.write(__name__ + '\\n')\n"
+                (home.path / f"{name}.py").write_text(code, encoding="utf-8")
+
+    return Trap()
+
+
+def all_modules() -> set[str]:
+    """The names of all modules and packages that Python and what is installed bring."""
+    return {name for name in {*sys.stdlib_module_names, *metadata.packages_distributions()} if name.isidentifier()}
+
+
+@pytest.mark.parametrize("words", [[], *LAUNCHERS.values()], ids=["here", *LAUNCHERS])
+def test_no_process_imports_a_file_of_the_users_folder(home, trap, script, words):
+    trap(all_modules())
+    assert home.sweep("optimizer.lr=0.1,0.5", *words, program=(str(script),)) == 0
+    assert trap.caught == []
+
+
+def test_with_python_m_no_file_of_the_users_folder_is_imported(home, trap):
+    """Python itself imports a few modules from there before d2lrun begins."""
+    code = "import runpy, sys; print(*sys.modules)"
+    earlier = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/").stdout
+    trap(all_modules() - {name.partition(".")[0] for name in earlier.split()})
+    assert home.sweep("optimizer.lr=0.1,0.5", *JOBLIB) == 0
+    assert trap.caught == []
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_relative_paths_mean_the_same_under_a_launcher(home, launcher, monkeypatch, script):
+    """Those of PYTHONPATH, --config-dir, hydra.sweep.dir, run.root and the dataset."""
+    (home.path / "lib").mkdir()
+    (home.path / "lib" / "sitecustomize.py").write_text(
+        f"open({str(home.path / 'seen')!r}, 'a').write('x')", encoding="utf-8"
+    )
+    (home.path / "mine" / "experiment").mkdir(parents=True)
+    (home.path / "mine" / "experiment" / "own.yaml").write_text(
+        "# @package _global_\noptimizer: {lr: 0.2}\n", encoding="utf-8"
+    )
+    (home.path / "data").symlink_to(home.data)
+    inherited = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["lib", *filter(None, [inherited])]))
+    words = ["--config-dir", "mine", "experiment=own", "run.root=results", "dataset.dir=data", "seed=1,2"]
+    assert home.sweep(*words, *LAUNCHERS[launcher], "hydra.sweep.dir=logs", program=(str(script),)) == 0
+    assert len(list(home.path.glob("results/sweeps/it/*/result.json"))) == 2
+    assert (home.path / "seen").stat().st_size >= 3
+    configs = [path.read_text("utf-8") for path in home.path.glob("results/sweeps/it/*/config.yaml")]
+    assert all("lr: 0.2" in text for text in configs)
+    strange = {path.name for path in home.path.iterdir()} - {"lib", "mine", "data", "seen", "results", "cache", "logs"}
+    assert not strange
+
+
+def test_a_setup_command_of_slurm_runs_in_the_users_folder(tmp_path, monkeypatch):
+    class Launcher:
+        params = {"setup": ["echo $PWD > seen"], "submitit_folder": "logs/%j"}  # noqa: RUF012
+
+    (user := tmp_path / "it's mine").mkdir()
+    (elsewhere := tmp_path / "sweep").mkdir()
+    monkeypatch.chdir(user)
+    workers.adapt(Launcher)
+    lines = [*Launcher.params["setup"], "pwd"]
+    for joint in (" && ", "\n"):  # of submitit's local executor; of a Slurm script
+        done = subprocess.run(["bash", "-c", joint.join(lines)], cwd=elsewhere, capture_output=True, text=True)
+        assert done.stdout.strip() == str(elsewhere)
+        assert (user / "seen").read_text("utf-8").strip() == str(user)
+    assert Launcher.params["submitit_folder"] == str(user / "logs/%j")
 
 
 # What a launcher does when it breaks down, without its processes
@@ -342,8 +468,9 @@ def test_a_wrong_launcher_is_refused_before_anything_is_written(home):
 
 
 def test_the_folder_of_a_launcher_is_the_sweeps_unless_it_was_given():
-    assert launchers.within(Path("a b"), JOBLIB) == [*JOBLIB, "hydra.sweep.dir='a b'"]
-    assert launchers.within(Path("a"), ["hydra.sweep.dir=mine"]) == ["hydra.sweep.dir=mine"]
+    assert launchers.within(Path("/a b"), JOBLIB) == [*JOBLIB, "hydra.sweep.dir='/a b'"]
+    assert launchers.within(Path("a"), ["hydra.sweep.dir=/mine"]) == ["hydra.sweep.dir='/mine'"]
+    assert launchers.within(Path("a"), []) == [f"hydra.sweep.dir={quoted(str(Path.cwd() / 'a'))}"]
 
 
 @given(st.text("ab'\"\\ 图,={}[]()#:/", max_size=12))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from d2lrun import files
-from d2lrun.errors import Diverged, Failed, Pruned, Refused, Stopped
+from d2lrun.errors import Diverged, Failed, Pruned, Refused, Stopped, facts_of
 from d2lrun.sweeps import grid, job, launch, refit, request, search, trial
 
 draw = search.draw
@@ -62,7 +62,7 @@ class Rehearsal:
                     curve.report("", {"epoch": epoch, **result["metrics"]})
         except BaseException as error:
             status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
-            files.write_json(directory.result_file, result | {"status": status, "error": str(error)})
+            files.write_json(directory.result_file, result | {"status": status, **facts_of(error)})
             raise
         files.write_json(directory.result_file, result)
 
@@ -271,9 +271,75 @@ def test_a_failed_trial_can_stop_the_search_which_then_goes_on(rehearsal, search
 
 def test_a_run_that_leaves_nothing_behind_is_not_tried_for_ever(monkeypatch, rehearsal, planned):
     monkeypatch.setattr(launch, "note_failure", lambda *arguments: None)
-    study = planned(LR, "sweep.trials=2")
-    search.carry_out(study, lambda folders: [OSError("no space left on device")] * len(folders), 1)
-    assert states(study) == ["FAIL", "FAIL"]
+    for trials in (1, 2, 2):  # a command tries the earlier ones, and one more
+        study = planned(LR, "sweep.trials=2")
+        search.carry_out(study, lambda folders: [OSError("no space left on device")] * len(folders), 1)
+        assert states(study) == ["RUNNING"] * trials
+
+
+def full_disk() -> Failed:
+    """As a checkpoint raises it."""
+    error = Failed("disk full while saving step 5")
+    error.__cause__ = OSError(28, "No space left on device")
+    return error
+
+
+@pytest.mark.parametrize("call", [1, 2, 4])
+def test_after_a_full_disk_the_search_is_that_of_an_empty_one(rehearsal, searched, call):
+    undisturbed = searched(LR, "sweep.trials=4", "sweep.startup=2", "sweep.name=undisturbed")
+    begun = len(rehearsal.trained)
+    rehearsal.fails_at = {begun + call: full_disk()}
+    words = [LR, "sweep.trials=4", "sweep.startup=2", "sweep.name=disturbed"]
+    study = searched(*words)
+    assert states(study) == ["COMPLETE"] * (call - 1) + ["RUNNING"]
+    told = summary(study)
+    assert (told["trials"]["failed"], told["trials"]["running"]) == (1, 0)
+    assert told["rerun"] and "the same command tries again" in told["note"]
+    study = searched(*words)
+    assert states(study) == ["COMPLETE"] * 4
+    assert drawn(study) == drawn(undisturbed)
+    trained = rehearsal.trained[begun:]
+    assert len(trained) == 5 and trained[call] == trained[call - 1]
+
+
+def test_a_disk_that_stays_full_ends_every_command(rehearsal, searched):
+    rehearsal.before = lambda config: (_ for _ in ()).throw(full_disk())
+    for command in (1, 2, 3, 3):
+        rehearsal.trained.clear()
+        study = searched(LR, "sweep.trials=3")
+        assert states(study) == ["RUNNING"] * command
+        assert sorted(rehearsal.trained) == sorted(each.directory.path.name for each in study.jobs)
+
+
+def test_a_lost_process_stops_no_other_trial_and_uses_up_none(rehearsal, planned):
+    lost = []
+
+    def launch(folders):
+        if not lost:
+            lost.append(folders[0])
+            return [RuntimeError("a node was lost"), *map(job.train_in, folders[1:])]
+        return [*map(job.train_in, folders)]
+
+    study = planned(LR, "sweep.trials=4", "sweep.pruner=none")
+    search.carry_out(study, launch, 2)
+    assert Counter(states(study)) == {"RUNNING": 1, "COMPLETE": 3}
+    study = planned(LR, "sweep.trials=4", "sweep.pruner=none")
+    search.carry_out(study, launch, 2)
+    assert states(study) == ["COMPLETE"] * 4
+    assert len(rehearsal.trained) == len(set(rehearsal.trained)) == 4
+
+
+def test_a_lost_trial_that_is_drawn_again_is_not_tried_again_by_this_command(rehearsal, planned):
+    study = planned("optimizer.lr=choice(0.1,0.2)", "sweep.trials=6", "sweep.sampler=random")
+    calls = []
+
+    def launch(folders):
+        calls.extend(folders)
+        return [RuntimeError("lost") if path == calls[0] else job.train_in(path) for path in folders]
+
+    search.carry_out(study, launch, 2)
+    assert len(study.study.trials) <= 6
+    assert len(calls) == len(set(calls))
 
 
 def test_a_metric_that_is_not_measured_is_refused(rehearsal, searched):
@@ -599,6 +665,43 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(command, start, tmp_path):
     assert trials[0].params == killed.params
     assert sorted(trials[0].intermediate_values) == list(range(1, 41))
     assert "resuming at epoch" in (begun[0].parents[1] / "run.log").read_text(encoding="utf-8")
+
+
+SECRET = "hunter2-secret"
+
+
+@pytest.mark.parametrize("launcher", [None, "joblib", "submitit_local"])
+def test_a_password_is_nowhere_and_the_same_command_goes_on(command, start, tmp_path, launcher):
+    """SQLite takes unknown words in the query of a file's address."""
+    storage = f"sqlite:///file:{tmp_path}/kept.db?uri=true&password={SECRET}"
+    words = [*command, "validation=holdout", "train.epochs=2", f"sweep.storage='{storage}'", "sweep.startup=2"]
+    words += [f"hydra/launcher={launcher}"] if launcher else []
+    words += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+    said = [ended(start([*words, f"sweep.trials={count}"])) for count in (2, 3)]
+    assert "3 trials: 2 ended, 0 to go on with, 1 to come" in said[1]
+    told = json.loads((tmp_path / "sweeps/one/sweep.json").read_text(encoding="utf-8"))
+    said.append(ended(start(["resume", str(tmp_path / "sweeps/one" / told["jobs"][0]["directory"])])))
+    said.append(ended(start(["sweep=optuna", f"sweep.storage='{storage}'", "--cfg", "job"])))
+    assert [SECRET in text for text in said] == [False] * 4
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+    assert "password=***" in told["command"]
+    study = trial.engine().load_study(study_name="one", storage=storage)
+    assert [sorted(one.intermediate_values)[0] for one in study.trials] == [1] * 3  # the workers reach it
+
+
+def test_a_masked_password_is_asked_for(planned):
+    with pytest.raises(Refused, match=r"\*\*\* stands for the password") as refusal:
+        planned(LR, "sweep.storage=postgresql://user:***@host/db")
+    assert "D2LRUN_STORAGE" in refusal.value.hint
+
+
+def test_a_worker_without_the_password_fails_through_the_machine(rehearsal, planned, tmp_path, monkeypatch):
+    study = planned(LR, "sweep.trials=1", f"sweep.storage='sqlite:///file:{tmp_path}/kept.db?uri=true&password=x'")
+    monkeypatch.delenv(trial.ADDRESS)
+    search.carry_out(study, lambda folders: [*map(job.train_in, folders)], 1)
+    [result] = [each.directory.result() for each in study.jobs]
+    assert (result["status"], result["cause"]) == ("failed", "machine")
 
 
 REHEARSED = """
