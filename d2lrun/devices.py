@@ -183,7 +183,13 @@ def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
     return state
 
 
-def set_rng_state(state: dict[str, torch.Tensor]) -> None:
-    for name, value in state.items():
-        generator = torch if name == "cpu" else getattr(torch, name)
-        generator.set_rng_state(value)
+def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Set the generators that ``device`` draws from; of a state from another device only that of the CPU."""
+    torch.set_rng_state(state["cpu"])
+    if device.type in state and device.type != "cpu":
+        getattr(torch, device.type).set_rng_state(state[device.type])
+
+
+def device_of(state: dict[str, torch.Tensor]) -> str:
+    """The kind of device on which a state of the generators was saved."""
+    return next((name for name in state if name != "cpu"), "cpu")

@@ -51,10 +51,9 @@ class State:
     skipped: int = 0  # batches of this epoch whose gradient was too large for fp16
     carry: Any = None  # what the next batch begins with: the hidden state of a recurrent network
     records: list[dict[str, Any]] = field(default_factory=list)
-    samples: list[dict[str, Any]] | None = field(
-        default_factory=list
-    )  # {epoch, text} of a language model; None: unknown
+    samples: list[dict[str, Any]] | None = field(default_factory=list)  # {epoch, text} of a language model, if known
     best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best
+    origin: str | None = None  # the kind of device on which the checkpoint was saved that it goes on from
 
     OF_AN_EPOCH = ("batch", "seconds", "norms", "units", "clipped", "skipped", "carry")
     COUNTERS = ("epoch", "step", *OF_AN_EPOCH, "records", "samples", "best")
@@ -82,14 +81,23 @@ class State:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from ``state``; raises RuntimeError or KeyError where it is not of this run."""
+        """Continue from ``state``, saved on whatever device; raises RuntimeError or KeyError if it does not fit."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.sums.copy_(state["sums"])
-        devices.set_rng_state(state["rng"])
+        devices.set_rng_state(state["rng"], self.device)
+        self.origin = devices.device_of(state["rng"])
         for name in self.COUNTERS:
             setattr(self, name, state.get(name) if name in self.OPTIONAL else state[name])
+        self.carry = moved(self.carry, self.device)
+
+
+def moved(carry: Any, device: torch.device) -> Any:
+    """A hidden state, a tensor or a tuple of tensors or None, on the device."""
+    if isinstance(carry, tuple):
+        return tuple(part.to(device) for part in carry)
+    return None if carry is None else carry.to(device)
 
 
 def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:

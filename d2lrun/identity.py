@@ -1,6 +1,6 @@
 """What a run is trained and measured on: recorded before its first step, and asked before it is continued.
 
-data.json in the run's directory, and ``data`` in its result.json:
+.data.json in the run's directory, and ``data`` in its result.json:
 
 content    the fingerprint of all that was read or made
 files      each file, or set of made rows: its origin and the sha256 of its content
@@ -30,7 +30,7 @@ SHOWN = 12  # digits of a sha256 in a message
 
 
 def identify(config: Config, data: Any, split: Split, task: Task) -> dict[str, Any]:
-    """The content of data.json."""
+    """The content of .data.json."""
     parts = {name: part for name in ("train", "val", "test") if (part := getattr(split, name)) is not None}
     return {
         **contents(data),
@@ -90,7 +90,7 @@ def joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def keep(directory: RunDirectory, now: dict[str, Any], say: Say) -> None:
-    """Write data.json; raises Refused, before anything is written, if the run began with other data."""
+    """Write .data.json; raises Refused, before anything is written, if the run began with other data."""
     before = directory.data()
     if directory.begun():
         if before is None:

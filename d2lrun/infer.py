@@ -27,7 +27,7 @@ from d2lrun.rundir import RunDirectory
 from d2lrun.tasks import task_of
 
 
-def evaluate_run(directory: RunDirectory, config: Config) -> dict[str, float]:
+def evaluate_run(directory: RunDirectory, config: Config | None = None) -> dict[str, float]:
     """Loss and the like of a run's weights on the test set, or where it has none on what was held out."""
     config, data, model = load(directory, config)
     split = validation.split(config.validation, data, config.seed)
@@ -40,7 +40,7 @@ def evaluate_run(directory: RunDirectory, config: Config) -> dict[str, float]:
     return exhaust(evaluate(name, model, part, task_of(data, config.model), config.train.batch_size))
 
 
-def predict_test(directory: RunDirectory, config: Config) -> tuple[ImageDataset, Tensor, Path]:
+def predict_test(directory: RunDirectory, config: Config | None = None) -> tuple[ImageDataset, Tensor, Path]:
     """The test set, the confusion counts [true, predicted], and the predictions.csv that was written."""
     config, data, model = load_classifier(directory, config)
     images = data.test_images.split(config.train.batch_size)
@@ -60,7 +60,7 @@ def predict_test(directory: RunDirectory, config: Config) -> tuple[ImageDataset,
 
 
 def predict_files(
-    directory: RunDirectory, config: Config, paths: Sequence[Path], top: int, invert: str
+    directory: RunDirectory, paths: Sequence[Path], top: int, invert: str, config: Config | None = None
 ) -> list[tuple[Path, str, list[tuple[str, float]]]]:
     """For each image file a remark on how it was read, and its ``top`` classes with their probabilities, best first.
 
@@ -77,11 +77,12 @@ def predict_files(
     return [(path, said, [(data.classes[k], p) for k, p in zip(best, sure)]) for path, said, best, sure in rows]
 
 
-def predict_table(directory: RunDirectory, config: Config) -> tuple[TableDataset, Tensor, Path]:
+def predict_table(directory: RunDirectory, config: Config | None = None) -> tuple[TableDataset, Tensor, Path]:
     """The dataset, what is predicted [N] of its test rows, and the submission.csv that was written.
 
     Raises Refused where the rows are made: each has a target already.
     """
+    config = config or directory.load_config()
     directory.refuse_folds()
     if not hasattr(config.dataset, "dir"):
         raise Refused(
@@ -113,13 +114,20 @@ def is_table(config: Config) -> bool:
 
 
 def continue_text(
-    directory: RunDirectory, config: Config, prefix: str, length: int, temperature: float, top_k: int | None, seed: int
+    directory: RunDirectory,
+    prefix: str,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    seed: int,
+    config: Config | None = None,
 ) -> tuple[list[str], Iterator[str]]:
     """What of the prefix the vocabulary does not know, and the text, prefix first, piece by piece as it is written.
 
     An empty prefix stands for the one of the run's dataset. Needs the run's files only, not its data, unless the
     config names another place for them.
     """
+    config = config or directory.load_config()
     directory.refuse_folds()
     if config.dataset != directory.load_config().dataset:
         identity.reached(config, directory, said)
@@ -141,9 +149,13 @@ def continue_text(
 
 
 def load(
-    directory: RunDirectory, config: Config
+    directory: RunDirectory, config: Config | None
 ) -> tuple[Config, ImageDataset | TextDataset | TableDataset, nn.Module]:
-    """A run's config, its dataset and its trained model; raises Refused if the data are not those it began with."""
+    """A run's config, its dataset and its trained model; raises Refused if the data are not those it began with.
+
+    ``config`` is the run's own if it is None, else that with its data at another place or with another device.
+    """
+    config = config or directory.load_config()
     directory.refuse_folds()
     trained = read_weights(directory)
     device = devices.prepare(config.device)
@@ -162,8 +174,9 @@ def said(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def load_classifier(directory: RunDirectory, config: Config) -> tuple[Config, ImageDataset, nn.Module]:
+def load_classifier(directory: RunDirectory, config: Config | None) -> tuple[Config, ImageDataset, nn.Module]:
     """``load`` for a run on images; raises Refused for a language model and for a regression."""
+    config = config or directory.load_config()
     if is_table(config):
         raise Refused(
             f"{directory.path} is a run on the rows of a table: it predicts numbers, and takes no images",

@@ -172,12 +172,12 @@ def trainable(split: validation.Split, model: nn.Module, config: Config, log: Lo
 
 
 def describe_briefly(experiment: Experiment) -> str:
-    """'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads'."""
+    """'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads, data from /home/me/.cache/…'."""
     config, device = experiment.config, experiment.state.device
     count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
     where = f"cpu with {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
-    data = f"{schema.data_name(config.dataset)} ({experiment.data.source})"
-    return f"{config.model.name} on {data}, {count:,} parameters, {where}"
+    name = schema.data_name(config.dataset)
+    return f"{config.model.name} on {name}, {count:,} parameters, {where}, data from {experiment.data.source}"
 
 
 def train(
@@ -188,6 +188,8 @@ def train(
     origins = directory.config_hashes()
     if checkpoint.load_newest(directory.checkpoints, origins, state.load_state_dict, log.say) is not None:
         log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
+        if state.origin != state.device.type:
+            log.say(f"saved on {state.origin}, goes on on {state.device.type}: not the bits of an uninterrupted run")
     elif config.model.weights is not None:
         head = weights.begin_with(state.model, config.model.weights, experiment.data.num_classes)
         log.say(f"weights of {config.model.weights}" + (f"; new for other classes: {', '.join(head)}" if head else ""))

@@ -29,7 +29,7 @@ COUNTED = ("epochs", "steps", "seconds")  # in the result.json of every run that
 FIRST = {".lock": rb"\Z", ".lock.holder": rb"process ", "config.yaml": rb"seed: "}
 LATER = {
     ".trial.json": rb"\{",
-    "data.json": rb'\{\n  "content": ',
+    ".data.json": rb'\{\n  "content": ',
     "metrics.jsonl": rb"\{",
     "result.json": rb'\{\n  "(status|metrics)": ',
     "run.log": rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ",
@@ -58,7 +58,7 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.curves = path / "curves.png"
         self.predictions = path / "predictions.png"
-        self.data_file = path / "data.json"
+        self.data_file = path / ".data.json"
         self.vocabulary_file = path / "vocabulary.json"
         self.samples = path / "samples.txt"
         self.submission = path / "submission.csv"
@@ -207,7 +207,7 @@ class RunDirectory:
 
 
 def is_identity(data: Any) -> bool:
-    """Whether the content of data.json has all that is read of it, each of its kind."""
+    """Whether the content of .data.json has all that is read of it, each of its kind."""
     if not isinstance(data, dict) or not isinstance(data.get("content"), str):
         return False
     listed, places, measured = (data.get(key) for key in ("files", "places", "measured"))

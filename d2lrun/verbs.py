@@ -123,14 +123,16 @@ def train_config(config: Config, resumed: bool = False) -> None:
 
 
 def resume(words: list[str]) -> int:
-    directory, config, _ = a_run(words, {})
+    directory, options = a_run(words, {})
+    config = config_of(directory, options)  # a damaged one is refused before torch is imported
     config.run.dir = str(directory.path)
     train_config(config, resumed=True)
     return 0
 
 
 def evaluate(words: list[str]) -> int:
-    directory, config, _ = a_run(words, {})
+    directory, options = a_run(words, {})
+    config = config_of(directory, options)  # a damaged one is refused before torch is imported
     from d2lrun.infer import evaluate_run
     from d2lrun.report.text import measured, say
 
@@ -141,18 +143,19 @@ def evaluate(words: list[str]) -> int:
 
 
 def predict(words: list[str]) -> int:
-    directory, config, options = a_run(words, {"top": "3", "invert": "auto"}, more=True)
+    directory, options = a_run(words, {"top": "3", "invert": "auto"}, more=True)
     if not options["top"].isdecimal() or options["top"] == "0":
         raise Refused(f"top={options['top']}: wanted a whole number at least 1", "top=3 shows the three likeliest")
     if options["invert"] not in ("auto", "yes", "no"):
         raise Refused(f"invert={options['invert']}: wanted auto, yes or no", "auto turns a light background dark")
+    config = config_of(directory, options)
     from d2lrun import infer
     from d2lrun.report import tables
     from d2lrun.report.text import say
 
     console = terminal()
     if files := options["files"]:
-        rows = infer.predict_files(directory, config, list(map(Path, files)), int(options["top"]), options["invert"])
+        rows = infer.predict_files(directory, list(map(Path, files)), int(options["top"]), options["invert"], config)
         tables.show_predictions(console, rows)
     elif infer.is_table(config):
         data, predicted, path = infer.predict_table(directory, config)
@@ -168,15 +171,16 @@ def predict(words: list[str]) -> int:
 def generate(words: list[str]) -> int:
     """Continue a text, token by token, on the terminal."""
     defaults = {"prefix": "", "length": "50", "temperature": "0", "top_k": "", "seed": "1"}
-    directory, config, options = a_run(words, defaults)
+    directory, options = a_run(words, defaults)
     length, seed = (whole(options, name, least) for name, least in (("length", 1), ("seed", 0)))
     top_k = whole(options, "top_k", 1) if options["top_k"] else None
     temperature = number(options, "temperature")
+    config = config_of(directory, options)
     from d2lrun.infer import continue_text
     from d2lrun.report.text import printable
 
     console = terminal()
-    unknown, pieces = continue_text(directory, config, options["prefix"], length, temperature, top_k, seed)
+    unknown, pieces = continue_text(directory, options["prefix"], length, temperature, top_k, seed, config)
     if unknown:
         sys.stderr.write(f"not in the vocabulary, read as <unk>: {' '.join(map(repr, unknown))}\n")
     for piece in pieces:
@@ -315,11 +319,8 @@ def composed(words: list[str]) -> Config:
     return compose.compose(options.overrides, options.config_dir)
 
 
-def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, Config, dict[str, Any]]:
-    """The run's directory named first, its config, its options KEY=VALUE, and (``more``) the files after it.
-
-    Options for the place of its data and the device change the config. Raises Refused.
-    """
+def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
+    """The run's directory named first, its options KEY=VALUE, and (``more``) the files after it; raises Refused."""
     from d2lrun.rundir import RunDirectory
 
     moves = [word for word in words if word.startswith(MOVES)]
@@ -332,18 +333,17 @@ def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tup
     if (directory.path / "sweep.json").exists():
         hint = "the command that began it goes on with it; or name a run in it"
         raise Refused(f"{named[0]} is a sweep, not a run", hint)
-    options["files"] = named[1:]
-    return directory, moved(directory.load_config(), moves), options
+    return directory, options | {"files": named[1:], "moves": moves}
 
 
-def moved(config: Config, words: list[str]) -> Config:
-    """The config of a run with its data at another place, or on another device; raises Refused."""
+def config_of(directory: Any, options: dict[str, Any]) -> Config:
+    """The config of a run, changed by the options for the place of its data and for the device; raises Refused."""
     import yaml
 
     from d2lrun import schema
 
-    data = schema.to_dict(config)
-    for word in words:
+    data = schema.to_dict(directory.load_config())
+    for word in options["moves"]:
         key, _, text = word.partition("=")
         group, _, name = key.partition(".")
         plain = group == "dataset" and not text.startswith("[")  # a path is taken as it is typed, a list is one of YAML

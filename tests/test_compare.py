@@ -22,13 +22,14 @@ from d2lrun.recorded import Entry
 FULL = {"seed": 1, "model.name": "mlp", "optimizer.lr": 0.1, "validation.name": "holdout", "run.dir": None}
 
 
-def entry(name="a", status="finished", loss=0.5, metrics=None, epochs=3, **config):
+def entry(name="a", status="finished", loss=0.5, metrics=None, epochs=3, parts="same", **config):
     changed = {key.replace("__", "."): value for key, value in config.items()}
     records = [
         {"epoch": k, "seconds": 1.0, "train_loss": loss / k, "val_loss": loss / k + 0.1} for k in range(1, epochs + 1)
     ]
     found = {"train_loss": (loss, None), "val_loss": (loss + 0.1, None)} if metrics is None else metrics
-    return Entry(Path("runs") / name, status, {**FULL, **changed}, found, records, epochs, 3.0)
+    measured = {name: [parts] for name in found}
+    return Entry(Path("runs") / name, status, {**FULL, **changed}, found, records, epochs, 3.0, measured=measured)
 
 
 def test_only_what_differs_is_a_key_and_the_groups_come_first():
@@ -89,21 +90,57 @@ def test_an_unknown_metric_is_refused_with_those_there_are():
 
 def test_the_best_is_the_best_finished_one_by_validation():
     entries = [entry(loss=0.5), entry(loss=0.4), entry(loss=0.3, status="unfinished")]
-    assert best_of(entries) is entries[1]
+    assert best_of(entries) == (entries[1], None)
 
 
 @pytest.mark.parametrize(
-    "entries",
+    "entries, why",
     [
-        [entry(metrics={"test_accuracy": (value, None)}) for value in (0.8, 0.9)],  # the test set must not choose
-        [entry(validation__name="kfold"), entry()],  # other examples
-        [entry(dataset__name="a"), entry(dataset__name="b")],
-        [entry()],
-        [],
+        # the test set must not choose
+        ([entry(metrics={"test_accuracy": (value, None)}) for value in (0.8, 0.9)], None),
+        (
+            [entry(validation__name="kfold", parts="a"), entry(validation__name="holdout", parts="b", loss=0.1)],
+            "val loss was not measured on the same examples: validation differs",
+        ),
+        (
+            [
+                entry(dataset__path=["a"], parts="a", data="1"),
+                entry(dataset__path=["b"], parts="b", data="2", loss=0.1),
+            ],
+            "val loss was not measured on the same examples: dataset.path differs",
+        ),
+        (
+            [entry(data="1", parts="a"), entry(data="2", parts="b", loss=0.1)],
+            "val loss was not measured on the same examples: data differs",
+        ),
+        ([entry(loss=0.5), entry(loss=0.5), entry(loss=0.6)], "several runs tie for the best val loss"),
+        ([entry()], None),
+        ([], None),
     ],
 )
-def test_what_cannot_be_compared_has_no_best(entries):
-    assert best_of(entries) is None
+def test_what_cannot_be_compared_has_no_best_and_it_is_said_why(entries, why):
+    assert best_of(entries) == (None, why)
+
+
+def test_runs_of_an_earlier_version_have_no_best_among_them():
+    entries = [entry(), entry(loss=0.1)]
+    entries[1].measured = None
+    best, why = best_of(entries)
+    assert best is None and why.startswith("an earlier version made run 2 and recorded nothing of the data")
+
+
+def test_runs_that_are_all_at_chance_have_no_best():
+    entries = [entry(), entry(loss=0.1)]
+    for each in entries:
+        each.at_chance = True
+    assert best_of(entries) == (None, "none is better than chance")
+
+
+def test_other_data_in_the_same_place_are_no_same_run():
+    entries = [entry(data="1"), entry(data="2")]
+    assert differing(entries) == ["data"]
+    assert "neither the configs nor the data differ" not in shown(entries)
+    assert "neither the configs nor the data differ" in shown([entry(), entry()])
 
 
 def shown(entries, width=80):

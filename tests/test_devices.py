@@ -330,8 +330,17 @@ def test_the_generator_goes_on_from_where_it_was_kept():
     state = devices.rng_state(CPU)
     expected = torch.rand(5)
     torch.manual_seed(9)
-    devices.set_rng_state(state)
+    devices.set_rng_state(state, CPU)
     assert torch.equal(torch.rand(5), expected)
+
+
+def test_a_state_of_another_device_sets_the_generator_of_the_cpu():
+    torch.manual_seed(0)
+    state = devices.rng_state(CPU) | {"cuda": torch.zeros(16, dtype=torch.uint8)}
+    expected = torch.rand(5)
+    devices.set_rng_state(state, CPU)
+    assert torch.equal(torch.rand(5), expected)
+    assert (devices.device_of(state), devices.device_of({"cpu": state["cpu"]})) == ("cuda", "cpu")
 
 
 @pytest.fixture

@@ -60,7 +60,8 @@ class Training:
         self.state = State(
             self.model, optimizer, devices.scaler(cpu, config.device), torch.zeros(2, dtype=torch.float64)
         )
-        self.parts = split(config.validation, data, config.seed)
+        parts = split(config.validation, data, config.seed)
+        self.parts = parts.limited(config.train.limit_batches, config.train.batch_size)
         self.loop = fit(self.state, self.parts, Classification(data.num_classes), config)
 
     def finish(self):

@@ -12,8 +12,8 @@ from d2lrun import __version__, devices
 from d2lrun.compose import compose
 from d2lrun.datasets.stream import TextPart
 from d2lrun.fit import State
-from d2lrun.result import beside_book, beside_guessing, describe, final_metrics, revival, versions
-from d2lrun.tasks import Classification
+from d2lrun.result import beside_book, beside_guessing, describe, final_metrics, notes, revival, versions
+from d2lrun.tasks import Classification, LanguageModel
 from d2lrun.validation import Split
 
 TASK = Classification(10)
@@ -44,8 +44,24 @@ def state(config):
     return State(model, optimizer, scaler, torch.zeros(2), step=10, records=copy.deepcopy(RECORDS))
 
 
+DATA = {"content": "c", "parts": {"train": {"count": 5, "of": 5}, "test": {"count": 2, "of": 9}}}
+
+
+def test_a_part_that_was_not_measured_whole_is_noted(config, state):
+    config.train.limit_batches = 3
+    result = describe(config, state, TASK, "finished", [], DATA)
+    assert result["data"] == DATA
+    assert result["notes"] == ["test: measured on the first 2 of 9 examples (train.limit_batches=3)"]
+
+
+def test_a_model_that_reads_what_it_predicts_is_noted(config, state):
+    for seen in (True, False):
+        found = notes(config, LanguageModel(True, sees_targets=seen), {"parts": {}})
+        assert any("reads the tokens that it predicts" in note for note in found) == seen
+
+
 def test_the_contract(config, state):
-    result = describe(config, state, TASK, "finished", [])
+    result = describe(config, state, TASK, "finished", [], DATA)
     assert {key: result[key] for key in ("status", "model", "dataset", "seed", "parameters", "epochs", "steps")} == {
         **{"status": "finished", "model": "softmax", "dataset": "fashion-mnist", "seed": 7},
         **{"parameters": 15, "epochs": 2, "steps": 10},
@@ -56,14 +72,14 @@ def test_the_contract(config, state):
     assert set(result) == {
         *("status", "model", "dataset", "seed", "parameters", "epochs", "selected_epoch", "steps", "seconds"),
         *("metrics", "book", "dead", "device", "precision", "channels_last", "compile", "deterministic", "threads"),
-        *("versions", "config_hash"),
+        *("versions", "config_hash", "data", "notes"),
     }
 
 
 def test_how_it_was_computed_is_what_the_config_says(state):
     words = ["precision=bf16", "channels_last=false", "compile=true", "deterministic=true"]
     config = compose(["model=softmax", *(f"device.{word}" for word in words)])
-    result = describe(config, state, TASK, "finished", [])
+    result = describe(config, state, TASK, "finished", [], DATA)
     assert {key: result[key] for key in ("precision", "channels_last", "compile", "deterministic", "threads")} == {
         **{"precision": "bf16", "channels_last": False, "compile": True, "deterministic": True},
         **{"threads": torch.get_num_threads()},
@@ -71,13 +87,13 @@ def test_how_it_was_computed_is_what_the_config_says(state):
 
 
 def test_a_run_that_learns_is_not_dead(config, state):
-    assert describe(config, state, TASK, "finished", [])["dead"] is None
+    assert describe(config, state, TASK, "finished", [], DATA)["dead"] is None
 
 
 @pytest.mark.parametrize("status", ["finished", "stopped", "diverged"])
 def test_a_run_at_chance_is_dead_with_its_epoch_and_a_hint(config, state, status):
     state.records += [{**RECORDS[1], "train_accuracy": 0.1}] * 2
-    dead = describe(config, state, TASK, status, [])["dead"]
+    dead = describe(config, state, TASK, status, [], DATA)["dead"]
     assert dead == {"epoch": 4, "hint": revival(config)}
 
 
@@ -113,20 +129,20 @@ def test_the_versions_are_those_that_run():
 
 
 def test_the_metrics_are_those_of_the_last_epoch(config, state):
-    metrics = describe(config, state, TASK, "finished", [])["metrics"]
+    metrics = describe(config, state, TASK, "finished", [], DATA)["metrics"]
     assert metrics.pop("examples_per_second") == (300 * 1 + 100 * 3) / 4
     assert metrics == {"train_loss": 0.447, "train_accuracy": 0.85, "test_loss": 0.5, "test_accuracy": 0.82}
 
 
 def test_with_a_best_epoch_the_metrics_are_its(config, state):
     state.best = {"epoch": 1, "val_loss": 0.6, "model": {}}
-    result = describe(config, state, TASK, "finished", [])
+    result = describe(config, state, TASK, "finished", [], DATA)
     assert (result["selected_epoch"], result["epochs"], result["metrics"]["train_loss"]) == (1, 2, 0.8)
 
 
 def test_before_the_first_epoch_there_are_no_metrics(config, state):
     state.records = []
-    assert describe(config, state, TASK, "stopped", [])["metrics"] == final_metrics([], 0) == {}
+    assert describe(config, state, TASK, "stopped", [], DATA)["metrics"] == final_metrics([], 0) == {}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from d2lrun.tasks import CHANCE_EPOCHS
 KEYS = {
     *("status", "model", "dataset", "seed", "parameters", "epochs", "selected_epoch", "steps", "seconds", "metrics"),
     *("book", "dead", "device", "precision", "channels_last", "compile", "deterministic", "threads"),
-    *("versions", "config_hash", "floor"),
+    *("versions", "config_hash", "floor", "data", "notes"),
 }
 # torch.compile imports a part of torch that uses a deprecated one
 compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -461,9 +461,7 @@ def test_no_batch_of_one_is_left_and_every_example_trains(count, size):
     assert found == plain
 
 
-@pytest.mark.parametrize(
-    "words", [["train.batch_size=1"], ["train.batch_size=329", "validation=holdout", "validation.fraction=0.997"]]
-)
+@pytest.mark.parametrize("words", [["train.batch_size=1"], ["train.batch_size=1", "train.limit_batches=1"]])
 def test_nothing_but_one_example_is_refused_before_training(built, words):
     with pytest.raises(Refused, match="cannot train on one example alone"):
         built("model=lenet-bn", *words, "validation.stratify=false" if "validation=holdout" in words else "seed=1")

@@ -324,7 +324,7 @@ def refused(d2lrun, sorted_folder, tmp_path):
         (["validation=kfold", "validation.k=99999999"], "only 40 examples", "validation.k=40"),
         (
             ["validation=kfold", "validation.k=10", "validation.shuffle=false"],
-            "class t-shirt",
+            "class 0",
             "validation.shuffle=true",
         ),
         (["-m", "validation=holdout", "seed=1,2"], "leaves none to validate", "validation.fraction=0.13"),
@@ -335,7 +335,7 @@ def refused(d2lrun, sorted_folder, tmp_path):
         ),
         (
             ["-m", "validation=kfold", "validation.k=10", "validation.shuffle=false", "validation.fold=range(0,10)"],
-            "fold 0 of 10 would train on no example of class t-shirt",
+            "fold 0 of 10 would train on no example of class 0",
             "validation.shuffle=true",
         ),
     ],

@@ -39,8 +39,8 @@ def houses(count, seed, priced):
 def found(monkeypatch):
     """Few houses, as if they were those of Kaggle."""
     contents = {
-        house_prices.TRAIN: Found(houses(HOUSES, 1, priced=True), "train.csv"),
-        house_prices.TEST: Found(houses(25, 2, priced=False), "test.csv"),
+        house_prices.TRAIN: Found(houses(HOUSES, 1, priced=True), "train.csv", "1"),
+        house_prices.TEST: Found(houses(25, 2, priced=False), "test.csv", "2"),
     }
     monkeypatch.setattr(house_prices, "locate", lambda *arguments: contents)
     monkeypatch.setattr(datasets, "_last", None)

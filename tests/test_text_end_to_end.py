@@ -72,7 +72,8 @@ def test_the_vocabulary_is_saved_for_people(desk):
 def test_a_run_is_measured_again_to_the_same_numbers(desk):
     metrics = json.loads((desk.path / "lstm" / "result.json").read_text("utf-8"))["metrics"]
     assert desk("evaluate", "lstm").stdout == (
-        f"val loss {metrics['val_loss']:.4f}  val perplexity {metrics['val_perplexity']:.4f}\n"
+        f"val loss {metrics['val_loss']:.4f}  val perplexity {metrics['val_perplexity']:.4f}  "
+        f"val bits per character {metrics['val_bits_per_character']:.4f}\n"
     )
 
 
@@ -82,6 +83,7 @@ def test_nothing_held_out_is_nothing_to_measure(desk):
     assert "validation=holdout" in refused.stderr
 
 
+OLD = ("status", "metrics", "epochs", "steps", "seconds", "dead")
 CHANGES = {
     "its vocabulary": ENGLISH[::-1] * 20,  # as many tokens, which first appear in another order
     "its tokens": ENGLISH * 19 + "".join(sorted(ENGLISH)),  # and in the same order
@@ -93,6 +95,10 @@ def test_a_text_that_changed_is_not_measured(desk, tmp_path, what, text):
     other = Desk(tmp_path)
     other("model=ngram", *SMALL[:3], "dataset.path=[en.txt]", "run.dir=run")
     (tmp_path / "en.txt").write_text(text, encoding="utf-8")
+    assert "run holds a run on other data\n  en.txt: sha256 " in other("evaluate", "run", code=2).stderr
+    assert "run holds a run on other data\n  en.txt: sha256 " in other("resume", "run", code=2).stderr
+    for path in (tmp_path / "run" / ".data.json", tmp_path / "run" / "result.json"):  # as an earlier version left it
+        path.write_text(json.dumps({key: each for key, each in json.loads(path.read_text()).items() if key in OLD}))
     assert f"text has changed since this run: {what}" in other("evaluate", "run", code=2).stderr
 
 

@@ -77,7 +77,7 @@ class ImagePart:
     images: Tensor  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N]
     index: Tensor  # int64 [n]
-    pool: str  # what it is taken from: train or test
+    pool: str = "train"  # what it is taken from: train or test
     of: int | None = None  # examples of the whole part, if this is only its beginning
     least: int = 1  # examples of a batch that trains
 

@@ -110,7 +110,7 @@ class TablePart:
     features: Tensor  # float32 [N, D]
     targets: Tensor  # float32 [N, 1]
     index: Tensor  # int64 [n]
-    pool: str  # what it is taken from: train or test
+    pool: str = "train"  # what it is taken from: train or test
     of: int | None = None  # rows of the whole part, if this is only its beginning
     least: int = 1  # rows of a batch that trains
 

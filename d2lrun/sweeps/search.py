@@ -28,7 +28,7 @@ from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import PATIENCE, Launch, launched, train_here
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, lasting, refuse_places, typed
 from d2lrun.sweeps.space import Choices, Numbers, space_of
-from d2lrun.sweeps.sweep import Job, Sweep, data_of, placed, refuse_strangers, without_refit
+from d2lrun.sweeps.sweep import Job, Sweep, placed, refuse_strangers, without_refit
 
 FEW = 10  # finished trials; fewer say nothing about which key mattered
 TOP = 0.25  # share of the finished trials that the importance is of: to be among them
@@ -48,6 +48,8 @@ class Study(Sweep):
     study: Any = None  # Optuna's
     corners: list[Config] = field(default_factory=list)  # at the ends of its values
     by_number: dict[int, Job] = field(default_factory=dict)  # the job of each trial that is on this machine
+    corners: list[Config] = field(default_factory=list)  # the configs at the ends of every key
+    read: list[str] = field(default_factory=list)  # the fingerprints of the data of these
     counts: Counter[str] = field(default_factory=Counter)  # of trials by status
     lost: set[str] = field(default_factory=set)  # folders of runs that failed through the machine under this command
 
@@ -109,9 +111,7 @@ def plan(request: Request) -> Study:
     study = Study(directory, request.command, settings, keys, request=request, space=space)
     study.corners = configs = corners(study)
     check_metric(settings.metric, configs)
-    for config in configs:
-        data_of(study, config)
-    check_alike(study, configs)
+    study.corners = configs
     study.seed, study.direction = configs[0].seed, direction_of(configs, settings.metric)
     return study
 
@@ -149,15 +149,14 @@ def corners(study: Study) -> list[Config]:
     return configs
 
 
-def check_alike(study: Study, configs: list[Config]) -> None:
-    """Raise Refused if a key changes what the runs are measured on: then no value of it is better than another.
-
-    ``configs`` are the ``corners``.
-    """
+def check_alike(study: Study) -> None:
+    """Raise Refused if a key changes what the runs are measured on: then no value of it is better than another."""
     from d2lrun import kfold
 
     ends = [study.keys[0], *(key_of(key) for key, each in study.space.items() for _ in each.ends()[1:])]
-    measured = [kfold.identity_of(config, RunDirectory(study.directory))["measured"] for config in configs]
+    found = [kfold.identity_of(config, RunDirectory(study.directory)) for config in study.corners]
+    study.read = sorted({each["content"] for each in found})
+    measured = [each["measured"] for each in found]
     metric = ranking.main_metric([{"metrics": measured[0]}], study.settings.metric)
     for key, found in zip(ends, measured, strict=True):
         alike = [name for name in found if name.startswith("val_") and found[name] == measured[0].get(name)]
@@ -187,6 +186,7 @@ def direction_of(configs: list[Config], metric: str | None) -> str:
 
 def prepare(study: Study) -> None:
     """Open the study, a new one or that of an earlier command; raises Refused."""
+    check_alike(study)
     try:
         refuse_strangers(study)
         study.directory.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def check_same(study: Study) -> None:
         "fixed": without_places(lasting(study.request.fixed)),
         "keys": sorted(study.keys),
         "metric": study.settings.metric,
-        "data": sorted(filter(None, study.contents.values())),
+        "data": study.read,
     }
     made = dict(study.study.user_attrs.get(ASKED) or {})
     made |= {"fixed": without_places(made["fixed"])} if made else {}

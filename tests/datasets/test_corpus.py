@@ -132,7 +132,10 @@ def test_without_jieba_the_refusal_names_the_extra(monkeypatch):
 @given(lines=st.lists(st.text(st.sampled_from("ab é時\n𝒳\ud800"))))
 def test_numbers_are_those_of_plain_counting(kind, lines):
     tokens = [token for line in lines for token in (line if kind == "char" else line.split())]
-    counts, stream = number(lines, kind)
+    counts, stream, begins = number(lines, kind)
+    text = "".join(lines)
+    places = range(len(text)) if kind == "char" else list(begins)
+    assert [text[place : place + len(token)] for place, token in zip(places, tokens, strict=True)] == tokens
     assert list(counts.items()) == list(Counter(tokens).items())
     assert stream.dtype == np.int32
     assert [list(counts)[place] for place in stream] == tokens
@@ -142,5 +145,5 @@ def test_a_text_longer_than_a_block_is_whole(monkeypatch):
     monkeypatch.setattr(corpus, "BLOCK", 3)
     for length in range(11):
         text = "時間a機械𝒳b"[:length] * 2
-        counts, stream = number([text], "char")
+        counts, stream, _ = number([text], "char")
         assert "".join(list(counts)[place] for place in stream) == text

@@ -105,7 +105,7 @@ def test_the_stored_bytes_are_not_resized():
 def test_batches_are_the_examples_in_their_order():
     data = small_dataset(resize=9)
     part = data.part("train")
-    found = [part.load(batch) for batch in part.ordered(2)]
+    found = [part.load(batch) for (batch,) in part.ordered(2)]
     assert [len(inputs) for inputs, _ in found] == [2, 2, 1]
     assert torch.equal(torch.cat([inputs for inputs, _ in found]), data.inputs(data.train_images))
     assert torch.cat([labels for _, labels in found]).tolist() == data.train_labels.tolist()
@@ -114,8 +114,9 @@ def test_batches_are_the_examples_in_their_order():
 @pytest.mark.parametrize("limit, counts", [(1, [2]), (2, [2, 2]), (9, [2, 2, 1])])
 def test_the_first_batches_hold_the_first_examples(limit, counts):
     data = small_dataset()
-    part = data.part("train")
-    batches = part.ordered(2)[:limit]
+    part = data.part("train").limited(limit, 2)
+    batches = [batch for (batch,) in part.ordered(2)]
+    assert (part.size, part.of) == (sum(counts), 5)
     found = [part.load(batch) for batch in batches]
     assert [len(labels) for _, labels in found] == counts
     assert part.count(batches) == sum(counts)
@@ -125,7 +126,7 @@ def test_the_first_batches_hold_the_first_examples(limit, counts):
 def test_a_part_holds_its_examples_and_no_others():
     data, chosen = small_dataset(), torch.tensor([4, 1, 2])
     part = data.part("train", chosen)
-    inputs, labels = part.load(torch.cat(part.ordered(2)))
+    inputs, labels = part.load(torch.cat([batch for (batch,) in part.ordered(2)]))
     assert torch.equal(inputs, data.inputs(data.train_images[chosen]))
     assert torch.equal(labels, data.train_labels[chosen])
     assert sorted(torch.cat(part.shuffled(2, seed=3, epoch=5)).tolist()) == [1, 2, 4]
