@@ -109,7 +109,7 @@ def run(
     experiment = None
     try:
         built = build(config, log)
-        log.say(f"{describe_briefly(built)}, in {directory.path}")
+        log.say(f"{describe_briefly(built)}, in {directory.path}, data from {built.data.source}")
         identity.keep(directory, built.identity, log.say)
         if isinstance(built.data, TextDataset):
             vocabulary.keep(built.data, directory, log.say)
@@ -172,12 +172,11 @@ def trainable(split: validation.Split, model: nn.Module, config: Config, log: Lo
 
 
 def describe_briefly(experiment: Experiment) -> str:
-    """'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads, data from /home/me/.cache/…'."""
+    """'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads'."""
     config, device = experiment.config, experiment.state.device
     count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
     where = f"cpu with {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
-    name = schema.data_name(config.dataset)
-    return f"{config.model.name} on {name}, {count:,} parameters, {where}, data from {experiment.data.source}"
+    return f"{config.model.name} on {schema.data_name(config.dataset)}, {count:,} parameters, {where}"
 
 
 def train(

@@ -95,7 +95,7 @@ def train_composed(data: Any) -> None:
 
 def train_config(config: Config, resumed: bool = False) -> None:
     """One run in its directory, told on the terminal; a finished one on the same data is only shown again."""
-    from d2lrun import compose, identity, kfold, rundir
+    from d2lrun import compose, rundir
     from d2lrun.report.folds import show_folds
     from d2lrun.report.tables import show_result
     from d2lrun.report.text import say
@@ -103,6 +103,8 @@ def train_config(config: Config, resumed: bool = False) -> None:
     console = terminal()
     changed = compose.departures(config)
     with rundir.claim(config) as directory:
+        from d2lrun import identity, kfold  # after the directory is claimed: a refusal does not wait for torch
+
         if directory.finished():
             try:
                 config = identity.reached(config, directory, partial(say, console))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from d2lrun.datasets.stream import TextPart
 from d2lrun.sweeps.ranking import MEASURED, direction, main_metric, ranked, spread
 from d2lrun.tasks import Classification, LanguageModel, Regression
 
@@ -42,7 +43,8 @@ def test_what_is_measured_of_a_kind_of_dataset_is_what_its_task_measures(kind):
     task = {"images": Classification(10), "text": LanguageModel(carries=False), "table": Regression(logarithmic=True)}[
         kind
     ]
-    names = task.measures("val", torch.ones(task.counts), 1)
+    part = TextPart(torch.zeros(2, dtype=torch.int32), 1, "random")
+    names = task.measures("val", torch.ones(task.counts), 1, part)
     assert set(MEASURED[kind]) == set(names)
 
 
@@ -118,9 +120,41 @@ def test_only_what_has_finished_counts(status):
     assert told["groups"][0]["metrics"]["val_loss"] == {"mean": 1.0, "std": None, "n": 1}
 
 
-def test_of_equals_the_first_is_the_best():
+def test_if_all_tie_none_is_the_best():
     told = summary(*(job({"lr": lr}, val_accuracy=0.5) for lr in (3, 1, 2)))
-    assert told["best"]["overrides"] == ["lr=3"]
+    assert (told["ranked"], told["best"], told["note"]) == (True, None, "all 3 tie, so none is the best")
+    assert summary(job({"lr": 3}, val_accuracy=0.5))["best"]["overrides"] == ["lr=3"]
+
+
+def test_of_those_that_tie_for_the_first_place_the_first_stands_for_all():
+    told = summary(*(job({"lr": lr}, val_accuracy=value) for lr, value in ((3, 0.4), (1, 0.5), (2, 0.5))))
+    assert (told["best"]["overrides"], told["best"]["tied"]) == (["lr=1"], [2])
+
+
+def test_if_none_is_better_than_chance_none_is_the_best():
+    jobs = [job({"lr": lr}, val_accuracy=lr / 100) | {"at_chance": True} for lr in (9, 10)]
+    told = summary(*jobs)
+    assert (told["best"], told["note"]) == (None, "none is better than chance")
+    assert summary(*jobs, job({"lr": 11}, val_accuracy=0.9))["best"]["overrides"] == ["lr=11"]
+
+
+def on(parts, **job):
+    return job | {"measured": {"val_loss": list(parts)}}
+
+
+def test_groups_on_other_examples_are_shown_and_not_ranked():
+    jobs = [on("a", **job({"noise": 1}, val_loss=0.1)), on("b", **job({"noise": 2}, val_loss=0.2))]
+    told = ranked({}, jobs, None, lambda: [{"dataset.noise": 1}, {"dataset.noise": 2}])
+    assert (told["ranked"], told["best"]) == (False, None)
+    assert told["note"] == "not ranked: the runs were not measured on the same examples: dataset.noise differs"
+
+
+def test_seeds_are_alike_as_a_whole_and_a_group_that_lacks_one_is_marked():
+    jobs = [on(seed, **job({"lr": lr, "seed": seed}, val_loss=lr)) for lr in (2, 3) for seed in "ab"]
+    jobs.append(on("a", **job({"lr": 1, "seed": "a"}, val_loss=0.0)))
+    told = summary(*jobs)
+    assert [group.get("lacks") for group in told["groups"]] == [0, 0, 1]
+    assert told["best"]["overrides"] == ["lr=2"]
 
 
 def test_where_only_some_were_validated_the_best_is_one_of_them():

@@ -165,7 +165,6 @@ def test_without_optuna_the_extra_is_named(monkeypatch, planned):
         ([], "max"),
         (["sweep.metric=val_loss"], "min"),
         (["model=ngram", "dataset=pydoc", "model.order=2,3"], "min"),
-        (["model=rnn", "dataset=fashion-mnist,pydoc", "sweep.metric=val_loss"], "min"),
     ],
 )
 def test_the_direction_is_known_before_anything_is_measured(planned, words, direction):

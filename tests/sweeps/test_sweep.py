@@ -377,17 +377,57 @@ def test_values_may_be_added_removed_and_reordered(run):
     assert [snapshot(folder_of(place)) for place in (1, 2)] == [before[3], before[1]]
 
 
-@pytest.mark.parametrize(("key", "values"), {"validation": "holdout,kfold", "validation.fraction": "0.1,0.2"}.items())
-def test_runs_that_were_not_measured_on_the_same_examples_are_not_ranked(run, key, values):
-    assert run(f"{key}={values}").code == 0
+UNLIKE = {
+    "validation.name": ["validation=holdout,kfold"],
+    "validation.fraction": ["validation.fraction=0.1,0.2"],
+    "train.batch_size": ["train.batch_size=8,16", "train.limit_batches=2"],
+    "seed": ["sweep.combinations=['seed=1 optimizer.lr=0.1','seed=2 optimizer.lr=0.5']"],
+}
+
+
+@pytest.mark.parametrize(("key", "words"), UNLIKE.items(), ids=UNLIKE)
+def test_runs_that_were_not_measured_on_the_same_examples_are_not_ranked(run, key, words):
+    assert run(*words).code == 0
     summary = told()
     assert (summary["ranked"], summary["best"]) == (False, None)
-    name = "validation.name" if key == "validation" else key
-    assert summary["note"] == f"not ranked: the runs were not measured on the same examples: {name} differs"
+    assert summary["note"] == f"not ranked: the runs were not measured on the same examples: {key} differs"
+
+
+def test_the_same_sweep_on_other_data_is_another_experiment(run, stripes_folder, tmp_path):
+    assert run("optimizer.lr=0.1").code == 0
+    first, directory = told()["jobs"][0], folder_of(0)
+    before = snapshot(directory)
+    shutil.copytree(stripes_folder, tmp_path / "others")
+    labels = tmp_path / "others" / "train-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\0")
+    assert run("optimizer.lr=0.1", f"dataset.dir={tmp_path / 'others'}").code == 0
+    assert told()["jobs"][0]["directory"] != first["directory"]
+    assert starts(folder_of(0)) == 1
+    shutil.copytree(stripes_folder, tmp_path / "same")
+    done = run("optimizer.lr=0.1", f"dataset.dir={tmp_path / 'same'}")
+    assert "1 run: 1 finished" in done.out
+    assert told()["jobs"][0]["directory"] == first["directory"]
+    assert snapshot(directory) == before
+
+
+def test_a_sweep_of_an_earlier_version_is_continued_and_ranked(run):
+    """Its folders' names say nothing of the data, and its runs recorded nothing of them."""
+    run("optimizer.lr=0.1,0.5", "train.epochs=4")
+    for place in (0, 1):
+        folder = folder_of(place)
+        (folder / ".data.json").unlink()
+        result = json.loads((folder / "result.json").read_text("utf-8"))
+        (folder / "result.json").write_text(
+            json.dumps({key: result[key] for key in result if key not in ("data", "notes")})
+        )
+        folder.rename(folder.with_name(folder.name.rpartition("-")[0]))
+    done = run("optimizer.lr=0.1,0.5", "train.epochs=4")
+    assert "2 runs: 2 finished" in done.out
+    assert told()["best"] is not None
 
 
 def test_a_seed_behind_plus_signs_is_a_repetition_too(run):
-    run("++seed=1,2", "optimizer.lr=0.1,0.5")
+    run("++seed=1,2", "optimizer.lr=0.1,0.5", "train.epochs=4")
     assert len(told()["groups"]) == 2
     assert [text.partition("=")[0] for text in told()["best"]["overrides"]] == ["optimizer.lr"]
 
@@ -407,7 +447,7 @@ def test_a_pipe_that_closes_early_loses_nothing(d2lrun, run, monkeypatch):
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(run):
-    done = run("optimizer.lr=0.1,1e38,0.5")
+    done = run("optimizer.lr=0.1,1e38,0.5", "train.epochs=4")
     assert (done.code, done.err) == (3, "")
     assert states() == ["finished", "diverged", "finished"]
     failed = told()["jobs"][1]
