@@ -15,17 +15,20 @@ from d2lrun import __version__, verbs
 from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
 from d2lrun.signals import raise_stopped
 
+# For a run whose data lie elsewhere now, or whose device this machine has not.
+MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [device=NAME]"
+
 # A verb is the function of that name in verbs.py: its arguments and what it does.
 VERBS = {
     "train": ("[OVERRIDE...]", "train (the verb can be left out); run.dir=DIR continues what is in DIR"),
-    "resume": ("RUN", "continue a run that was stopped, from its newest checkpoint, to the same bits"),
-    "evaluate": ("RUN", "measure a run's weights on the test set"),
+    "resume": (f"RUN {MOVED}", "continue a run that was stopped, from its newest checkpoint, to the same bits"),
+    "evaluate": (f"RUN {MOVED}", "measure a run's weights on the test set"),
     "predict": (
-        "RUN [IMAGE...] [top=3] [invert=auto|yes|no]",
+        f"RUN [IMAGE...] [top=3] [invert=auto|yes|no] {MOVED}",
         "the classes of image files, or of the test set",
     ),
     "generate": (
-        "RUN [prefix=TEXT] [length=50] [temperature=0] [top_k=K] [seed=1]",
+        f"RUN [prefix=TEXT] [length=50] [temperature=0] [top_k=K] [seed=1] {MOVED}",
         "let a language model continue a text; temperature=0 takes the likeliest",
     ),
     "summary": (
@@ -48,6 +51,9 @@ ARGUMENTS = {
     "IMAGE": "an image file; without one, the test set is predicted",
     "top": "so many classes of each image, the likeliest first",
     "invert": "make a light background dark, as the dataset's is; auto: if it is",
+    "dataset.dir": "where its data lie now, if they moved; used if the content is the same",
+    "dataset.path": "the same for a text",
+    "device": "another than the run's: auto, cpu, cuda or mps",
     "prefix": "the text to be continued; without it, that of the run's dataset",
     "length": "so many tokens (characters or words) are written",
     "temperature": "0: the likeliest token; 1: drawn by its chances; above: bolder",
@@ -130,7 +136,7 @@ def print_help(verb: str | None, words: list[str]) -> None:
 
 def explained(usage: str) -> list[str]:
     """A line for each argument of ``usage``, behind an empty one."""
-    names = [name for name in re.findall(r"\w+", usage) if name in ARGUMENTS]
+    names = [name for name in re.findall(r"[\w.]+", usage) if name in ARGUMENTS]
     return ["", *(f"  {name:<12} {ARGUMENTS[name]}" for name in names)] if names else []
 
 

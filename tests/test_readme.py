@@ -60,3 +60,13 @@ def test_every_make_target_that_the_readme_names_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`?make ([a-z-]+)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_a_held_out_figure_is_the_same_wherever_it_stands():
+    """In the README's table and in the claim of the recipe."""
+    rows = dict(re.findall(r"`make ([a-z-]+)`.*held out: ([\d.]+)", README))
+    recipes = {"language-model": "model/ngram", "whole-book": "experiment/whole-book"}
+    assert rows.keys() == recipes.keys()
+    for target, recipe in recipes.items():
+        text = (ROOT / "conf" / f"{recipe}.yaml").read_text(encoding="utf-8")
+        assert re.search(r"Claim: held-out perplexity ([\d.]+)", text)[1] == rows[target]
