@@ -103,9 +103,10 @@ class Sweep:
         return ranked(facts, rows, self.settings.metric, partial(self.configs, rows)) | {"rerun": self.command}
 
     def configs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The flat config of the job of each row."""
+        """The flat config of the job of each row, without where it runs."""
         found = {os.path.relpath(job.config.run.dir, self.directory): job.config for job in self.jobs}
-        return [schema.flatten(schema.to_dict(found[row["directory"]])) for row in rows]
+        flat = (schema.flatten(schema.to_dict(found[row["directory"]])) for row in rows)
+        return [{key: each[key] for key in each if not key.startswith(("run.", "sweep."))} for each in flat]
 
     def foreseen(self) -> list[tuple[list[str], Config]]:
         """The overrides and the config of each run that is known beforehand and not finished."""
@@ -189,9 +190,10 @@ def placed(sweep: Sweep, config: Config) -> Config:
     stem = sweep.directory / f"{config.model.name}-seed{config.seed}"
     data = data_of(sweep, config)
     path = Path(f"{stem}-{content(sweep, config)}" + (f"-{data[:6]}" if data else ""))
-    earlier = RunDirectory(Path(f"{stem}-{content(sweep, config, schema.EARLIER)}"))
-    if earlier.begun() and not path.exists() and (earlier.data() or {}).get("content", data) == data:
-        path = earlier.path
+    if sweep.directory.is_dir() and not path.exists():
+        earlier = RunDirectory(Path(f"{stem}-{content(sweep, config, schema.EARLIER)}"))
+        if earlier.begun() and (earlier.data() or {}).get("content", data) == data:
+            path = earlier.path
     place = replace(config.run, dir=str(path), name=None, pictures=sweep.settings.pictures)
     return replace(config, run=place)
 

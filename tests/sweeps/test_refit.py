@@ -123,9 +123,9 @@ def test_a_refit_that_fails_is_named_and_goes_on_by_the_same_command(run, at_ste
 
 
 def test_a_second_look_at_the_test_set_is_said_to_be_one(run):
-    run("optimizer.lr=0.02", "train.epochs=4")
+    run("optimizer.lr=0.02", "train.epochs=4", "sweep.metric=val_loss")
     first = told()["refit"]["directory"]
-    assert run("optimizer.lr=0.02,0.5", "train.epochs=4").code == 0
+    assert run("optimizer.lr=0.02,0.5", "train.epochs=4", "sweep.metric=val_loss").code == 0
     assert told()["refit"]["test_set"] == f"measured once, after all choosing, but before that for {first}, too"
     assert len(refits()) == 2
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
+from d2lrun import schema
 from d2lrun.errors import Diverged, Failed
-from d2lrun.rundir import RunDirectory
+from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.sweeps import grid
 
 TIMES = ("seconds", "examples_per_second", "tokens_per_second")
@@ -296,7 +297,7 @@ def snapshot(folder):
 
 def starts(folder):
     """How often a run was begun or gone on with."""
-    return (folder / "run.log").read_text("utf-8").count(f", in {folder}\n")
+    return (folder / "run.log").read_text("utf-8").count(f", in {folder}, data from ")
 
 
 def signalled(name):
@@ -412,22 +413,24 @@ def test_the_same_sweep_on_other_data_is_another_experiment(run, stripes_folder,
 
 def test_a_sweep_of_an_earlier_version_is_continued_and_ranked(run):
     """Its folders' names say nothing of the data, and its runs recorded nothing of them."""
-    run("optimizer.lr=0.1,0.5", "train.epochs=4")
+    words = ["optimizer.lr=0.1,0.5", "train.epochs=4", "sweep.metric=val_loss"]
+    run(*words)
     for place in (0, 1):
         folder = folder_of(place)
+        name = f"softmax-seed1-{config_hash(RunDirectory(folder).load_config(), schema.EARLIER)}"
         (folder / ".data.json").unlink()
         result = json.loads((folder / "result.json").read_text("utf-8"))
         (folder / "result.json").write_text(
             json.dumps({key: result[key] for key in result if key not in ("data", "notes")})
         )
-        folder.rename(folder.with_name(folder.name.rpartition("-")[0]))
-    done = run("optimizer.lr=0.1,0.5", "train.epochs=4")
+        folder.rename(folder.with_name(name))
+    done = run(*words)
     assert "2 runs: 2 finished" in done.out
     assert told()["best"] is not None
 
 
 def test_a_seed_behind_plus_signs_is_a_repetition_too(run):
-    run("++seed=1,2", "optimizer.lr=0.1,0.5", "train.epochs=4")
+    run("++seed=1,2", "optimizer.lr=0.1,0.5", "train.epochs=4", "sweep.metric=val_loss")
     assert len(told()["groups"]) == 2
     assert [text.partition("=")[0] for text in told()["best"]["overrides"]] == ["optimizer.lr"]
 
@@ -447,7 +450,7 @@ def test_a_pipe_that_closes_early_loses_nothing(d2lrun, run, monkeypatch):
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(run):
-    done = run("optimizer.lr=0.1,1e38,0.5", "train.epochs=4")
+    done = run("optimizer.lr=0.1,1e38,0.5", "train.epochs=4", "sweep.metric=val_loss")
     assert (done.code, done.err) == (3, "")
     assert states() == ["finished", "diverged", "finished"]
     failed = told()["jobs"][1]
