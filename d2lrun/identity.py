@@ -83,7 +83,7 @@ def joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     if not others:
         return first
     measured = {
-        name: [*found, *(print for other in others for print in other["measured"].get(name, []))]
+        name: [*found, *(each for other in others for each in other["measured"].get(name, []))]
         for name, found in first["measured"].items()
     }
     return {**{key: first[key] for key in ("content", "files", "places")}, "measured": measured}
@@ -164,5 +164,6 @@ def reached(config: Config, directory: RunDirectory, say: Say) -> Config:
 
 def moved(config: Config, places: dict[str, Any]) -> Config:
     """The config with other paths to its data."""
-    known = {key.partition(".")[2]: path for key, path in places.items() if key in schema.PLACES}
+    names = {key: key.partition(".")[2] for key in schema.PLACES}
+    known = {name: places[key] for key, name in names.items() if key in places and hasattr(config.dataset, name)}
     return replace(config, dataset=replace(config.dataset, **known))

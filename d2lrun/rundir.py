@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -208,16 +208,25 @@ class RunDirectory:
 
 def is_identity(data: Any) -> bool:
     """Whether the content of .data.json has all that is read of it, each of its kind."""
-    if not isinstance(data, dict) or not isinstance(data.get("content"), str):
-        return False
-    listed, places, measured = (data.get(key) for key in ("files", "places", "measured"))
+
+    def has(value: Any, kind: type, each: Callable[[Any], bool]) -> bool:
+        found = value.values() if isinstance(value, dict) else value
+        return isinstance(value, kind) and all(map(each, found))
+
+    def is_text(value: Any) -> bool:
+        return isinstance(value, str)
+
+    def is_texts(value: Any) -> bool:
+        return has(value, list, is_text)
+
     return (
-        isinstance(listed, list)
-        and all(isinstance(each, dict) and {"origin", "sha256"} <= each.keys() for each in listed)
-        and isinstance(places, dict)
-        and isinstance(measured, dict)
-        and all(isinstance(found, list) and all(isinstance(each, str) for each in found) for found in measured.values())
-        and all(isinstance(part, dict) and "fingerprint" in part for part in data.get("parts", {}).values())
+        isinstance(data, dict)
+        and is_text(data.get("content"))
+        and has(data.get("files"), list, lambda file: isinstance(file, dict) and {"origin", "sha256"} <= file.keys())
+        and has(data["files"], list, lambda file: is_text(file["origin"]) and is_text(file["sha256"]))
+        and has(data.get("places"), dict, lambda place: is_text(place) or is_texts(place))
+        and has(data.get("measured"), dict, is_texts)
+        and has(data.get("parts", {}), dict, lambda part: isinstance(part, dict) and is_text(part.get("fingerprint")))
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from d2lrun import datasets, identity, likeness, schema
 from d2lrun.compose import compose
@@ -422,8 +425,26 @@ def test_a_run_of_an_earlier_version_is_taken_as_it_is(begun):
     assert directory.data()["content"] == identity.of(config)["content"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"content": 1}', b'{"content": "a", "files": [1]}', b"\xff"])
-def test_a_damaged_record_is_none(begun, content):
-    _, directory = begun(*WORDS)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(["content", "files", "places", "parts", "measured"]), json_values)
+def test_a_record_with_any_value_in_it_is_read_or_none(tmp_path_factory, key, value):
+    directory = RunDirectory(tmp_path_factory.mktemp("run"))
+    record = {"content": "c", "files": [], "places": {}, "parts": {}, "measured": {}}
+    directory.data_file.write_text(json.dumps(record | {key: value}), encoding="utf-8")
+    found = directory.data()
+    if found is not None:
+        identity.changed_files(found, record), identity.changed_parts(found, record)
+        identity.moved(compose([*WORDS]), found["places"])
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"content": 1}', b"\xff"])
+def test_a_damaged_record_is_none(tmp_path, content):
+    directory = RunDirectory(tmp_path)
     directory.data_file.write_bytes(content)
     assert directory.data() is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,17 +70,14 @@ class ImageDataset:
         return ImagePart(self, images, labels, index.to(labels.device), name)
 
 
-@dataclass(frozen=True, eq=False)
-class ImagePart:
-    """The examples that train, validate or test. A batch is named by the indices [B] of its examples."""
+class Indexed:
+    """A part of a dataset that is named by the indices [n] of its examples. A batch is some of these, [B]."""
 
-    data: ImageDataset
-    images: Tensor  # uint8 [N, C, H, W]
-    labels: Tensor  # int64 [N]
+    data: Any
     index: Tensor  # int64 [n]
-    pool: str = "train"  # what it is taken from: train or test
-    of: int | None = None  # examples of the whole part, if this is only its beginning
-    least: int = 1  # examples of a batch that trains
+    pool: str  # what it is taken from: train or test
+    of: int | None  # examples of the whole part, if this is only its beginning
+    least: int  # examples of a batch that trains
 
     @property
     def size(self) -> int:
@@ -88,7 +86,7 @@ class ImagePart:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for the same examples, however they are resized or scaled."""
+        """Equal for the same examples, whatever is made of them for the network."""
         return fingerprint(self.data.pool(self.pool), self.index)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
@@ -99,16 +97,29 @@ class ImagePart:
         """All examples as they are stored, in batches that do not depend on each other."""
         return [[batch] for batch in self.index.split(size)]
 
-    def limited(self, batches: int, size: int) -> ImagePart:
+    def limited(self, batches: int, size: int) -> Any:
         """The first ``batches`` of ``size`` examples."""
         return replace(self, index=self.index[: batches * size], of=self.size)
+
+    def count(self, batches: list[Tensor]) -> int:
+        return sum(map(len, batches))
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePart(Indexed):
+    """The examples that train, validate or test. A batch is named by the indices [B] of its examples."""
+
+    data: ImageDataset
+    images: Tensor  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]
+    index: Tensor  # int64 [n]
+    pool: str = "train"  # what it is taken from: train or test
+    of: int | None = None  # examples of the whole part, if this is only its beginning
+    least: int = 1  # examples of a batch that trains
 
     def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs [B, C, H, W] and labels [B]."""
         return self.data.inputs(self.images.index_select(0, batch)), self.labels.index_select(0, batch)
-
-    def count(self, batches: list[Tensor]) -> int:
-        return sum(map(len, batches))
 
 
 def order(index: Tensor, seed: int, epoch: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from d2lrun.datasets.content import Content, fingerprint
-from d2lrun.datasets.images import batches
+from d2lrun.datasets.images import Indexed
 
 # Training rows [n] -> the features [N, D] of all training rows and of all test rows, prepared by those rows alone.
 Prepare: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -103,7 +103,7 @@ class TableDataset:
 
 
 @dataclass(frozen=True, eq=False)
-class TablePart:
+class TablePart(Indexed):
     """The rows that train, validate or test. A batch is named by the indices [B] of its rows."""
 
     data: TableDataset
@@ -114,31 +114,6 @@ class TablePart:
     of: int | None = None  # rows of the whole part, if this is only its beginning
     least: int = 1  # rows of a batch that trains
 
-    @property
-    def size(self) -> int:
-        """How many rows it has."""
-        return len(self.index)
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for the same rows, whatever features are made of them."""
-        return fingerprint(self.data.pool(self.pool), self.index)
-
-    def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
-        """The batches of an epoch: a pure function of (seed, epoch)."""
-        return batches(self.index, size, seed, epoch, self.least)
-
-    def ordered(self, size: int) -> list[list[Tensor]]:
-        """All rows as they are stored, in batches that do not depend on each other."""
-        return [[batch] for batch in self.index.split(size)]
-
-    def limited(self, batches: int, size: int) -> TablePart:
-        """The first ``batches`` of ``size`` rows."""
-        return replace(self, index=self.index[: batches * size], of=self.size)
-
     def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B, D] and targets [B, 1]."""
         return self.features.index_select(0, batch), self.targets.index_select(0, batch)
-
-    def count(self, batches: list[Tensor]) -> int:
-        return sum(map(len, batches))
