@@ -119,8 +119,8 @@ install: $(READY) ## make .venv with the locked dependencies and d2lrun itself
 data: $(READY) ## fetch and verify Fashion-MNIST: local folders, public mirrors, Debian's package
 	@$(FETCH)
 
-test: $(READY) $(DATA) ## the test suite
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) $(DATA) ## the test suite, on all cores
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 test-ray: ## sweeps under Ray, in a .venv-ray: its launcher wants older packages than the locked ones
 	@$(PYTHON) -m venv .venv-ray

@@ -45,14 +45,20 @@ def differing(entries: list[Entry]) -> list[str]:
     whole = [config for config in configs if "model.name" in config and "seed" in config] or configs
     keys = [key for key in dict.fromkeys(itertools.chain(*whole)) if not key.startswith(IGNORED)]
     found = [key for key in keys if likeness.varies(key, whole)]
-    same = DATA not in found
+    hidden = schema.PLACES if records_data(whole) else schema.EARLIER
+    hidden = () if DATA in found else hidden
     told = [key for key in found if key.startswith("dataset.")]
-    found = [key for key in found if not (key in schema.PLACES and same) and not (key == DATA and told)]
+    found = [key for key in found if not key.startswith(tuple(hidden)) and not (key == DATA and told)]
 
     def rank(key: str) -> tuple[bool, bool]:
         return shown_key(key) == key, not all(key in config for config in whole)
 
     return sorted(found, key=rank)
+
+
+def records_data(configs: list[dict[str, Any]]) -> bool:
+    """Whether each of these runs recorded what data it read, as those of earlier versions did not."""
+    return all(DATA in config for config in configs)
 
 
 def metric_names(entries: list[Entry]) -> list[str]:
@@ -89,7 +95,7 @@ def arranged(entries: list[Entry], metric: str | None) -> list[Entry]:
 
 
 def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
-    """The best finished run by validation, or why there is none; (None, None) if there is nothing to choose from.
+    """The best finished run by validation, and why some or all may not be it; (None, None) without any to choose from.
 
     The test set alone never chooses; and no run is the best of those that were not measured on the same examples.
     """
@@ -104,13 +110,16 @@ def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
     if not likeness.alike(sets):
         keys = [shown_key(key) for key in likeness.causes(sets, [visible(each.config) for each in done])]
         return None, f"{words(metric)} was not measured on the same examples: {', '.join(keys) or 'the data'} differs"
-    if all(each.at_chance for each in done):
-        return None, "none is better than chance"
-    full = [each for each, found in zip(done, sets, strict=True) if found == likeness.whole(sets)]
-    first, *others = arranged(full, metric)
-    if others and first.metrics[metric][0] == others[0].metrics[metric][0]:
+    sign = -1 if metric.endswith(HIGHER_IS_BETTER) else 1
+    values = [sign * each.metrics[metric][0] for each in done]
+    choice = likeness.choose(values, sets, [each.at_chance for each in done])
+    if choice.tied:
         return None, f"several runs tie for the best {words(metric)}"
-    return first, None
+    why = choice.why
+    if choice.lacking and not why:
+        places = ", ".join(str(entries.index(done[place]) + 1) for place in choice.lacking)
+        why = f"for run {places}: measured on fewer of the parts (folds) than others"
+    return None if choice.first is None else done[choice.first], why
 
 
 def visible(config: dict[str, Any] | None) -> dict[str, Any]:
@@ -151,7 +160,9 @@ def show(console: Console, entries: list[Entry]) -> None:
     place = next((number for number, entry in enumerate(shown) if entry is best), None)
     table, dropped = fitted(console, *layouts(shown, entries, best), best=place)
     console.print(table)
-    notes = [("same", "neither the configs nor the data differ")] if not differing(entries) and len(entries) > 1 else []
+    configs = [entry.config or {} for entry in entries]
+    same = "neither the configs nor the data differ" if records_data(configs) else "the configs do not differ"
+    notes = [("same", same)] if not differing(entries) and len(entries) > 1 else []
     if any(std is not None for entry in entries for _, std in entry.metrics.values()):
         notes.append(("±", "standard deviation over the folds"))
     if best:

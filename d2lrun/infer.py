@@ -209,7 +209,9 @@ def read_image(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as file:
-                wide = ";16" in str(file.tile)  # 16 bits a channel; of several channels PIL keeps the upper 8 alone
+                wide = ";16" in str(file.tile) and not file.mode.startswith(
+                    "I"
+                )  # 16 bits a channel; of several channels PIL keeps the upper 8 alone
                 image = eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
         if wide and max(high for _, high in image.convert("RGB").getextrema()) < 16:
             raise ValueError("of its 16 bits a channel the upper 4 are unused; save it with 8 bits a channel")

@@ -142,8 +142,10 @@ def train_fold(
     """The result of one fold, trained as far as it is not; an error names the fold."""
     with claim(config) as directory:
         if directory.finished():
-            identity.reached(config, directory, say=lambda line: None)
-            return directory.result()
+            config = identity.reached(config, directory, say=lambda line: None)
+            if directory.data() is None:
+                adopt(config, directory)
+            return directory.result() | {"data": directory.data()}
         try:
             labelled = partial(progress, lines=0, label=name)
             return run(config, directory, console, ["validation.name"], labelled, quiet)
@@ -195,10 +197,10 @@ def spread(metrics: list[dict[str, float | None]]) -> dict[str, dict[str, float 
 
 
 def mean_floor(floors: list[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The mean of what the best constant prediction comes to, and whether a fold is no better; None if unknown."""
+    """The mean of what the best constant prediction comes to, and whether no fold is better; None if unknown."""
     if not floors or None in floors:
         return None
-    at_chance = any(floor["at_chance"] for floor in floors)
+    at_chance = all(floor["at_chance"] for floor in floors)
     return {**floors[0], "value": fmean(floor["value"] for floor in floors), "at_chance": at_chance}
 
 

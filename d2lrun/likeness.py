@@ -7,11 +7,14 @@ metric was measured on (``identity.py``). Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from math import isclose
 from typing import Any, TypeAlias
 
 Measured: TypeAlias = "frozenset[str]"
 TELLING = ("dataset.", "validation.", "train.", "seed", "model.")  # groups of keys, the likeliest cause first
+TIE = 1e-9  # relative difference of two values up to which neither is better
 PAIRS = 200  # rows among which the two that differ least are looked for
 
 
@@ -23,6 +26,33 @@ def whole(sets: Sequence[Measured]) -> Measured:
 def alike(sets: Sequence[Measured]) -> bool:
     """Whether a row has all the parts, so that every other has the same or lacks some of them."""
     return not sets or whole(sets) in sets
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which row is the best, by its place; those that tie with it; those that lack parts; and why there is no best."""
+
+    first: int | None = None
+    tied: tuple[int, ...] = ()
+    lacking: tuple[int, ...] = ()
+    why: str | None = None
+
+
+def choose(values: Sequence[float], sets: Sequence[Measured], at_chance: Sequence[bool]) -> Choice:
+    """The best of rows that are alike: the one with the lowest value, of those that have all the parts.
+
+    A row at chance is never the best, and of rows that all tie none is.
+    """
+    lacking = tuple(place for place, found in enumerate(sets) if found != whole(sets))
+    full = [place for place in range(len(values)) if place not in lacking]
+    better = [place for place in full if not at_chance[place]]
+    if not better:
+        return Choice(lacking=lacking, why="none is better than chance" if full else None)
+    first = min(better, key=lambda place: (values[place], place))
+    tied = tuple(place for place in better if isclose(values[place], values[first], rel_tol=TIE) and place != first)
+    if tied and len(tied) + 1 == len(better):
+        return Choice(lacking=lacking, why=f"all {len(better)} tie, so none is the best")
+    return Choice(first, tied, lacking)
 
 
 def causes(sets: Sequence[Measured], configs: Sequence[Mapping[str, Any]]) -> list[str]:

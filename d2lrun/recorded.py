@@ -15,9 +15,8 @@ from d2lrun import schema
 from d2lrun.config import VARIANTS
 from d2lrun.errors import Refused
 from d2lrun.files import is_finite
-from d2lrun.rundir import RunDirectory, is_at_chance
+from d2lrun.rundir import FOLDS, RunDirectory, is_at_chance, notes_of
 
-FOLDS = "fold-*"
 SPLITS = ("val_", "test_", "train_")
 DATA = "data"  # beside the config's keys: the fingerprint of what was read
 SHOWN = 6  # digits of it
@@ -161,7 +160,7 @@ def read_run(path: Path) -> Entry:
         seconds=result["seconds"] if is_finite(result.get("seconds")) else seconds_of(records),
         problem=problem,
         measured=data.get("measured"),
-        notes=[note for note in result.get("notes", []) if isinstance(note, str)],
+        notes=notes_of(result),
         at_chance=status == "finished" and is_at_chance(result),
     )
 

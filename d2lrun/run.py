@@ -188,7 +188,7 @@ def train(
     if checkpoint.load_newest(directory.checkpoints, origins, state.load_state_dict, log.say) is not None:
         log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
         if state.origin != state.device.type:
-            log.say(f"saved on {state.origin}, goes on on {state.device.type}: not the bits of an uninterrupted run")
+            log.say(f"saved on {state.origin}, continued on {state.device.type}: not bit-equal to an uninterrupted run")
     elif config.model.weights is not None:
         head = weights.begin_with(state.model, config.model.weights, experiment.data.num_classes)
         log.say(f"weights of {config.model.weights}" + (f"; new for other classes: {', '.join(head)}" if head else ""))

@@ -314,6 +314,12 @@ def is_at_chance(result: dict[str, Any]) -> bool:
     return bool(result.get("dead") or (isinstance(floor, dict) and floor.get("at_chance")))
 
 
+def notes_of(result: dict[str, Any]) -> list[str]:
+    """What a result.json says that has to be known of its metrics; nothing if it is damaged."""
+    found = result.get("notes")
+    return [note for note in found if isinstance(note, str)] if isinstance(found, list) else []
+
+
 @contextlib.contextmanager
 def claim(config: Config) -> Iterator[RunDirectory]:
     """The directory of this config's run, held against other processes.

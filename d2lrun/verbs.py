@@ -126,6 +126,9 @@ def train_config(config: Config, resumed: bool = False) -> None:
 
 def resume(words: list[str]) -> int:
     directory, options = a_run(words, {})
+    if other := [word for word in options["moves"] if word.startswith("device.")]:
+        hint = "with another setting it is another run: begin one in a directory of its own"
+        raise Refused(f"{other[0]}: resume takes dataset.dir, dataset.path and device alone", hint)
     config = config_of(directory, options)  # a damaged one is refused before torch is imported
     config.run.dir = str(directory.path)
     train_config(config, resumed=True)
@@ -347,6 +350,8 @@ def config_of(directory: Any, options: dict[str, Any]) -> Config:
     data = schema.to_dict(directory.load_config())
     for word in options["moves"]:
         key, _, text = word.partition("=")
+        if not text:
+            raise Refused(f"{word}: no value", "such as dataset.dir=FOLDER, dataset.path=FILE or device=cpu")
         group, _, name = key.partition(".")
         plain = group == "dataset" and not text.startswith("[")  # a path is taken as it is typed, a list is one of YAML
         try:

@@ -156,6 +156,10 @@ def test_completion(d2lrun, line, completions):
         (["evaluate", "nowhere"], "nowhere: no such directory"),
         (["resume"], "wanted one run's directory, got 0"),
         (["predict", ".", "tpo=3"], "tpo=3: no such option; did you mean top?"),
+        (
+            ["resume", ".", "device.threads=2"],
+            "device.threads=2: resume takes dataset.dir, dataset.path and device alone",
+        ),
         (["predict", ".", "top=0"], "top=0: wanted a whole number at least 1"),
         (["predict", ".", "invert=maybe"], "invert=maybe: wanted auto, yes or no"),
         (["doctor", "x"], "doctor x: doctor takes no arguments"),

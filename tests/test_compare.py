@@ -129,6 +129,20 @@ def test_runs_of_an_earlier_version_have_no_best_among_them():
     assert best is None and why.startswith("an earlier version made run 2 and recorded nothing of the data")
 
 
+def test_a_run_that_lacks_parts_is_named_and_one_at_chance_is_not_the_best():
+    folds = [entry(loss=0.5), entry(loss=0.4), entry(loss=0.3)]
+    for each in folds:
+        each.measured = {"val_loss": ["a", "b"]}
+    folds[2].measured = {"val_loss": ["a"]}
+    assert best_of(folds) == (folds[1], "for run 3: measured on fewer of the parts (folds) than others")
+    folds[1].at_chance = True
+    assert best_of(folds)[0] is folds[0]
+
+
+def test_texts_of_runs_without_a_record_are_shown():
+    assert differing([entry(dataset__path=["a.txt"]), entry(dataset__path=["b.txt"])]) == ["dataset.path"]
+
+
 def test_runs_that_are_all_at_chance_have_no_best():
     entries = [entry(), entry(loss=0.1)]
     for each in entries:
@@ -140,7 +154,7 @@ def test_other_data_in_the_same_place_are_no_same_run():
     entries = [entry(data="1"), entry(data="2")]
     assert differing(entries) == ["data"]
     assert "neither the configs nor the data differ" not in shown(entries)
-    assert "neither the configs nor the data differ" in shown([entry(), entry()])
+    assert "neither the configs nor the data differ" in shown([entry(data="1"), entry(data="1")])
 
 
 def shown(entries, width=80):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrun.likeness import alike, causes, whole
+from d2lrun.likeness import Choice, alike, causes, choose, whole
 
 parts = st.frozensets(st.sampled_from("abcd"), max_size=4)
 
@@ -66,3 +66,24 @@ def test_of_several_pairs_the_one_that_differs_in_fewest_keys_is_named():
 
 def test_equal_configs_have_no_cause():
     assert causes(sets("a", "b"), [{"seed": 1}, {"seed": 1}]) == []
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from([frozenset("a"), frozenset("ab")]), st.booleans()), min_size=1
+    )
+)
+def test_the_best_has_all_parts_and_is_better_than_chance_and_than_some_other(rows):
+    values, found, lost = zip(*rows, strict=True)
+    choice = choose(values, found, lost)
+    assert all((place in choice.lacking) == (each != whole(found)) for place, each in enumerate(found))
+    able = [values[place] for place in range(len(rows)) if place not in choice.lacking and not lost[place]]
+    if choice.first is None:
+        assert choice.why and (not able or len(set(able)) == 1 < len(able))
+    else:
+        assert values[choice.first] == min(able) and not lost[choice.first] and choice.first not in choice.lacking
+        assert [values[place] for place in choice.tied] == [min(able)] * (able.count(min(able)) - 1)
+
+
+def test_of_no_rows_none_is_the_best():
+    assert choose([], [], []) == Choice()

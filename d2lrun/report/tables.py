@@ -69,11 +69,11 @@ def chance_words(result: dict[str, Any]) -> str:
     """
     floor, dead = result.get("floor"), result.get("dead")
     told = []
-    if floor and floor["at_chance"]:
+    lost = sum(bool((fold.get("floor") or {}).get("at_chance")) for fold in result.get("folds", []))
+    if floor and (floor["at_chance"] or lost):
         constant = f"no better than {floor['constant']} ({measured(floor['value'])})"
         name = floor["metric"].replace("_", " ", 1)
         if "folds" in result:
-            lost = sum(bool(fold["floor"]["at_chance"]) for fold in result["folds"])
             told.append(f"{lost} of {counted(len(result['folds']), 'fold')}: {name} {constant}")
         else:
             told.append(f"{name} {measured(result['metrics'][floor['metric']])} is {constant}")

@@ -16,7 +16,7 @@ from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import Launch, train_all
 from d2lrun.sweeps.launchers import is_steering
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, refuse_places, typed
-from d2lrun.sweeps.sweep import Job, Sweep, content, placed, refuse_strangers, without_refit
+from d2lrun.sweeps.sweep import Job, Sweep, adopt, content, placed, refuse_strangers, without_refit
 
 LEFT = 3600.0  # seconds after which a temporary file is one that a kill has left
 
@@ -119,10 +119,7 @@ def prepare(sweep: Sweep) -> None:
             (job.directory.path / trial.FILE).unlink(missing_ok=True)  # of a search in the same folder
             if not job.directory.finished():
                 job.directory.write_config(job.config)
-            elif job.directory.data() is None:
-                from d2lrun import kfold
-
-                kfold.adopt(job.config, job.directory)
+        adopt(sweep.jobs)
         (sweep.directory / MARKER).unlink(missing_ok=True)
     except OSError as error:
         raise Refused(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
 from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of, masked
-from d2lrun.rundir import RunDirectory, claim, is_at_chance, is_sound
+from d2lrun.rundir import RunDirectory, claim, is_at_chance, is_sound, notes_of
 from d2lrun.sweeps import trial, workers
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], 
         "status": status,
         "metrics": metrics,
         "measured": (directory.data() or {}).get("measured", {}) if sound else {},
-        "notes": result.get("notes", []) if sound else [],
+        "notes": notes_of(result) if sound else [],
         "at_chance": sound and is_at_chance(result),
         "epochs": result["epochs"] if sound else 0,
         "seconds": result["seconds"] if sound else 0.0,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from math import isclose, isfinite
+from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
 from d2lrun import likeness
+from d2lrun.likeness import Choice
 
 # What validation measures of a kind of dataset; log-RMSE of prices alone.
 MEASURED = {
@@ -17,7 +18,6 @@ MEASURED = {
     "table": ("val_log_rmse", "val_loss"),
 }
 MAIN = tuple(dict.fromkeys(name for names in zip(*MEASURED.values()) for name in names))  # the first there is ranks
-TIE = 1e-9  # relative difference of two means up to which neither is better
 REPEATS = ("seed", "validation.fold")  # runs that differ in these alone are one group
 UNRANKED = "not ranked: nothing was validated, and the test set must not choose; add validation=holdout or kfold"
 UNLIKE = "not ranked: the runs were not measured on the same examples"
@@ -90,24 +90,18 @@ def complete(groups: list[dict[str, Any]], metric: str | None) -> list[int]:
     ]
 
 
-def best(
-    jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str, candidates: list[int]
+def best_of(
+    jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str, candidates: list[int], choice: Choice
 ) -> dict[str, Any] | None:
-    """The one of the groups ``candidates`` with the best mean of ``metric``, and those that tie with it.
-
-    None if there is none, or if several tie and no other is worse.
-    """
-    sign = -1 if direction(metric) == "max" else 1
-    means = {place: sign * groups[place]["metrics"][metric]["mean"] for place in candidates}
-    first = min(candidates, key=lambda place: (means[place], place), default=None)
-    tied = [place for place in candidates if first is not None and isclose(means[place], means[first], rel_tol=TIE)]
-    if first is None or 1 < len(tied) == len(candidates):
+    """What sweep.json says of the best of the groups ``candidates``; None if there is none."""
+    if choice.first is None:
         return None
+    first = candidates[choice.first]
     run = jobs[groups[first]["jobs"][0]]
     overrides = [text for text in run["overrides"] if text.partition("=")[0].lstrip("+") not in REPEATS]
     return {
         "group": first,
-        "tied": [place for place in tied if place != first],
+        "tied": [candidates[place] for place in choice.tied],
         "overrides": overrides,
         "directory": run["directory"],
         "metrics": groups[first]["metrics"],
@@ -140,13 +134,13 @@ def ranked(
     may_rank = metric is not None and likeness.alike(sets)
     chosen = None
     if may_rank:
+        sign = -1 if direction(metric) == "max" else 1
+        values = [sign * groups[place]["metrics"][metric]["mean"] for place in candidates]
+        lost = [all(jobs[job].get("at_chance") for job in groups[place]["jobs"]) for place in candidates]
+        choice = likeness.choose(values, sets, lost)
         for place, found in zip(candidates, sets, strict=True):
             groups[place]["lacks"] = len(likeness.whole(sets) - found)
-        candidates = [place for place in candidates if not groups[place]["lacks"]]
-        lost = [place for place in candidates if all(jobs[job].get("at_chance") for job in groups[place]["jobs"])]
-        chosen = best(jobs, groups, metric, candidates) if len(lost) < len(candidates) else None
-        why = "none is better than chance" if candidates == lost else f"all {len(candidates)} tie, so none is the best"
-        note = why if candidates and not chosen else None
+        chosen, note = best_of(jobs, groups, metric, candidates, choice), choice.why
     elif metric is None:
         note = unranked(jobs, wanted)
     else:

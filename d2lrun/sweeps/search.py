@@ -28,7 +28,7 @@ from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import PATIENCE, Launch, launched, train_here
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, lasting, refuse_places, typed
 from d2lrun.sweeps.space import Choices, Numbers, space_of
-from d2lrun.sweeps.sweep import Job, Sweep, placed, refuse_strangers, without_refit
+from d2lrun.sweeps.sweep import Job, Sweep, adopt, placed, refuse_strangers, without_refit
 
 FEW = 10  # finished trials; fewer say nothing about which key mattered
 TOP = 0.25  # share of the finished trials that the importance is of: to be among them
@@ -48,8 +48,7 @@ class Study(Sweep):
     study: Any = None  # Optuna's
     corners: list[Config] = field(default_factory=list)  # at the ends of its values
     by_number: dict[int, Job] = field(default_factory=dict)  # the job of each trial that is on this machine
-    corners: list[Config] = field(default_factory=list)  # the configs at the ends of every key
-    read: list[str] = field(default_factory=list)  # the fingerprints of the data of these
+    read: str = ""  # the fingerprint of the data of the first of these
     counts: Counter[str] = field(default_factory=Counter)  # of trials by status
     lost: set[str] = field(default_factory=set)  # folders of runs that failed through the machine under this command
 
@@ -111,7 +110,6 @@ def plan(request: Request) -> Study:
     study = Study(directory, request.command, settings, keys, request=request, space=space)
     study.corners = configs = corners(study)
     check_metric(settings.metric, configs)
-    study.corners = configs
     study.seed, study.direction = configs[0].seed, direction_of(configs, settings.metric)
     return study
 
@@ -155,7 +153,7 @@ def check_alike(study: Study) -> None:
 
     ends = [study.keys[0], *(key_of(key) for key, each in study.space.items() for _ in each.ends()[1:])]
     found = [kfold.identity_of(config, RunDirectory(study.directory)) for config in study.corners]
-    study.read = sorted({each["content"] for each in found})
+    study.read = found[0]["content"]
     measured = [each["measured"] for each in found]
     metric = ranking.main_metric([{"metrics": measured[0]}], study.settings.metric)
     for key, found in zip(ends, measured, strict=True):
@@ -196,6 +194,7 @@ def prepare(study: Study) -> None:
             study.study = opened(study)
             check_same(study)
             look(study)
+        adopt(study.jobs)
     except OSError as error:
         raise Refused(
             f"cannot write to {study.directory}: {error.strerror or error}", "choose another place with run.root=FOLDER"

@@ -100,7 +100,10 @@ class Sweep:
             "command": self.command,
             "keys": self.keys,
         }
-        return ranked(facts, rows, self.settings.metric, partial(self.configs, rows)) | {"rerun": self.command}
+        found = ranked(facts, rows, self.settings.metric, partial(self.configs, rows))
+        if self.refit and found["note"] and not found["best"]:
+            found["note"] += "; nothing is refit"
+        return found | {"rerun": self.command}
 
     def configs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The flat config of the job of each row, without where it runs."""
@@ -189,13 +192,30 @@ def placed(sweep: Sweep, config: Config) -> Config:
     """
     stem = sweep.directory / f"{config.model.name}-seed{config.seed}"
     data = data_of(sweep, config)
-    path = Path(f"{stem}-{content(sweep, config)}" + (f"-{data[:6]}" if data else ""))
+    named = f"{stem}-{content(sweep, config)}"
+    path = Path(f"{named}-{data[:6]}") if data else begun_as(named)
     if sweep.directory.is_dir() and not path.exists():
         earlier = RunDirectory(Path(f"{stem}-{content(sweep, config, schema.EARLIER)}"))
         if earlier.begun() and (earlier.data() or {}).get("content", data) == data:
             path = earlier.path
     place = replace(config.run, dir=str(path), name=None, pictures=sweep.settings.pictures)
     return replace(config, run=place)
+
+
+def begun_as(named: str) -> Path:
+    """The folder of a run whose data can not be read now: that of the one run there is under this name, if any."""
+    found = [path for path in Path(named).parent.glob(f"{Path(named).name}-??????") if RunDirectory(path).begun()]
+    return found[0] if len(found) == 1 else Path(named)
+
+
+def adopt(jobs: list[Job]) -> None:
+    """Record the data of runs that an earlier version finished: they are taken to be those that there are now."""
+    from d2lrun import kfold
+
+    for job in jobs:
+        if job.directory.finished() and job.directory.data() is None:
+            with contextlib.suppress(Refused):  # they can not be read now
+                kfold.adopt(job.config, job.directory)
 
 
 def content(sweep: Sweep, config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES) -> str:

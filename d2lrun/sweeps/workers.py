@@ -30,7 +30,7 @@ parent: int | None = None  # the sweep's process, in a worker of joblib
 def started_in(folder: Path) -> Iterator[None]:
     """Let the processes that are started meanwhile begin in ``folder``. This process is there, too, until the end."""
     before, given = os.getcwd(), os.environ.get("PYTHONPATH")
-    entries = [] if given is None else given.split(os.pathsep)
+    entries = given.split(os.pathsep) if given else []
     if before == ROOT:  # a checkout that is not installed, as `python -m d2lrun` finds it
         entries.append(ROOT)
     if entries:  # a relative entry means the same as here

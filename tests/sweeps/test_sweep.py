@@ -411,6 +411,26 @@ def test_the_same_sweep_on_other_data_is_another_experiment(run, stripes_folder,
     assert snapshot(directory) == before
 
 
+def test_a_finished_sweep_whose_data_are_gone_is_shown_again(run, stripes_folder, tmp_path):
+    shutil.copytree(stripes_folder, tmp_path / "gone")
+    words = ["optimizer.lr=0.1,0.5", f"dataset.dir={tmp_path / 'gone'}"]
+    run(*words)
+    before = told()["jobs"]
+    shutil.rmtree(tmp_path / "gone")
+    done = run(*words)
+    assert (done.code, told()["jobs"]) == (0, before)
+    assert "2 runs: 2 finished" in done.out
+
+
+@pytest.mark.parametrize("notes", [5, None, "x", [1, None], {}])
+def test_damaged_notes_break_no_sweep(run, notes):
+    run("optimizer.lr=0.1,0.5")
+    path = folder_of(0) / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"notes": notes}), encoding="utf-8")
+    assert run("optimizer.lr=0.1,0.5").code == 0
+    assert told()["notes"] == []
+
+
 def test_a_sweep_of_an_earlier_version_is_continued_and_ranked(run):
     """Its folders' names say nothing of the data, and its runs recorded nothing of them."""
     words = ["optimizer.lr=0.1,0.5", "train.epochs=4", "sweep.metric=val_loss"]
