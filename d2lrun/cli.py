@@ -136,7 +136,7 @@ def print_help(verb: str | None, words: list[str]) -> None:
 
 def explained(usage: str) -> list[str]:
     """A line for each argument of ``usage``, behind an empty one."""
-    names = [name for name in re.findall(r"[\w.]+", usage) if name in ARGUMENTS]
+    names = [name for name in re.findall(r"\w+(?:\.\w+)*", usage) if name in ARGUMENTS]
     return ["", *(f"  {name:<12} {ARGUMENTS[name]}" for name in names)] if names else []
 
 

@@ -107,7 +107,7 @@ def test_a_verb_has_help_of_its_own(capsys, verb, flag):
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_argument_of_a_verb_is_explained_within_a_terminal(capsys, verb):
     usage, _ = cli.VERBS[verb]
-    arguments = re.findall(r"\w+(?==)|(?<![\w=])[A-Z]{3,}", usage)  # prefix= and RUN, but not its TEXT
+    arguments = re.findall(r"[\w.]+(?==)|(?<![\w=])[A-Z]{3,}", usage)  # prefix= and RUN, but not its TEXT
     cli.dispatch([verb, "--help"])
     _, _, _, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if line] == arguments
@@ -115,7 +115,7 @@ def test_every_argument_of_a_verb_is_explained_within_a_terminal(capsys, verb):
 
 
 def test_every_explained_argument_is_one_of_some_verb():
-    words = {word for usage, _ in cli.VERBS.values() for word in re.findall(r"\w+", usage)}
+    words = {word for usage, _ in cli.VERBS.values() for word in re.findall(r"\w+(?:\.\w+)*", usage)}
     assert set(cli.ARGUMENTS) <= words
 
 
