@@ -51,7 +51,7 @@ ARGUMENTS = {
     "IMAGE": "an image file; without one, the test set is predicted",
     "top": "so many classes of each image, the likeliest first",
     "invert": "make a light background dark, as the dataset's is; auto: if it is",
-    "dataset.dir": "where its data lie now, if they moved; used if the content is the same",
+    "dataset.dir": "where its data lie now; used if the content is the same",
     "dataset.path": "the same for a text",
     "device": "another than the run's: auto, cpu, cuda or mps",
     "prefix": "the text to be continued; without it, that of the run's dataset",
