@@ -14,6 +14,7 @@ from typing import NoReturn
 from d2lrun import __version__, verbs
 from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
 from d2lrun.signals import raise_stopped
+from d2lrun.threads import prepare_waiting
 
 # For a run whose data lie elsewhere now, or whose device this machine has not.
 MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [device=NAME]"
@@ -75,6 +76,7 @@ def main() -> NoReturn:
         stream.reconfigure(errors="backslashreplace")
     try:
         raise_stopped()
+        prepare_waiting()
         code = dispatch(words)
         sys.stdout.flush()
     except (Stopped, D2lrunError, OSError) as error:

@@ -197,7 +197,7 @@ class Device:
     channels_last: bool  # memory order of images and convolutions
     compile: bool  # by torch.compile: slow to start, then faster
     deterministic: bool  # the same bits on a GPU, too; a CPU gives them anyway
-    threads: Count | None  # of torch on the CPU; null: torch's own choice
+    threads: Count | None  # of torch on the CPU; null: one for each core, and one alone for a small step
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from d2lrun import devices
+from d2lrun import devices, threads
 from d2lrun.config import Config
 from d2lrun.errors import Refused
 from d2lrun.fit import keep_freed_memory, train_batch
@@ -38,10 +38,16 @@ class Cost:
     evaluations: int  # of an epoch
     epochs: int
     runs: int = 1  # with K folds: one for each, and one more for the refit
+    waiting: float = 0.0  # for a core, of the time of the measurement: from 0 to 1
 
     @property
     def seconds(self) -> float:
         return self.runs * self.epochs * (self.steps * self.step + self.evaluations * self.evaluation)
+
+    @property
+    def busy(self) -> bool:
+        """Whether other programs used the cores that the measurement needed."""
+        return self.waiting > threads.BUSY
 
 
 def measure(config: Config, console: Console) -> tuple[Cost, Experiment]:
@@ -77,8 +83,11 @@ def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
         logits.sum().item()  # a GPU has finished only when it is asked for a number
 
     evaluations = len(measured) + again
+    usage = threads.Usage()
     evaluated = timed(evaluation) if evaluations else 0.0
-    return Cost(timed(step), evaluated, len(batches), evaluations, train.epochs, runs_of(config)), experiment
+    stepped = timed(step)
+    cost = Cost(stepped, evaluated, len(batches), evaluations, train.epochs, runs_of(config), usage.share() or 0.0)
+    return cost, experiment
 
 
 def runs_of(config: Config) -> int:
@@ -105,6 +114,15 @@ def timed(action: Callable[[], None]) -> float:
 def show_cost(console: Console, config: Config, cost: Cost, device: torch.device) -> None:
     """How long it will take and, where that is long, how it would be shorter."""
     where = f"the {device.type}" + (f" with {torch.get_num_threads()} threads" if device.type == "cpu" else "")
+    if cost.busy:
+        say(console, "this machine is busy: other programs use the cores that a run needs")
+    if cost.busy and cost.seconds >= LONG:
+        say(
+            console,
+            f"{config.model.name} on {where}: a step took {cost.step:.2g} s just now; measure again when they have "
+            "ended, to see how long a run takes",
+        )
+        return
     say(console, f"{config.model.name} on {where}: about {duration(cost.seconds)}")
     if cost.seconds < LONG:
         return

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from d2lrun import files
+from d2lrun import files, threads
 from d2lrun.config import Device
 from d2lrun.errors import InUse, Refused
 
@@ -89,10 +89,11 @@ def precisions(device: torch.device) -> list[str]:
     return ["fp32", *bf16, *(["fp16"] if torch.ops.mkldnn._is_mkldnn_fp16_supported() else [])]
 
 
-def prepare(config: Any) -> torch.device:
+def prepare(config: Any, began: int | None = None) -> torch.device:
     """The device of the config group ``device``, with torch set as it says; raises Refused for what is not there.
 
-    The settings are torch's own and hold for the whole process: each job of a sweep makes them anew.
+    ``began`` is the number of threads that a run was begun with, if it is known: with another one its bits would
+    change. The settings are torch's own and hold for the whole process: each job of a sweep makes them anew.
     """
     device = resolve(config.name)
     have = precisions(device)
@@ -103,7 +104,9 @@ def prepare(config: Any) -> torch.device:
         )
     if config.compile and (missing := compiler_missing(device)):
         raise Refused(f"device.compile=true: {missing}", "device.compile=false")
-    torch.set_num_threads(config.threads or THREADS)
+    torch.set_num_threads(config.threads or (began if began and began <= threads.cores() else THREADS))
+    if device.type == "cpu":
+        threads.adapt()
     products = "tf32" if config.precision == "tf32" else "ieee"
     for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
         backend.fp32_precision = products  # torch's own default would be tf32 for convolutions
@@ -113,6 +116,13 @@ def prepare(config: Any) -> torch.device:
         torch.use_deterministic_algorithms(config.deterministic)  # which imports the compiler: half a second
     torch.utils.deterministic.fill_uninitialized_memory = False  # no kernel here reads what it has not written
     return device
+
+
+def share(config: Any, model: nn.Module, units: int) -> None:
+    """Set the number of threads for training steps of so many examples or tokens, unless the user has chosen one."""
+    if config.threads is None and "OMP_NUM_THREADS" not in os.environ:
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        torch.set_num_threads(threads.enough(parameters, units, THREADS))
 
 
 def compiler_missing(device: torch.device) -> str | None:

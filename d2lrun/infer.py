@@ -136,7 +136,7 @@ def continue_text(
     tokens = tokens or [known.tokens[-1 if len(known) == 1 else 1]]  # the commonest
     model = models.build(config.model, None, len(known))
     weights.load(model, read_weights(directory))
-    devices.place(model, devices.prepare(config.device), config.device)
+    devices.place(model, devices.prepare(config.device, directory.threads()), config.device)
     ids = generate(model, known.encode(tokens), length, temperature=temperature, top_k=top_k, seed=seed)
     gap = " " if config.dataset.kind == "word" else ""
 
@@ -158,7 +158,7 @@ def load(
     config = config or directory.load_config()
     directory.refuse_folds()
     trained = read_weights(directory)
-    device = devices.prepare(config.device)
+    device = devices.prepare(config.device, directory.threads())
     config = identity.reached(config, directory, said)
     model = models.build(config.model, *datasets.form(config.dataset))
     data = datasets.load(config.dataset).to(device)

@@ -108,7 +108,7 @@ def run(
     log = Log(directory.log, console, quiet)
     experiment = None
     try:
-        built = build(config, log)
+        built = build(config, log, directory.threads())
         log.say(f"{describe_briefly(built)}, in {directory.path}, data from {built.data.source}")
         identity.keep(directory, built.identity, log.say)
         if isinstance(built.data, TextDataset):
@@ -127,9 +127,12 @@ def run(
         raise
 
 
-def build(config: Config, log: Log) -> Experiment:
-    """Device, model, data and optimizer, in the order in which something may be refused; seeds torch's generators."""
-    device = devices.prepare(config.device)
+def build(config: Config, log: Log, began: int | None = None) -> Experiment:
+    """Device, model, data and optimizer, in the order in which something may be refused; seeds torch's generators.
+
+    ``began`` is the number of threads of a run that is continued.
+    """
+    device = devices.prepare(config.device, began)
     torch.manual_seed(config.seed)
     with Transfer(log.console) as transfer:
         model = models.build(config.model, *datasets.form(config.dataset, log.say, transfer.progress))
@@ -139,6 +142,8 @@ def build(config: Config, log: Log) -> Experiment:
     split = validation.split(config.validation, data, config.seed)
     split = split.limited(config.train.limit_batches, config.train.batch_size)
     split = trainable(split, model, config, log)
+    if began is None:
+        devices.share(config.device, model, units_of_a_step(split, config))
     devices.place(model, device, config.device)
     trained = [one for one in model.parameters() if one.requires_grad]
     optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # a model that counts has none
@@ -146,6 +151,11 @@ def build(config: Config, log: Log) -> Experiment:
     sums = torch.zeros(task.counts, dtype=precise(device), device=device)
     state = State(model, optimizer, devices.scaler(device, config.device), sums)
     return Experiment(config, data, split, task, state, identify(config, data, split, task))
+
+
+def units_of_a_step(split: validation.Split, config: Config) -> int:
+    """The examples or tokens of the first training batch."""
+    return split.train.count(split.train.shuffled(config.train.batch_size, config.seed, epoch=0)[:1])
 
 
 def trainable(split: validation.Split, model: nn.Module, config: Config, log: Log) -> validation.Split:

@@ -94,6 +94,14 @@ class RunDirectory:
                 continue
         return None
 
+    def threads(self) -> int | None:
+        """The number of threads that it computes with on a CPU; None if it has not begun."""
+        for path in (*sorted(self.checkpoints.glob("step-*.json"), reverse=True), self.result_file):
+            found = (read_object(path) or {}).get("threads")
+            if type(found) is int and found > 0:
+                return found
+        return None
+
     def finished(self) -> bool:
         """Whether the run has come to its end, and says so in a result.json that has all that is read of it."""
         result = self.result() or {}

@@ -30,6 +30,7 @@ LAYERS = [
     "recorded",
     "weights",
     "signals",
+    "threads",
     "datasets",
     "vocabulary",
     "vision",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -27,8 +28,9 @@ def test_the_cost_is_that_of_all_steps_and_evaluations_of_all_epochs(step, evalu
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """One step is timed, not three seconds of them."""
+    """One step is timed, not three seconds of them, on a machine that is free."""
     monkeypatch.setattr(cost, "MEASURING", 0.0)
+    monkeypatch.setattr(cost.threads.Usage, "share", lambda usage: None)
 
 
 @pytest.fixture
@@ -135,6 +137,18 @@ def test_a_long_run_is_broken_down_and_has_a_hint(monkeypatch, one_thread, have,
         "  10 × (469 steps of 2 s + 79 evaluated batches of 0.5 s), measured just now",
         hint,
     ]
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_beside_other_programs_no_long_run_is_forecast(one_thread, long):
+    lines = shown(replace(LONG if long else SHORT, waiting=0.5))
+    assert lines[0] == "this machine is busy: other programs use the cores that a run needs"
+    assert ("about" in " ".join(lines)) != long
+
+
+def test_waiting_for_a_core_is_measured(monkeypatch, words):
+    monkeypatch.setattr(cost.threads.Usage, "share", lambda usage: 0.25)
+    assert measure(compose(words), console())[0].waiting == 0.25
 
 
 @pytest.mark.parametrize("seconds, lines", [(cost.LONG - 1, 1), (cost.LONG, 3)])

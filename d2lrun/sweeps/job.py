@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files
+from d2lrun import files, threads
 from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of, masked
 from d2lrun.rundir import RunDirectory, claim, is_at_chance, is_sound, notes_of
 from d2lrun.sweeps import trial, workers
@@ -32,6 +32,7 @@ def job(start: str, data: DictConfig) -> str:
 
     Paths mean what they mean in ``start``, the folder of the command; a worker begins in another one.
     """
+    threads.prepare_waiting()
     with contextlib.suppress(OSError):  # another machine may not have it: then the run's folder is missed below
         os.chdir(start)
     try:

@@ -1,0 +1,162 @@
+"""How many threads compute on the CPU, and how they wait for each other.
+
+torch's threads share the work of a layer and wait for each other at its end, dozens of times in a step. A thread that
+spins while it waits goes on at once, and a step takes down to half the time. But if another process wants the core, the
+spinning thread takes it from the one that it waits for, and a step takes many times as long. So the threads spin, and
+sleep as long as they have to wait for a core. The results are the same to the bit.
+
+The number of threads may change the last bits of a result. So it depends on the run and on the machine, not on what
+else the machine does at the moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import threading
+import time
+from collections.abc import Callable, MutableMapping
+from functools import cache
+from pathlib import Path
+
+SPIN = 300_000  # turns of a loop, some 3 ms, before a waiting thread sleeps: as libgomp by default
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+LITTLE = 4_000_000  # multiply-adds: sharing a smaller step costs more than it saves
+TICK = 0.25  # seconds between two looks
+BUSY, FREE = 0.15, 0.05  # of the time in which they could compute, threads wait for a core
+LEAST = 0.1  # seconds in which they could compute: of less nothing is concluded
+
+
+def libgomp() -> Path | None:
+    """The OpenMP library that torch brings along on Linux; None elsewhere, and for a torch that uses another one.
+
+    torch is not imported.
+    """
+    spec = importlib.util.find_spec("torch")
+    folders = spec.submodule_search_locations if spec else None
+    return next(Path(folders[0], "lib").glob("libgomp*.so*"), None) if folders else None
+
+
+def prepare_waiting(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Let OpenMP spin on a free machine and sleep at once on a busy one; what the user has set stays.
+
+    OpenMP reads this when torch is imported. Child processes inherit it.
+    """
+    if libgomp() and not any(name in environ for name in WAITING):
+        environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT=str(SPIN))
+
+
+def of_user(environ: MutableMapping[str, str] = os.environ) -> bool:
+    """Whether the user has chosen how OpenMP's threads wait."""
+    found = [environ.get(name) for name in WAITING]
+    return found not in ([None, None], ["passive", str(SPIN)])
+
+
+def enough(parameters: int, units: int, most: int) -> int:
+    """The threads for a step with so many weights on so many examples or tokens; at most ``most``.
+
+    ``parameters * units`` is the number of multiply-adds of a forward pass; with convolutions it is less than that.
+    """
+    return 1 if parameters * units < LITTLE else most
+
+
+class Sleep:
+    """Makes OpenMP's threads sleep while they wait, from ``begin`` to ``end``.
+
+    libgomp does so by itself if the process has more OpenMP threads than cores. A second team of threads, which has
+    nothing to do, brings their number above that.
+    """
+
+    def __init__(self, library: Path):
+        self.library = ctypes.CDLL(str(library))
+        self.nothing = ctypes.cast(self.library.omp_get_num_threads, ctypes.c_void_p)  # what each thread of it calls
+        self.over: threading.Event | None = None
+
+    def begin(self, threads: int) -> None:
+        """``threads`` is the number that compute."""
+        over, ready = threading.Event(), threading.Event()
+        team = max(2, cores() - threads + 2)  # the first is the Python thread itself
+
+        def hold() -> None:
+            self.library.GOMP_parallel(self.nothing, None, team, 0)
+            ready.set()
+            over.wait()  # the team ends with its Python thread
+
+        threading.Thread(target=hold, name="d2lrun-sleep", daemon=True).start()
+        ready.wait()
+        self.over = over
+
+    def end(self) -> None:
+        self.over.set()
+        self.over = None
+
+
+def times() -> tuple[float, float]:
+    """The seconds that the threads of this process, those that live, have computed, and waited for a core.
+
+    Source: /proc/PID/task/TID/schedstat of Linux; elsewhere both are 0.
+    """
+    computed = waited = 0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        try:
+            numbers = [int(number) for number in path.read_text().split()]
+            computed, waited = computed + numbers[0], waited + numbers[1]
+        except (OSError, ValueError, IndexError):  # the thread has just ended, or the kernel does not count
+            continue
+    return computed / 1e9, waited / 1e9
+
+
+class Usage:
+    """How much of its time this process waits for a core while it could compute."""
+
+    def __init__(self, times: Callable[[], tuple[float, float]] = times):
+        self.times = times
+        self.computed, self.waited = times()
+
+    def share(self) -> float | None:
+        """The part, from 0 to 1, since the last answer; None if it did not try to compute, or nothing is known."""
+        computed, waited = self.times()
+        spent, lost = computed - self.computed, waited - self.waited
+        if spent + lost < LEAST:
+            return None
+        self.computed, self.waited = computed, waited
+        return min(max(lost / (spent + lost), 0.0), 1.0)
+
+
+def watch(
+    share: Callable[[], float | None], threads: Callable[[], int], sleep: Sleep, tick: Callable[[], object]
+) -> None:
+    """Begin and end ``sleep`` by the ``share`` at each ``tick``, until the tick returns something true."""
+    asleep = False
+    while not tick():
+        waiting = share()
+        if waiting is None:
+            continue
+        if not asleep and waiting > BUSY and threads() > 1:
+            sleep.begin(threads())
+            asleep = True
+        elif asleep and waiting < FREE:
+            sleep.end()
+            asleep = False
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def adapt() -> bool:
+    """From now on let torch's threads wait as the machine asks for; returns whether that is possible here.
+
+    The work is done by a thread that lives as long as the process. torch has been imported.
+    """
+    import torch
+
+    library = libgomp()
+    if library is None or of_user() or cores() < 2 or not Path("/proc/self/schedstat").exists():
+        return False
+    arguments = Usage().share, torch.get_num_threads, Sleep(library), lambda: time.sleep(TICK)
+    threading.Thread(target=watch, args=arguments, name="d2lrun-threads", daemon=True).start()
+    return True
