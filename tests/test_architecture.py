@@ -233,9 +233,8 @@ except SystemExit as end:
     assert done.returncode == code
 
 
-def test_the_readme_lists_the_files_in_this_order():
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    layout = readme.partition("## How the code is laid out")[2]
+def test_the_docs_list_the_files_in_this_order():
+    layout = (Path(__file__).parents[1] / "docs" / "code.md").read_text(encoding="utf-8")
     named = re.findall(r"^  (\w+)(?:\.py|/)  ", layout, re.MULTILINE)
     assert len(named) > 30
     assert named == [layer for layer in LAYERS if layer in named]

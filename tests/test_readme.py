@@ -1,4 +1,4 @@
-"""What the README says about adding a network is done here, word for word, in a copy of the project."""
+"""What the README and docs/ say: adding a network is done here, word for word, in a copy of the project."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def project(tmp_path):
     """A copy of the code and of conf/, with the README's network added."""
     for folder in ("d2lrun", "conf"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    section = README.partition("## Add a network")[2].partition("\n## ")[0]
+    section = DOCS["networks"].partition("## Add a network")[2].partition("\n## ")[0]
     network, line = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     (yaml,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
     python_file, yaml_file = re.findall(r"`((?:d2lrun/models|conf/model)/[\w./-]+)`", section)
@@ -50,23 +51,33 @@ def test_the_new_network_is_in_the_help_and_its_range_is_kept(project):
 
 
 def test_every_file_of_the_package_stands_in_the_layout():
-    layout = README.partition("## How the code is laid out")[2].partition("```\n")[2].partition("```")[0]
+    layout = DOCS["code"].partition("```\n")[2].partition("```")[0]
     assert "d2lrun/" in layout
     for path in (ROOT / "d2lrun").glob("*.py"):
-        assert path.name in layout or path.stem.startswith("__"), f"{path.name} is missing in the README"
+        assert path.name in layout or path.stem.startswith("__"), f"{path.name} is missing in docs/code.md"
 
 
-def test_every_make_target_that_the_readme_names_exists():
+def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`?make ([a-z-]+)", README)):
+    for target in set(re.findall(r"`make ([a-z-]+)", "\n".join([README, *DOCS.values()]))):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
 def test_a_held_out_figure_is_the_same_wherever_it_stands():
-    """In the README's table and in the claim of the recipe."""
-    rows = dict(re.findall(r"`make ([a-z-]+)`.*held out: ([\d.]+)", README))
+    """In the table of the chapters and in the claim of the recipe."""
+    rows = dict(re.findall(r"`make ([a-z-]+)`.*held out: ([\d.]+)", DOCS["chapters"]))
     recipes = {"language-model": "model/ngram", "whole-book": "experiment/whole-book"}
     assert rows.keys() == recipes.keys()
     for target, recipe in recipes.items():
         text = (ROOT / "conf" / f"{recipe}.yaml").read_text(encoding="utf-8")
         assert re.search(r"Claim: held-out perplexity ([\d.]+)", text)[1] == rows[target]
+
+
+def test_every_link_leads_to_a_file():
+    for folder, text in ((ROOT, README), *((ROOT / "docs", text) for text in DOCS.values())):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert (folder / target).is_file(), target
+
+
+def test_the_readme_leads_to_every_document():
+    assert [name for name in DOCS if f"docs/{name}.md" not in README] == []
