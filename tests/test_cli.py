@@ -42,7 +42,7 @@ def d2lrun(environment, tmp_path_factory):
     def call(*words, **variables):
         command = [sys.executable, "-m", "d2lrun", *map(str, words)]
         return subprocess.run(
-            command, cwd=home, env=environment | variables, capture_output=True, encoding="utf-8", timeout=120
+            command, cwd=home, env=environment | variables, capture_output=True, encoding="utf-8", timeout=1800
         )
 
     call.home = home
@@ -395,5 +395,5 @@ def test_a_reader_that_leaves_is_no_error(d2lrun, environment, data, stripes_fol
         assert process.stdout.readline().startswith("epoch   1/200")
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=1800) == 0
     assert len(read_metrics(d2lrun.home / "head")) < 200

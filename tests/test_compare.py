@@ -273,7 +273,9 @@ except SystemExit as end:
 """
         command = [sys.executable, "-c", program, "compare", *words]
         environment = os.environ | {"COLUMNS": "80"}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=60)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=1800
+        )
 
     return call
 

@@ -38,7 +38,9 @@ def make(tmp_path):
     def make(*words):
         command = ["make", "--no-print-directory", *words]
         environment = kept | {"D2LRUN_CACHE": str(tmp_path / "cache")}
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=60)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=1800
+        )
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 

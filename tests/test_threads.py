@@ -119,7 +119,7 @@ def test_the_idle_team_ends_with_its_sleep():
     sleep.begin(2)
     [held] = [each for each in threading.enumerate() if each.name == "d2lrun-sleep"]
     sleep.end()
-    held.join(60)
+    held.join(1800)
     assert not held.is_alive()
 
 

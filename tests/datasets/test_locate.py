@@ -245,7 +245,7 @@ def test_four_first_runs_at_once_fetch_each_file_once(files, mirror, cache):
     serve(mirror)
     runs = [first_run(mirror) for _ in range(4)]
     for run in runs:
-        out, err = run.communicate(timeout=20)
+        out, err = run.communicate(timeout=1800)
         assert (out.splitlines()[-1], err, run.returncode) == (FOUND, "", 0)
     assert mirror.requests == {"/one.gz": 1, "/two.gz": 1}
     assert_cached(cache)
@@ -260,17 +260,17 @@ def test_a_waiter_takes_over_when_the_fetching_process_is_killed(files, mirror, 
             return reply.reply(body)
         reply.reply(body[:50], length=len(body))
         half_sent.set()
-        return mirror.closing.wait(20)
+        return mirror.closing.wait(1800)
 
     mirror.pages["/one.gz"] = stuck_at_first
     cache.mkdir(parents=True)
     (cache / ".one.0123abcd.tmp").write_bytes(b"left by a process killed while it wrote")
     with first_run(mirror) as holder:
-        assert half_sent.wait(20)
+        assert half_sent.wait(1800)
         with first_run(mirror) as waiter:
             assert waiter.stdout.readline() == f"waiting for {cache}: {holder_of(holder)} has it\n"
             holder.kill()
-            out, err = waiter.communicate(timeout=20)
+            out, err = waiter.communicate(timeout=1800)
     assert (out.splitlines()[-1], err, waiter.returncode) == (FOUND, "", 0)
     assert mirror.requests == {"/one.gz": 2, "/two.gz": 1}
     assert_cached(cache)

@@ -56,7 +56,7 @@ def test_sentences_are_told_from_code(paragraph, prose):
 
 def test_another_process_reads_the_same(text):
     program = "from d2lrun.datasets import pydoc; import sys; sys.stdout.buffer.write(pydoc.read()[0].encode())"
-    done = subprocess.run([sys.executable, "-X", "utf8", "-c", program], capture_output=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-X", "utf8", "-c", program], capture_output=True, timeout=1800, check=True)
     assert done.stdout.decode() == text
 
 

@@ -208,7 +208,7 @@ def end():
     """Wait for a fresh process, and say how it ended."""
 
     def wait(process: subprocess.Popen) -> Outcome:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=1800)
         return Outcome(process.returncode, out, err)
 
     return wait

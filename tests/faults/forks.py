@@ -19,7 +19,7 @@ import sys
 import traceback
 from importlib import import_module
 
-PATIENCE = 60  # seconds until a child that hangs is killed
+PATIENCE = 1800  # seconds: only a process that hangs for ever takes so long
 
 
 def send(name: str) -> None:

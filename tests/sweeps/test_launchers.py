@@ -33,7 +33,7 @@ STOPPABLE = {"joblib": JOBLIB}  # two runs at a time
 if importlib.util.find_spec("hydra_plugins.hydra_ray_launcher"):  # make test-ray: 50 packages, so no part of CI
     LAUNCHERS["ray"] = STOPPABLE["ray"] = ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]
 LONG = 100_000  # epochs: such a run ends only by force
-PATIENCE = 120  # seconds
+PATIENCE = 1800  # seconds: only a process that hangs for ever takes so long
 
 
 class Home:

@@ -614,7 +614,7 @@ def start(tmp_path):
 
 
 def ended(process) -> str:
-    output, _ = process.communicate(timeout=100)
+    output, _ = process.communicate(timeout=1800)
     assert process.returncode == 0, output
     return output
 
@@ -646,11 +646,10 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(command, start, tmp_path):
     words = [*command, "validation=holdout", "train.epochs=40", "sweep.trials=2", "sweep.pruner=none"]
     words += ["train.checkpoint_every=3"]
     process = start(words)
-    deadline = time.monotonic() + 60
     begun = []
     while not begun:
         begun = list(tmp_path.glob("sweeps/one/*/checkpoints/*.json"))
-        assert time.monotonic() < deadline and process.poll() is None
+        assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
