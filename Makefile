@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test test-ray lint format bench lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test test-ray test-hydra-next lint format bench lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +128,14 @@ test-ray: ## sweeps under Ray, in a .venv-ray: its launcher wants older packages
 	@.venv-ray/bin/python -m pip install -q --disable-pip-version-check -c .venv-ray/lock.txt -e '.[ray]' pytest hypothesis
 	@.venv-ray/bin/python -m pytest tests/sweeps/test_launchers.py -k 'ray and not hydra' $(ARGS)
 
+test-hydra-next: ## composing, sweeps and launchers under Hydra's newest pre-release, in a .venv-hydra-next
+	@$(PYTHON) -m venv .venv-hydra-next
+	@grep -E '^torch(vision)?==' requirements.lock > .venv-hydra-next/lock.txt
+	@.venv-hydra-next/bin/python -m pip install -q --disable-pip-version-check -c .venv-hydra-next/lock.txt \
+	  -e '.[parallel,slurm,optuna]' 'hydra-core>=1.4.0rc0' 'omegaconf>=2.4.0rc0' pytest hypothesis
+	@.venv-hydra-next/bin/python -m pip list --format=freeze | grep -E '^(hydra-core|omegaconf)=='
+	@.venv-hydra-next/bin/python -m pytest tests/test_hydra_internal.py tests/test_compose.py tests/sweeps $(ARGS)
+
 lint: $(READY) ## ruff: style and common mistakes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -142,7 +150,7 @@ lock: $(READY) ## renew requirements.lock from pyproject.toml
 	@cp .venv/lock.txt requirements.lock
 
 clean: ## remove .venv and caches; outputs/ and the data stay
-	rm -rf .venv .venv-ray .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-ray .venv-hydra-next .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements.lock

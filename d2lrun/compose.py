@@ -19,12 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
-import hydra
 import yaml
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
@@ -32,7 +28,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from d2lrun import schema
+from d2lrun import hydra_internal, schema
 from d2lrun.config import Config, Grid, Search, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.schema import Complaint
@@ -122,14 +118,14 @@ def composer(
             data = copy.deepcopy(known.composed[tuple(choices)])
             for override in values:
                 if override.is_delete():
-                    ConfigLoaderImpl._apply_overrides_to_config([override], data)
+                    hydra_internal.delete(override, data)
                     continue
                 OmegaConf.update(data, override.key_or_group, override.value(), merge=True, force_add=True)
             return data, complaints
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
             refuse_composition(error, complaints)
 
-    with aside(), initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="d2lrun"):
+    with aside(), hydra_internal.initialised():
         known.options = known.options or group_options(config_dir)
         yield gathered
 
@@ -140,7 +136,7 @@ def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[st
     The syntax is Hydra's: a,b  choice(a,b)  range(1,5)  glob(*)  interval(0,1). Raises Refused.
     """
     fixed, axes, intervals = [], [], []
-    with aside(), initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="d2lrun"):
+    with aside(), hydra_internal.initialised():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         for text in overrides:
             try:
@@ -337,7 +333,7 @@ def compose_recipe(choice: str) -> Config:
 
 def parse_command(words: list[str]) -> Namespace:
     """Hydra's own options and the overrides; raises Refused for an option that does not exist."""
-    parser = get_args_parser()
+    parser = hydra_internal.options_parser()
     parser.error = lambda message: refuse_option(message, words)
     options, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
@@ -357,7 +353,7 @@ def parse_command(words: list[str]) -> Namespace:
 
 
 def refuse_option(message: str, words: list[str]) -> NoReturn:
-    known = [option for action in get_args_parser()._actions for option in action.option_strings]
+    known = [option for action in hydra_internal.options_parser()._actions for option in action.option_strings]
     strange = [word for word in words if word not in known]
     close = next((close for word in strange if (close := schema.suggestion(word, known))), "")
     raise Refused(f"{message}{close}", "d2lrun --help lists the options")
@@ -372,6 +368,6 @@ def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None
     sys.argv[1:] = [*(word for word in words if word not in overrides), *overrides]  # it takes no other order
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come as exceptions, to be told in our way
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+        hydra_internal.main(job)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         refuse_composition(error, [])

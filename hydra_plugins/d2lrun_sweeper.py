@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+from d2lrun import hydra_internal
 
 
 @dataclass
@@ -40,7 +41,7 @@ class D2lrunSweeper(Sweeper):
         workers.adapt(self.launcher)
 
     def sweep(self, arguments: list[str]) -> Any:
-        serial = isinstance(self.launcher, BasicLauncher)  # which would compose each config anew to do the same
+        serial = hydra_internal.is_serial(self.launcher)  # which would compose each config anew to do the same
         return self.steer(None, 1) if serial else self.steer(self.launch, workers_of(self.launcher))
 
     def launch(self, directories: Sequence[Path]) -> list[str | Exception]:

@@ -53,6 +53,7 @@ LAYERS = [
     "run",
     "kfold",
     "cost",
+    "hydra_internal",
     "compose",
     "sweeps",
     "help",
@@ -156,6 +157,12 @@ def test_modules_are_imported_by_name_only_inside_a_folder(file, tree):
 
 def test_torchvision_is_imported_where_it_can_be(file, tree):
     assert ("torchvision" in packages(tree)) == (file.as_posix() == "vision.py")
+
+
+def test_hydras_inside_is_named_in_one_file():
+    files = [PACKAGE / file for file in FILES] + list(PACKAGE.parent.glob("hydra_plugins/*.py"))
+    inside = re.compile(r"\bhydra\b.*\b_internal\b")  # hydra._internal, from hydra import _internal
+    assert [path.name for path in files if inside.search(path.read_text("utf-8"))] == ["hydra_internal.py"]
 
 
 def test_only_the_command_line_exits_and_prints(file, tree):

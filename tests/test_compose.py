@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from d2lrun import hydra_internal
 from d2lrun.compose import (
     Known,
     compose,
@@ -266,7 +266,7 @@ def test_composing_leaves_no_global_state():
 
 
 def test_composing_inside_a_hydra_job_leaves_the_jobs_state():
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with hydra_internal.initialised():
         outer = GlobalHydra.instance().hydra
         assert compose(["model=lenet"]).model.name == "lenet"
         refusal("model=lnet")

@@ -10,13 +10,12 @@ import re
 from pathlib import Path
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from d2lrun import hydra_internal
 from d2lrun.compose import aside, parse_override
-from d2lrun.config import conf_dir
 from d2lrun.errors import Refused
 from d2lrun.schema import suggestion
 
@@ -39,7 +38,7 @@ def check(steering: list[str]) -> None:
     """Raise Refused where Hydra's own overrides name a launcher that is not installed or a key that it has not."""
     if not steering:
         return
-    with aside(), initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="d2lrun"):
+    with aside(), hydra_internal.initialised():
         have = sorted(GlobalHydra.instance().config_loader().get_group_options(GROUP))
         for text in steering:
             key, _, name = text.lstrip("+").partition("=")
