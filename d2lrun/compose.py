@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 from hydra import compose as hydra_compose
@@ -31,9 +31,11 @@ from omegaconf.errors import OmegaConfBaseException
 from d2lrun import hydra_internal, schema
 from d2lrun.config import Config, Grid, Search, conf_dir
 from d2lrun.errors import Refused
+from d2lrun.overrides import as_text, is_hydras, is_key, quoted, readable
 from d2lrun.schema import Complaint
 
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
+FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # of what is composed
 LISTED = 10  # options of the user's own folder in a message
 
 
@@ -106,7 +108,7 @@ def composer(
     same way as Hydra sets them.
     """
     known = known or Known()
-    search = [f"hydra.searchpath=['file://{existing_folder(config_dir)}']"] if config_dir else []
+    search = [f"hydra.searchpath=[{quoted(f'file://{existing_folder(config_dir)}')}]"] if config_dir else []
 
     def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
         parsed, complaints = parse_overrides(overrides)
@@ -122,7 +124,7 @@ def composer(
                     continue
                 OmegaConf.update(data, override.key_or_group, override.value(), merge=True, force_add=True)
             return data, complaints
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        except FAULTS as error:
             refuse_composition(error, complaints)
 
     with aside(), hydra_internal.initialised():
@@ -137,10 +139,9 @@ def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[st
     """
     fixed, axes, intervals = [], [], []
     with aside(), hydra_internal.initialised():
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         for text in overrides:
             try:
-                [override] = parser.parse_overrides([text])  # which alone lets glob look for options
+                override = parse_override(text, several=True)
                 if not override.is_sweep_override():
                     fixed.append(text)
                 elif override.is_discrete_sweep():
@@ -190,19 +191,24 @@ def sweep_settings(
 ) -> tuple[Grid | Search, str]:
     """The config group ``sweep`` that the fixed overrides of a sweep describe, and run.root; raises Refused."""
     data, _ = gather(overrides, config_dir, known)
+    plain = resolved(data, [])
     complaints: list[Complaint] = []
-    settings = schema.variant("sweep", OmegaConf.to_container(data.sweep, resolve=True), complaints)
+    settings = schema.variant("sweep", plain.get("sweep"), complaints)
     schema.refuse(complaints)
-    return settings, str(data.run.root)
+    return settings, str(OmegaConf.select(DictConfig(plain), "run.root"))
 
 
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
     """The checked config of what Hydra composed; ``complaints`` are those there are already."""
+    return schema.parse(resolved(data, complaints or []), complaints)
+
+
+def resolved(data: DictConfig, complaints: list[Complaint]) -> dict[str, Any]:
+    """What Hydra composed as plain data, every ${…} replaced by its value; raises Refused."""
     try:
-        plain = OmegaConf.to_container(data, resolve=True)
-    except OmegaConfBaseException as error:
-        refuse_composition(error, complaints or [])
-    return schema.parse(plain, complaints)
+        return OmegaConf.to_container(data, resolve=True)
+    except FAULTS as error:
+        refuse_composition(error, complaints)
 
 
 def parse_overrides(overrides: list[str]) -> tuple[list[Override], list[Complaint]]:
@@ -217,8 +223,18 @@ def parse_overrides(overrides: list[str]) -> tuple[list[Override], list[Complain
 
 
 @cache
-def parse_override(text: str) -> Override:
-    return OverridesParser.create().parse_override(text)
+def parse_override(word: str, several: bool = False) -> Override:
+    """An override as the user typed it; ``several`` if commas separate the values of a sweep.
+
+    A value that Hydra's grammar can not read is the text of it. Raises HydraException for a word without a key.
+    """
+    parser = OverridesParser.create()
+    if not is_key(word.partition("=")[0]):
+        raise HydraException(f"{word}: no key")
+    try:
+        return parser.parse_override(readable(word, several))
+    except HydraException:
+        return parser.parse_override(as_text(word))
 
 
 def check_options(
@@ -237,7 +253,9 @@ def check_options(
                 choices.append(text)
             else:
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
-        elif override.package is not None or key.startswith(("hydra.", "hydra/")):
+        elif is_hydras(text):
+            complaints.append(Complaint(text, "it is of Hydra, and steers nothing here; d2lrun --help lists the keys"))
+        elif override.package is not None:
             choices.append(text)
         else:
             values.append(override)
@@ -282,9 +300,7 @@ def existing_folder(config_dir: str) -> Path:
     if not folder.is_dir():
         raise Refused(f"--config-dir {config_dir}: no such folder", "give a folder laid out like conf/")
     for path in sorted(folder.rglob("*.yaml")):
-        text = path.read_text(encoding="utf-8")
-        inside = path.relative_to(folder).parts[0] == "hydra"
-        if inside or "_target_" in text or re.search(r"^\s*[\"']?hydra\b.*:", text, re.MULTILINE):
+        if path.relative_to(folder).parts[0] == "hydra" or steers_hydra(path.read_text(encoding="utf-8")):
             raise Refused(
                 f"{path}: it steers Hydra itself or names code (_target_); files are data here",
                 "give Hydra's own options on the command line, such as hydra/launcher=joblib",
@@ -302,6 +318,40 @@ def existing_folder(config_dir: str) -> Path:
                 "give it another name",
             )
     return folder
+
+
+def steers_hydra(text: str) -> bool:
+    """Whether the YAML text names code (``_target_``) or holds a part of Hydra's own config.
+
+    It is parsed as Hydra does it, but aliases are not unfolded; what is not YAML is told when it is used.
+    """
+    if re.search(r"^\s*#\s*@package\s+[\"']?hydra\b", text, re.MULTILINE):
+        return True
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        return False
+    top = {key.value: value for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
+    packages = [node.value for node in scalars(top.get("defaults"))]  # such as override hydra/launcher
+    return (
+        any(re.match(r"hydra\b", str(key)) for key in top)
+        or any(re.search(r"\bhydra\b", name) for name in packages)
+        or any(node.value == "_target_" for node in scalars(root))
+    )
+
+
+def scalars(root: yaml.Node | None) -> list[yaml.ScalarNode]:
+    """The keys and values in a tree of YAML nodes, those that aliases share once."""
+    found, waiting, seen = [], [root], set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.ScalarNode):
+            found.append(node)
+        elif isinstance(node, yaml.CollectionNode) and id(node) not in seen:
+            seen.add(id(node))
+            pairs = isinstance(node, yaml.MappingNode)
+            waiting += [part for pair in node.value for part in pair] if pairs else node.value
+    return found
 
 
 def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoReturn:
@@ -369,5 +419,5 @@ def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come as exceptions, to be told in our way
     try:
         hydra_internal.main(job)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except FAULTS as error:
         refuse_composition(error, [])

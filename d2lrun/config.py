@@ -36,7 +36,10 @@ Positive = Annotated[float, Between(0, without=(0,))]
 NonNegative = Annotated[float, Between(0)]
 Fraction = Annotated[float, Between(0, 1, without=(0, 1))]
 Probability = Annotated[float, Between(0, 1, without=(1,))]  # of dropping a unit: 1 would drop them all
-Count = Annotated[int, Between(1)]
+Count = Annotated[int, Between(1, 10**9)]
+Size = Annotated[int, Between(1, 10**6)]  # of a layer, a batch or a window: more fits into no memory
+Depth = Annotated[int, Between(1, 1000)]  # layers one after the other
+Rows = Annotated[int, Between(1, 10**8)]  # of a table that is made
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 Terms = Annotated[int, Between(1, 50)]  # of a polynomial
 Rule = Literal["normal", "xavier", "kaiming", "constant", "torch"]
@@ -52,17 +55,17 @@ class Entry:
     kinds: tuple[str, ...] = ("images",)  # of data: what a dataset holds, what a network takes
 
 
-MLP_ARGUMENTS = {"hidden": list[Count], "activation": Activation, "dropout": list[Probability], "share": bool}
+MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
 LENET_ARGUMENTS = {"activation": Activation, "pool": Literal["avg", "max"]}
 VGG_ARGUMENTS = {"depth": Literal[11, 13, 16, 19], "ratio": Literal[1, 2, 4, 8, 16], "dropout": Probability}
 
 RECURRENT_ARGUMENTS = {
-    "hidden": Count,
-    "layers": Count,
+    "hidden": Size,
+    "layers": Depth,
     "bidirectional": bool,
     "dropout": Probability,
     "impl": Literal["torch", "scratch"],
-    "embedding": Count | None,
+    "embedding": Size | None,
     "tied": bool,
 }
 NGRAM_ARGUMENTS = {
@@ -83,7 +86,7 @@ MODELS = {
     "nin": Entry("NiN", {"dropout": Probability, "final_relu": bool}),
     "googlenet": Entry("GoogLeNet", {"batch_norm": bool}),
     "resnet": Entry("ResNet", {"depth": Literal[18, 34, 50]}),
-    "densenet": Entry("DenseNet", {"growth": Count, "blocks": list[Count]}),
+    "densenet": Entry("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Entry("build", {"arch": str}),
     "rnn": Entry("build", RECURRENT_ARGUMENTS, ("text", "images")),
     "gru": Entry("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
@@ -98,7 +101,7 @@ PICTURE = {
 }
 
 # How a text becomes tokens, and how batches are cut from them, whatever its files hold.
-WINDOW = {"steps": Count, "sampling": Literal["random", "sequential"], "prefix": str | None}
+WINDOW = {"steps": Size, "sampling": Literal["random", "sequential"], "prefix": str | None}
 TEXT = {
     "kind": Literal["char", "word", "jieba"],
     "rule": Literal["letters", "lower", "none"],
@@ -109,7 +112,8 @@ TEXT = {
 }
 
 # Rows that are made and not read.
-MADE = {"n_train": Count, "n_test": Count, "noise": NonNegative, "seed": Seed}
+MOST_NUMBERS = 2**30  # in a table that is made: 8 GB while it is made
+MADE = {"n_train": Rows, "n_test": Rows, "noise": NonNegative, "seed": Seed}
 
 # A dataset: conf/dataset/<name>.yaml, d2lrun/datasets/<name, dashes as _>.py, and one line here.
 DATASETS = {
@@ -118,7 +122,7 @@ DATASETS = {
     "text": Entry("load", {"path": list[str], "encoding": str, **TEXT}, ("text",)),
     "pydoc": Entry("load", TEXT, ("text",)),
     "polynomial": Entry("load", {"degree": Terms, "coefficients": list[Number], **MADE}, ("table",)),
-    "linear": Entry("load", {"inputs": Count, "weights": list[Number], "bias": Number, **MADE}, ("table",)),
+    "linear": Entry("load", {"inputs": Size, "weights": list[Number], "bias": Number, **MADE}, ("table",)),
     "house-prices": Entry(
         "load", {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]}, ("table",)
     ),
@@ -197,7 +201,7 @@ class Device:
     channels_last: bool  # memory order of images and convolutions
     compile: bool  # by torch.compile: slow to start, then faster
     deterministic: bool  # the same bits on a GPU, too; a CPU gives them anyway
-    threads: Count | None  # of torch on the CPU; null: one for each core, and one alone for a small step
+    threads: Annotated[int, Between(1, 1024)] | None  # on the CPU; null: one for each core, one for a small step
 
 
 @dataclass
@@ -220,18 +224,18 @@ class Once:
 @dataclass
 class KFold:
     name: Literal["kfold"]
-    k: Annotated[int, Between(2)]
-    fold: Annotated[int, Between(0)] | None  # this one only, counted from 0; null: one after the other
+    k: Annotated[int, Between(2, 10**6)]
+    fold: Annotated[int, Between(0, 10**6)] | None  # this one only, counted from 0; null: one after the other
     shuffle: bool  # by the seed; false: contiguous blocks
     stratify: bool  # of what is shuffled: every fold has its share of each class
-    repeats: Count  # of all folds, with other seeds
+    repeats: Annotated[int, Between(1, 1000)]  # of all folds, with other seeds
     refit: bool  # in the end train on everything (of a sweep, the best), and measure the test set once
 
 
 @dataclass
 class Train:
     epochs: Count
-    batch_size: Count
+    batch_size: Size
     clip: Positive | None  # largest global L2 norm of the gradient
     patience: Count | None  # epochs without a lower val_loss before the run stops
     limit_batches: Count | None  # at most so many batches, in training as in evaluation: a quick look

@@ -11,18 +11,23 @@ import json
 import os
 import re
 import types
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from d2lrun.config import DATASETS, MODELS, VARIANTS, Config
+from d2lrun.config import DATASETS, MODELS, MOST_NUMBERS, VARIANTS, Config
 from d2lrun.errors import Refused
 
 PLACES = ("dataset.dir", "dataset.path")  # of the data: what lies there is compared, not its path
 # What may be otherwise in a run that is continued, and still be the same experiment.
 CIRCUMSTANCES = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
+GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
 EARLIER = CIRCUMSTANCES  # as config hashes were made before data had fingerprints
 CIRCUMSTANCES += ("dataset.path", "device.name")
+LONG = 1000  # characters of a line in a message
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -34,7 +39,7 @@ class Complaint:
     wanted: str
 
     def __str__(self) -> str:
-        return f"{self.given}: {self.wanted}"
+        return f"{one_line(self.given)}: {one_line(self.wanted)}{full_width(self.given)}"
 
 
 class Mismatch(Exception):
@@ -151,7 +156,10 @@ def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
 
 
 def convert(kind: Any, value: Any) -> Any:
-    """``value`` as ``kind``; raises Mismatch. Whole numbers pass as floats, nothing else is bent."""
+    """``value`` as ``kind``; raises Mismatch.
+
+    A whole number is taken as a float, and a single value as the list of that value; nothing else is converted.
+    """
     origin = get_origin(kind)
     if origin is Annotated:
         inner, interval = get_args(kind)
@@ -169,9 +177,13 @@ def convert(kind: Any, value: Any) -> Any:
     if origin in (Union, types.UnionType):
         return convert_optional(kind, value)
     if origin is list:
-        if not isinstance(value, list):
-            raise Mismatch(f"a list of values, each {describe(get_args(kind)[0])}")
-        return [convert(get_args(kind)[0], item) for item in value]
+        (inner,) = get_args(kind)
+        if isinstance(value, list):
+            return [convert(inner, item) for item in value]
+        try:
+            return [convert(inner, value)]
+        except Mismatch as mismatch:
+            raise Mismatch(f"a list of values, each {mismatch}") from None
     if origin is dict:
         if not isinstance(value, dict):
             raise Mismatch("a mapping")
@@ -182,6 +194,8 @@ def convert(kind: Any, value: Any) -> Any:
         value = float(value)
     if type(value) is not kind:
         raise Mismatch(PLAIN[kind])
+    if kind is str and re.search("[\0\ud800-\udfff]", value):
+        raise Mismatch("text in UTF-8, without NUL")
     return value
 
 
@@ -194,15 +208,6 @@ def convert_optional(kind: Any, value: Any) -> Any:
         return convert(inner, value)
     except Mismatch as mismatch:
         raise Mismatch(f"{mismatch}, or null") from None
-
-
-def describe(kind: Any) -> str:
-    """What ``kind`` wants, in words."""
-    try:
-        convert(kind, object())
-    except Mismatch as mismatch:
-        return str(mismatch)
-    raise AssertionError(f"{kind} takes anything")
 
 
 def misfit(data: dict[str, Any]) -> Complaint | None:
@@ -251,10 +256,8 @@ def contradictions(config: Config) -> list[Complaint]:
     if data.name == "linear" and len(data.weights) not in (1, data.inputs):
         wanted = f"wanted one value, or one for each of dataset.inputs={data.inputs}"
         found.append(Complaint(f"dataset.weights: {len(data.weights)} values", wanted))
-    for key, name in (("run.name", config.run.name), ("sweep.name", config.sweep.name)):
-        if name is not None and not is_safe_name(name):
-            wanted = "names a folder: wanted at most 80 letters, digits and . - _ behind a first letter or digit"
-            found.append(Complaint(f"{key}={name[:40]!r}", wanted))
+    found += table_complaints(data)
+    found += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
     metric = config.sweep.metric
     if metric is not None and not metric.startswith("val_"):
         wanted = "wanted a metric of validation, such as val_loss: nothing else may choose"
@@ -276,9 +279,32 @@ def fold_contradictions(validation: Any) -> list[Complaint]:
     return found
 
 
+def table_complaints(data: Any) -> list[Complaint]:
+    """What is wrong with the size of a table that is made."""
+    columns = {"linear": "inputs", "polynomial": "degree"}.get(data.name)
+    if columns is None or (data.n_train + data.n_test) * getattr(data, columns) <= MOST_NUMBERS:
+        return []
+    given = " ".join(f"dataset.{key}={getattr(data, key)}" for key in ("n_train", "n_test", columns))
+    return [Complaint(given, f"wanted at most {MOST_NUMBERS} numbers, rows times dataset.{columns}")]
+
+
+def name_complaints(key: str, name: str | None) -> list[Complaint]:
+    """What is wrong with a name of which a folder is made."""
+    if name is None or is_safe_name(name):
+        return []
+    wanted = r"names a folder: wanted at most 80 characters (200 bytes), no / or \ or control character in it"
+    return [Complaint(f"{key}={name[:40]!r}", f"{wanted}, no . or space first or last")]
+
+
 def is_safe_name(name: str) -> bool:
-    plain = name.replace("-", "").replace("_", "").replace(".", "")
-    return 0 < len(name) <= 80 and plain.isalnum() and name[0].isalnum()
+    """Whether a text is the name of one visible folder, and moves no cursor if it is printed."""
+    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format such as right-to-left, surrogate, line separators
+    return (
+        0 < len(name) <= 80
+        and len(name.encode("utf-8", "surrogatepass")) <= 200
+        and name == name.strip().strip(".")
+        and not any(letter in "/\\" or unicodedata.category(letter) in unsafe for letter in name)
+    )
 
 
 def keys_of(cls: type) -> dict[str, Any]:
@@ -287,21 +313,39 @@ def keys_of(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(cls)}
 
 
+def every_key(cls: type = Config, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every full key with its type, once for each option of its group that has it."""
+    for key, kind in keys_of(cls).items():
+        where = join(path, key)
+        classes = VARIANTS.get(where, {}).values() if cls is Config else ()
+        for nested in [*classes] or [arm for arm in arms(kind) if is_dataclass(arm)]:
+            yield from every_key(nested, where)
+        yield where, kind
+
+
 def all_keys() -> list[str]:
     """Every full key that a user may want to set, for suggestions."""
-    found: list[str] = []
+    found = dict.fromkeys(key for key, _ in every_key())
+    return [key for key in found if not key.startswith(("recipe", "book"))]
 
-    def walk(cls: type, path: str) -> None:
-        for key, kind in keys_of(cls).items():
-            where = join(path, key)
-            classes = VARIANTS.get(where, {}).values() if cls is Config else ()
-            classes = [*classes] or [arm for arm in arms(kind) if is_dataclass(arm)]
-            for nested in classes:
-                walk(nested, where)
-            found.append(where)
 
-    walk(Config, "")
-    return [key for key in dict.fromkeys(found) if not key.startswith(("recipe", "book"))]
+@cache
+def kinds() -> dict[str, set[Any]]:
+    """The types that each full key may have, without null."""
+    found: dict[str, set[Any]] = {}
+    for key, kind in every_key():
+        found.setdefault(key, set()).update(arm for arm in arms(kind) if arm is not type(None))
+    return found
+
+
+def is_text(key: str) -> bool:
+    """Whether the key holds text of any kind, or a list of such texts."""
+    return not {str, list[str]}.isdisjoint(kinds().get(key, ()))
+
+
+def is_list(key: str) -> bool:
+    """Whether the key may hold a list."""
+    return any(get_origin(kind) is list for kind in kinds().get(key, ()))
 
 
 def guess(path: str, key: str, known: Any) -> str:
@@ -326,6 +370,19 @@ def arms(kind: Any) -> tuple[Any, ...]:
 
 def join(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)
+
+
+def one_line(text: str) -> str:
+    """A text with escapes for what does not print, and cut in the middle if it is very long."""
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:LONG])
+    return visible + ("..." if len(text) > LONG else "")
+
+
+def full_width(text: str) -> str:
+    """A remark if a Chinese or Japanese keyboard has written the signs of ASCII in full width."""
+    found = dict.fromkeys(letter for letter in text if "\uff01" <= letter <= "\uff5e")
+    pairs = [f"{letter} is full-width, wanted {chr(ord(letter) - 0xFEE0)}" for letter in found]
+    return f" ({', '.join(pairs[:3])})" if pairs else ""
 
 
 def shown(path: str, value: Any) -> str:

@@ -106,8 +106,12 @@ def test_an_interval_in_words(interval, words):
         (bool, "true"),
         (str, 1),
         (str, None),
-        (list[int], 1),
         (list[int], {"a": 1}),
+        (list[int], None),
+        (list[int], "1"),
+        (list[int], [[1]]),
+        (str, "\ud800"),
+        (str, "a\0b"),
         (list[int], [1, None]),
         (int | None, "null"),
         (Count, False),
@@ -124,7 +128,10 @@ def test_no_type_is_bent(kind, value):
 
 @pytest.mark.parametrize(
     "kind, value, wanted",
-    [(float, 3, 3.0), (int | None, None, None), (int | None, 3, 3), (list[Count], [], []), (list[float], [1], [1.0])],
+    [
+        *[(float, 3, 3.0), (int | None, None, None), (int | None, 3, 3), (list[Count], [], []), (list[float], [1], [1.0])],
+        *[(list[Count], 3, [3]), (list[float], 1, [1.0]), (list[str], "a", ["a"])],
+    ],
 )
 def test_what_fits_is_taken(kind, value, wanted):
     got = convert(kind, value)
@@ -144,7 +151,7 @@ def test_what_fits_is_taken(kind, value, wanted):
         ({"optimizer__nesterov": "yes"}, "optimizer.nesterov=yes: wanted true or false"),
         ({"dataset__verify": None}, "dataset.verify=null: wanted true or false"),
         ({"run__name": 3}, "run.name=3: wanted text, or null"),
-        ({"model__hidden": 256}, "model.hidden=256: wanted a list of values, each a whole number at least 1"),
+        ({"model__hidden": "256"}, "model.hidden=256: wanted a list of values, each a whole number at least 1"),
         ({"model__hidden": [256, 0]}, "model.hidden=[256, 0]: wanted a whole number at least 1"),
         ({"model__dropout": [1.5]}, "model.dropout=[1.5]: wanted a number at least 0 and below 1"),
         (
@@ -157,7 +164,7 @@ def test_what_fits_is_taken(kind, value, wanted):
         ),
         ({"model__init__bias": math.inf}, "model.init.bias=inf: wanted a number that is finite, or null"),
         ({"model__share": 1}, "model.share=1: wanted true or false"),
-        ({"model__freeze": "0.*"}, "model.freeze=0.*: wanted a list of values, each text"),
+        ({"model__freeze": 0.5}, "model.freeze=0.5: wanted a list of values, each text"),
         ({"model__weights": 3}, "model.weights=3: wanted text, or null"),
         ({"model": {**VGG, "depth": 12}}, "model.depth=12: wanted one of 11, 13, 16, 19"),
         ({"model": {**VGG, "ratio": 4.0}}, "model.ratio=4.0: wanted one of 1, 2, 4, 8, 16"),
@@ -168,7 +175,7 @@ def test_what_fits_is_taken(kind, value, wanted):
         ({"device__precision": "fp64"}, "device.precision=fp64: wanted one of fp32, tf32, bf16, fp16"),
         ({"device__compile": "yes"}, "device.compile=yes: wanted true or false"),
         ({"device__deterministic": None}, "device.deterministic=null: wanted true or false"),
-        ({"device__threads": 0}, "device.threads=0: wanted a whole number at least 1, or null"),
+        ({"device__threads": 0}, "device.threads=0: wanted a whole number at least 1 and at most 1024, or null"),
         ({"train": 3}, "train=3: wanted a group of keys: epochs, batch_size"),
         ({"model": None}, "model=null: no such option"),
         ({"optimizer__name": "nadam"}, "optimizer=nadam: no such option; did you mean adam? (have: sgd, adam, adamw)"),
@@ -260,14 +267,17 @@ def test_values_that_go_together(values):
     parse(changed(**values))
 
 
-@pytest.mark.parametrize("name", ["a", "A-1_b.c", "9lives", "学习率", "x" * 80])
+@pytest.mark.parametrize("name", ["a", "A-1_b.c", "9lives", "学习率", "x" * 80, "-x", "a b", "c:", "100%", "$x^2$", "图" * 66])
 def test_a_safe_name(name):
     assert is_safe_name(name)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../x", "/etc/x", "a/b", "a\\b", "a\nb", "[/red]", "-x", ".x", "a b", "c:", "x" * 300, "a\0"],
+    [
+        *["", ".", "..", "../x", "/etc/x", "a/b", "a\\b", "a\nb", "[/red]", ".x", "x.", " x", "x ", "x" * 81, "a\0"],
+        *["图" * 67, "a\u202eb", "a\u200bb", "a\u2028b", "a\x9bb", "\ufeff", "\ud800", "\u3000"],
+    ],
 )
 def test_an_unsafe_name(name):
     assert not is_safe_name(name)
