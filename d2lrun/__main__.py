@@ -1,7 +1,21 @@
-"""``python -m d2lrun`` is ``d2lrun``."""
+"""The start of ``d2lrun`` and of ``python -m d2lrun``: signals are heeded before anything else is imported."""
 
-import os
-import sys
+import _signal
+
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # for the next millisecond: an end without a traceback
+
+from d2lrun import signals  # noqa: E402
+
+signals.raise_stopped()
+
+import os  # noqa: E402
+import sys  # noqa: E402
+
+
+def main() -> None:
+    from d2lrun import cli
+
+    cli.main()
 
 
 def without_working_directory(path: list[str]) -> list[str]:
@@ -17,8 +31,6 @@ def without_working_directory(path: list[str]) -> list[str]:
     return path[1:] if added else path
 
 
-sys.path[:] = without_working_directory(sys.path)
-
-from d2lrun.cli import main  # noqa: E402
-
-main()
+if __name__ == "__main__":
+    sys.path[:] = without_working_directory(sys.path)
+    main()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,7 @@ def load_newest(
 def read(commit: Path, origins: Container[str]) -> dict[str, Any]:
     """The state behind a checkpoint's JSON; raises Damaged."""
     try:
-        facts = json.loads(commit.read_text(encoding="utf-8"))
+        facts = files.read_json(commit)
         size, digest, origin = facts["size"], facts["sha256"], facts["config_hash"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{commit.name} cannot be read ({first_line(error)})") from error
@@ -91,11 +90,12 @@ def read(commit: Path, origins: Container[str]) -> dict[str, Any]:
         raise Damaged("it was saved by a run of another configuration")
     path = commit.with_suffix(".pt")
     try:
-        content = path.read_bytes()
+        found = path.stat().st_size
+        if found != size:
+            raise Damaged(f"{path.name} has {found} bytes, wanted {size}")
+        content = files.read(path, most=found)
     except OSError as error:
-        raise Damaged(f"{path.name} is missing") from error
-    if len(content) != size:
-        raise Damaged(f"{path.name} has {len(content)} bytes, wanted {size}")
+        raise Damaged(f"{path.name} cannot be read ({first_line(error)})") from error
     if files.sha256(content) != digest:
         raise Damaged(f"the sha256 of {path.name} differs")
     try:

@@ -11,10 +11,8 @@ import re
 import sys
 from typing import NoReturn
 
-from d2lrun import __version__, verbs
+from d2lrun import __version__, signals, streams, threads, verbs
 from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
-from d2lrun.signals import raise_stopped
-from d2lrun.threads import prepare_waiting
 
 # For a run whose data lie elsewhere now, or whose device this machine has not.
 MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [device=NAME]"
@@ -67,38 +65,46 @@ ARGUMENTS = {
 
 
 def main() -> NoReturn:
-    """The entry point ``d2lrun``; exits with 0 done, 1 failed, 2 refused, 3 some jobs failed, 130/143 stopped."""
+    """The command line; exits with 0 done, 1 failed, 2 refused, 3 some jobs failed, 129/130/143 stopped by a signal."""
+    signals.raise_stopped()
+    streams.prepare()
     words = [word for word in sys.argv[1:] if word != "--debug"]
-    debug = len(words) < len(sys.argv) - 1
     gc.set_threshold(100_000)  # torch's import makes objects, no garbage: to look for it so often costs 0.4 s
     atexit.register(gc.freeze)  # at the end all goes anyway: to sort it out first costs half a second
-    for stream in (sys.stdout, sys.stderr):  # an old code page must not turn a × into a traceback
-        stream.reconfigure(errors="backslashreplace")
     try:
-        raise_stopped()
-        prepare_waiting()
+        code = attempt(words, debug=len(words) < len(sys.argv) - 1)
+        signals.finish()
+    except Stopped as stopped:
+        signals.finish()
+        code = report(stopped)
+    streams.settle()
+    sys.exit(code)
+
+
+def attempt(words: list[str], debug: bool) -> int:
+    """Run the verb and report what goes wrong; returns the exit code. With ``debug`` the error is raised."""
+    try:
+        threads.prepare_waiting()
         code = dispatch(words)
         sys.stdout.flush()
-    except (Stopped, D2lrunError, OSError) as error:
-        if debug and not isinstance(error, Stopped):
-            raise
-        code = report(error)
+        signals.raise_received()
+        return code
     except Exception as error:
+        signals.raise_received()
         if debug:
             raise
-        code = report(Failed(f"{type(error).__name__}: {error}", "this is a fault of d2lrun: --debug shows where"))
-    sys.exit(code)
+        if isinstance(error, (D2lrunError, OSError)):
+            return report(error)
+        return report(Failed(f"{type(error).__name__}: {error}", "this is a fault of d2lrun: --debug shows where"))
 
 
 def report(error: Stopped | D2lrunError | OSError) -> int:
     """Say on stderr what went wrong and what to do; returns the exit code."""
     if isinstance(error, BrokenPipeError):  # `d2lrun … | head`: nobody listens any more
-        from d2lrun.report.text import hush
-
-        hush()
+        streams.hush(sys.stdout)
         return 0
     if isinstance(error, Stopped):
-        sys.stderr.write(f"\n{error}\n")
+        streams.complain(f"\n{error}\n")
         return error.code
     if isinstance(error, OSError):
         error = Failed(str(error), "look at the disk and the permissions; what was saved before is untouched")

@@ -6,6 +6,7 @@ Nothing here ever shows a half-written file under its final name, whatever kills
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -13,6 +14,7 @@ import os
 import platform
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ from filelock import FileLock, Timeout
 from d2lrun.errors import InUse
 
 CHUNK = 1 << 20  # bytes read at a time
+MOST = 64 << 20  # bytes of a file of JSON or text that d2lrun wrote
 TEMPORARY = r"\.(.+)\.[0-9a-f]{8}\.tmp"  # what the name of a file is before it is whole
 
 
@@ -87,6 +90,34 @@ def to_json(value: Any, indent: int | None = None) -> bytes:
     return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes its own JSON escape
 
 
+def read(path: str | Path, most: int = MOST) -> bytes:
+    """The content of a regular file; raises OSError for anything else, and if it has more than ``most`` bytes."""
+    with open(path, "rb", opener=regular) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, wanted at most {most:,}", str(path))
+        return file.read()
+
+
+def regular(path: str, flags: int) -> int:
+    """An opener that raises OSError for what is no regular file: a pipe would be waited for, a device never ends."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        what = "it is a folder" if stat.S_ISDIR(mode) else "it is a pipe or a device, wanted a file"
+        raise OSError(errno.EINVAL, what, str(path))
+    return descriptor
+
+
+def read_json(path: str | Path, most: int = MOST) -> Any:
+    """The value in a file of JSON; raises OSError if it cannot be read, ValueError if it is no JSON in UTF-8."""
+    try:
+        return json.loads(read(path, most).decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def finite(value: Any) -> Any:
     """``value`` with None for every float that JSON has no number for."""
     if isinstance(value, dict):
@@ -106,7 +137,7 @@ def sha256(source: bytes | bytearray | Path) -> str:
     if not isinstance(source, Path):
         return hashlib.sha256(source).hexdigest()
     digest = hashlib.sha256()
-    with open(source, "rb") as file:
+    with open(source, "rb", opener=regular) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -148,6 +179,6 @@ def signature(path: Path) -> Path:
 def holder(path: Path) -> str:
     """Who holds the lock at ``path``, for people."""
     try:
-        return signature(path).read_text("utf-8")
+        return read(signature(path)).decode("utf-8")
     except (OSError, ValueError):  # it has the lock, but has not signed yet
         return "another process"

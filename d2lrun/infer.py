@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from d2lrun.errors import Refused
 from d2lrun.evaluate import evaluate, exhaust, predictions, probabilities
 from d2lrun.generate import generate
 from d2lrun.rundir import RunDirectory
+from d2lrun.streams import complain
 from d2lrun.tasks import task_of
 
 
@@ -171,7 +171,7 @@ def load(
 
 def said(line: str) -> None:
     """Say where data were found on stderr, for what a verb prints may be read by a program."""
-    sys.stderr.write(f"{line}\n")
+    complain(f"{line}\n")
 
 
 def load_classifier(directory: RunDirectory, config: Config | None) -> tuple[Config, ImageDataset, nn.Module]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from d2lrun import schema
+from d2lrun import files, schema
 from d2lrun.config import VARIANTS
 from d2lrun.errors import Refused
 from d2lrun.files import is_finite
-from d2lrun.rundir import FOLDS, RunDirectory, is_at_chance, notes_of
+from d2lrun.rundir import FOLDS, LARGEST, LONGEST, RunDirectory, is_at_chance, notes_of
 
 SPLITS = ("val_", "test_", "train_")
 DATA = "data"  # beside the config's keys: the fingerprint of what was read
@@ -168,8 +168,8 @@ def read_run(path: Path) -> Entry:
 def read_json(path: Path) -> Any:
     """The content of a JSON file; None where it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return files.read_json(path)
+    except (OSError, ValueError):
         return None
 
 
@@ -177,7 +177,7 @@ def read_config(path: Path) -> dict[str, Any] | None:
     """config.yaml, flat; None where it cannot be read. An alias is refused: ten lines of them fill any memory."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C it takes a tenth of the time
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read(path, LARGEST).decode("utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
             return None
         data = loader(text).get_single_data()
@@ -190,7 +190,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     """The epochs of metrics.jsonl; lines that are torn or no epoch are left out."""
     records = []
     try:
-        lines = path.read_bytes().splitlines()
+        lines = files.read(path, LONGEST).splitlines()
     except OSError:
         return []
     for line in lines:

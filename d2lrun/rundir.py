@@ -21,6 +21,8 @@ from d2lrun import files, schema
 from d2lrun.config import Config
 from d2lrun.errors import Failed, Refused, masked
 
+LARGEST = 1 << 20  # bytes of a config.yaml
+LONGEST = 1 << 30  # bytes of a metrics.jsonl
 FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the run that trains on everything in the end
 COUNTED = ("epochs", "steps", "seconds")  # in the result.json of every run that has finished
@@ -86,11 +88,11 @@ class RunDirectory:
         folds = sorted(self.path.glob(f"{FOLDS}/{self.data_file.name}"))
         for path in (self.data_file, self.result_file, *folds[:1]):
             try:
-                found = json.loads(path.read_text(encoding="utf-8"))
+                found = files.read_json(path)
                 found = found["data"] if path == self.result_file else found
                 if is_identity(found):
                     return found
-            except (OSError, ValueError, RecursionError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError):
                 continue
         return None
 
@@ -110,7 +112,7 @@ class RunDirectory:
     def load_config(self) -> Config:
         """The config of the run; raises Refused if there is none or it is not sound."""
         try:
-            data = PlainLoader(self.config_file.read_text(encoding="utf-8")).get_single_data()
+            data = PlainLoader(files.read(self.config_file, LARGEST).decode("utf-8")).get_single_data()
         except FileNotFoundError:
             raise Refused(
                 f"{self.path} is not a run's directory: it has no config.yaml",
@@ -142,7 +144,7 @@ class RunDirectory:
     def records(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl that are whole."""
         try:
-            lines = self.metrics_file.read_bytes().splitlines()
+            lines = files.read(self.metrics_file, LONGEST).splitlines()
         except OSError:
             return []
         found = []
@@ -250,7 +252,7 @@ def is_as_written(path: Path) -> bool:
     """Whether a config.yaml is, byte for byte, what ``write_config`` makes of the config that it holds."""
     try:
         config = RunDirectory(path.parent).load_config()
-        return not path.is_symlink() and path.read_bytes() == as_text(config).encode()
+        return not path.is_symlink() and files.read(path, LARGEST) == as_text(config).encode()
     except (Refused, OSError):
         return False
 
@@ -282,7 +284,7 @@ def begins_as_ours(path: Path, beginnings: Mapping[str, bytes]) -> bool:
             return False
         if found.st_size == 0:  # as the lock is, which Windows lets nobody read
             return True
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=files.regular) as file:
             return re.match(beginnings[name], file.read(64)) is not None
     except FileNotFoundError:
         return True
@@ -293,8 +295,8 @@ def begins_as_ours(path: Path, beginnings: Mapping[str, bytes]) -> bool:
 def read_object(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file, or None if there is no readable one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = files.read_json(path)
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -390,7 +392,7 @@ def refuse_other(directory: RunDirectory, config: Config) -> None:
 def lift_submission(refit: RunDirectory, whole: RunDirectory) -> None:
     """Put what the run on everything predicts, which is what one hands in, into the directory of the whole."""
     if refit.submission.exists():
-        files.write_atomic(whole.submission, refit.submission.read_bytes())
+        files.write_atomic(whole.submission, files.read(refit.submission))
 
 
 def unique(config: Config) -> Path:

@@ -1,23 +1,139 @@
-"""SIGINT and SIGTERM: raised as Stopped, or, while a run trains, remembered until it has saved itself."""
+"""SIGINT, SIGTERM and SIGHUP: raised as Stopped, or, while a run trains, remembered until it has saved itself.
 
-from __future__ import annotations
+Nothing is raised inside an import: C code and ``except`` clauses there may drop the exception, or leave half a module.
+The signal waits until the outermost import is over.
 
-import signal
+The handlers are set before anything else is imported, so this file imports only what the interpreter has loaded:
+``_signal`` is ``signal`` without its enumerations, whose import takes longer than all of this.
+"""
+
+import _signal as signal
+import _thread
+import os
+import sys
+import time
 from types import FrameType
 
-from d2lrun.errors import Stopped
+HANGUP = getattr(signal, "SIGHUP", None)  # which Windows has not
+SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
+AT_ONCE = "stopped at once; what was saved before is untouched"
+PAUSE = 0.01  # seconds between two looks at a signal that waits
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+class Handler:
+    """Raises Stopped for the first signal, after the import that it may have met. A second one ends the process."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None  # the signal, until main has its Stopped
+        self.resent = False  # whether the next call is by ``insist`` and not by the user
+        self.raised = nothing  # a weak reference to the Stopped that is on its way
+        self.main = _thread.get_ident()
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        resent, self.resent = self.resent, False
+        if self.received is None:
+            self.received = signum
+            _thread.start_new_thread(self.insist, ())
+        elif not resent:
+            exit_at_once(signum)
+        if self.is_due(frame):
+            raise self.stopped()
+
+    def is_due(self, frame: FrameType | None) -> bool:
+        """Whether Stopped is to be raised in ``frame`` of the main thread: not twice, and not inside an import."""
+        return self.raised() is None and not is_importing(frame)
+
+    def stopped(self) -> BaseException:
+        """The exception; nothing here keeps it alive."""
+        from weakref import ref
+
+        from d2lrun.errors import Stopped
+
+        error = Stopped(self.received, "stopped")
+        self.raised = ref(error)
+        return error
+
+    def insist(self) -> None:
+        """Send the signal again when an import is over, and when the Stopped is gone though main never had it."""
+        while self.received is not None:
+            time.sleep(PAUSE)
+            if self.received is not None and self.is_due(sys._current_frames().get(self.main)):
+                self.resent = True
+                send(self.received, self.main)
+
+    def take(self) -> int | None:
+        """The signal that waits for the end of an import, if any; it no longer waits."""
+        received, self.received = self.received, None
+        return received if self.raised() is None else None
+
+
+def nothing() -> None:
+    """The weak reference to an object that is gone."""
+
+
+handler = Handler()
 
 
 def raise_stopped() -> None:
-    """From now on SIGINT and SIGTERM raise Stopped wherever the program is."""
+    """From now on a signal raises Stopped wherever the program is, or after the import that it is in."""
+    global handler
+    if signal.getsignal(signal.SIGTERM) is handler:
+        return
+    handler = Handler()
+    sys.unraisablehook = report_unraisable
+    for signum in heeded():
+        signal.signal(signum, handler)
 
-    def leave(signum: int, frame: FrameType | None) -> None:
-        raise Stopped(signum, "stopped")
 
-    for signum in SIGNALS:
-        signal.signal(signum, leave)
+def finish() -> None:
+    """Nothing is left to be stopped: from now on a signal ends the process."""
+    for signum in heeded():
+        signal.signal(signum, exit_at_once)
+    handler.received = None
+
+
+def raise_received() -> None:
+    """Raise Stopped if a signal waits for the end of an import, or if C code or a ``finally`` lost its Stopped."""
+    if handler.received is not None:
+        raise handler.raised() or handler.stopped()
+
+
+def heeded() -> list[int]:
+    """The signals that are acted on: all but a SIGHUP that the caller ignores, as nohup does."""
+    return [each for each in SIGNALS if each != HANGUP or signal.getsignal(each) != signal.SIG_IGN]
+
+
+def is_importing(frame: FrameType | None) -> bool:
+    """Whether the frame, or one that called it, is Python's import system."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def send(signum: int, thread: int) -> None:
+    """Send a signal to a thread of this process, so that a system call that it waits in ends."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, signum)
+    else:
+        _thread.interrupt_main(signum)
+
+
+def exit_at_once(signum: int, frame: FrameType | None = None) -> None:
+    """End the process with 128 + ``signum``."""
+    try:
+        os.write(2, f"\n{AT_ONCE}\n".encode())
+    finally:
+        os._exit(128 + signum)
+
+
+def report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Say nothing of a Stopped that Python drops, as in a destructor: ``insist`` raises it anew."""
+    from d2lrun.errors import Stopped
+
+    if not issubclass(unraisable.exc_type, Stopped):
+        sys.__unraisablehook__(unraisable)
 
 
 class StopRequest:
@@ -25,15 +141,22 @@ class StopRequest:
 
     received: int | None = None
 
-    def __enter__(self) -> StopRequest:
-        self.before = {signum: signal.signal(signum, self.note) for signum in SIGNALS}
+    def __enter__(self) -> "StopRequest":
+        self.received = handler.take()
+        self.before = {signum: signal.signal(signum, self.note) for signum in heeded()}
         return self
 
     def note(self, signum: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            raise Stopped(signum, "stopped at once; what was saved before is untouched")
-        self.received = signum
+        resent, handler.resent = handler.resent, False
+        if self.received is None or resent or is_importing(frame):
+            self.received = signum
+            return
+        from d2lrun.errors import Stopped
 
-    def __exit__(self, *exception: object) -> None:
-        for signum, handler in self.before.items():
-            signal.signal(signum, handler)
+        raise Stopped(signum, AT_ONCE)
+
+    def __exit__(self, kind: type | None, *exception: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            handler.received = self.received  # a signal from now on is the second
+        for signum, before in self.before.items():
+            signal.signal(signum, before)

@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.errors import D2lrunError, OtherData, Refused, masked
+from d2lrun.streams import complain, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.segment import Segment
 
     from d2lrun.config import Config
 
@@ -35,7 +38,7 @@ def train(words: list[str]) -> int:
         compose.hand_to_hydra(words, job=train_composed)
         return 0
     if options.cfg == "job" and not options.package and not options.resolve:
-        print(masked(compose.show(options.overrides, options.config_dir)), end="")
+        print(visible(masked(compose.show(options.overrides, options.config_dir))), end="")
         return 0
     config = compose.compose(options.overrides, options.config_dir)
     if options.cfg or options.info:
@@ -187,7 +190,7 @@ def generate(words: list[str]) -> int:
     console = terminal()
     unknown, pieces = continue_text(directory, options["prefix"], length, temperature, top_k, seed, config)
     if unknown:
-        sys.stderr.write(f"not in the vocabulary, read as <unk>: {' '.join(map(repr, unknown))}\n")
+        complain(f"not in the vocabulary, read as <unk>: {' '.join(map(repr, unknown))}\n")
     for piece in pieces:
         sys.stdout.write(printable(console, piece))
         sys.stdout.flush()
@@ -380,16 +383,23 @@ def split_options(words: list[str], defaults: dict[str, str], hint: str) -> tupl
 
 
 def terminal() -> Console:
-    """Where results are told. rich finds out about colours, NO_COLOR and the width."""
+    """Where results are told. rich finds out about colours, NO_COLOR and the width.
+
+    Whatever is printed there, control characters in it are shown as escapes.
+    """
     from rich.console import Console
 
     class Terminal(Console):
         def on_broken_pipe(self) -> None:
             raise  # rich would exit by itself; cli.py decides
 
+        def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=visible(segment.text))
+
     return Terminal(file=sys.stdout, highlight=False)
 
 
 def tell(error: D2lrunError) -> None:
     """Say on stderr what went wrong and what to do."""
-    sys.stderr.write(masked(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else "")))
+    complain(masked(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else "")))

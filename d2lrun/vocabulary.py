@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from d2lrun import files
@@ -11,6 +10,8 @@ from d2lrun.datasets.locate import Say
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.errors import Refused
 from d2lrun.rundir import RunDirectory
+
+LARGEST = 1 << 30  # bytes, as of the text
 
 
 class Damaged(Exception):
@@ -59,12 +60,12 @@ def refuse_other(data: TextDataset, directory: RunDirectory) -> None:
 def saved(directory: RunDirectory) -> tuple[Vocabulary, str | None]:
     """The vocabulary and the sha256 of the tokens: None in runs that kept none. Raises FileNotFoundError, Damaged."""
     try:
-        content: Any = json.loads(directory.vocabulary_file.read_text(encoding="utf-8"))
+        content: Any = files.read_json(directory.vocabulary_file, LARGEST)
         vocabulary, sha256 = Vocabulary.from_data(content), content.get("sha256")
         if not isinstance(sha256, str | None):
             raise ValueError("its sha256 is not text")
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise Damaged(str(error)) from error
     return vocabulary, sha256

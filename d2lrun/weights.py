@@ -24,7 +24,8 @@ def save(model: nn.Module, path: Path) -> None:
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name; raises Refused where it is none of weights."""
     try:
-        return safetensors.torch.load_file(path)
+        with open(path, "rb", opener=files.regular):  # which a pipe or a device is not
+            return safetensors.torch.load_file(path)
     except FileNotFoundError:
         raise Refused(f"{path}: no such file", "give a run's directory or a .safetensors file") from None
     except (safetensors.SafetensorError, OSError) as error:

@@ -21,6 +21,7 @@ PACKAGE = Path(d2lrun.__file__).parent
 LAYERS = [
     "__init__",
     "errors",
+    "streams",
     "config",
     "schema",
     "files",
@@ -167,8 +168,26 @@ def test_hydras_inside_is_named_in_one_file():
 
 def test_only_the_command_line_exits_and_prints(file, tree):
     exits = calls(tree, "sys.exit", "os._exit", "os.abort", "exit", "quit", "SystemExit")
-    assert exits == [] or file.name == "cli.py"
+    assert exits == [] or file.name in ("cli.py", "signals.py")
     assert calls(tree, "print") == [] or file.name in ("cli.py", "verbs.py")
+
+
+def test_what_is_printed_goes_through_what_escapes_it(file, tree):
+    assert calls(tree, "sys.stderr.write") == [] or file.name == "streams.py"
+    assert calls(tree, "Console") == [] or file.as_posix() == "sweeps/job.py"  # which prints into memory
+
+
+def test_signals_are_heeded_before_anything_else_is_imported():
+    tree = ast.parse((PACKAGE / "__main__.py").read_text(encoding="utf-8"))
+    assert [ast.unparse(node) for node in tree.body[1:5]] == [
+        "import _signal",
+        "_signal.signal(_signal.SIGINT, _signal.SIG_DFL)",
+        "from d2lrun import signals",
+        "signals.raise_stopped()",
+    ]
+    tree = ast.parse((PACKAGE / "signals.py").read_text(encoding="utf-8"))
+    at_once = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert packages(ast.Module(at_once, [])) <= {"_signal", "_thread", "os", "sys", "time", "types"}
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from d2lrun.streams import hush, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,12 +21,9 @@ ASCII = str.maketrans(
 LONG = 8  # characters of a number in a config, beyond which it is rounded
 
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline: they may command a terminal
-
-
 def printable(console: Console, text: object) -> str:
     """``text`` in characters that the console can encode: ✓ becomes ok, the unknown its escape, as do controls."""
-    words = CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", str(text))
+    words = visible(str(text))
     try:
         words.encode(console.encoding)
         return words
@@ -48,12 +45,7 @@ def listened_to() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        hush()
-
-
-def hush() -> None:
-    """What is still to be said on stdout is said to nobody."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush(sys.stdout)
 
 
 @contextlib.contextmanager

@@ -77,10 +77,11 @@ START = "import sys; from forks import at_import, send; at_import(sys.argv.pop(1
 MAIN = "from d2lrun.cli import main; main()"
 
 
-@pytest.mark.parametrize("module", ["hydra", "torch", "torch._tensor", "torch.optim", "safetensors.torch"])
+@pytest.mark.parametrize("module", ["hydra", "torch._tensor"])
 def test_a_signal_while_importing_is_obeyed_quietly(room, fresh, end, experiment, module):
     stopped = end(fresh(module, *experiment, python=("-c", START + MAIN)))
-    assert (stopped.code, stopped.out, stopped.err) == (130, "", "\nstopped\n")
+    assert (stopped.code, stopped.out) == (130, "")
+    assert stopped.err in ("\nstopped\n", f"\nstopped; {GO_ON}\n")
 
 
 def test_a_live_run_is_named_to_others_and_stops_soon(room, fresh, end, experiment, train):
