@@ -22,6 +22,7 @@ LAYERS = [
     "__init__",
     "errors",
     "config",
+    "hints",
     "schema",
     "files",
     "download",
