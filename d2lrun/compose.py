@@ -25,34 +25,31 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from d2lrun import hydra_internal, schema
-from d2lrun.config import Config, Grid, Search, conf_dir
+from d2lrun.config import VARIANTS, Config, Grid, Search, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.overrides import as_text, is_hydras, is_key, quoted, readable
 from d2lrun.schema import Complaint
 
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
 FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # of what is composed
+ROUNDS = 5  # of suggestions that follow from each other
 LISTED = 10  # options of the user's own folder in a message
 
 
 def compose(overrides: list[str], config_dir: str | None = None) -> Config:
     """The checked config that ``overrides`` describe; raises Refused with all complaints."""
-    known = Known()
-    config = from_hydra(*gather(overrides, config_dir, known))
-    refuse_unused(config_dir, known)
-    return config
+    return compose_all([overrides], config_dir)[0]
 
 
 def show(overrides: list[str], config_dir: str | None = None) -> str:
     """The composed config as YAML, interpolations as they are written; raises Refused like ``compose``."""
     known = Known()
-    data, complaints = gather(overrides, config_dir, known)
-    from_hydra(data, complaints)
-    refuse_unused(config_dir, known)
+    compose_all([overrides], config_dir, known)
+    data, _ = gather(overrides, config_dir, known)
     return OmegaConf.to_yaml(data)
 
 
@@ -84,18 +81,84 @@ def compose_all(
     One of them at least, or one that was composed before with the same ``known``, uses an option of ``config_dir``.
     """
     known = known or Known()
-    found, complaints = [], []
+    found: list[Config] = []
+    complaints: dict[Complaint, None] = {}  # in order, each once
+    explained: set[Complaint] = set()
     with composer(config_dir, known) as gathered:
         for overrides in combinations:
-            try:
-                found.append(from_hydra(*gathered(overrides)))
-            except Refused as refusal:
-                complaints += getattr(refusal, "complaints", [])
-                if not complaints:
-                    raise
-    schema.refuse(complaints)
+            raw = refused(overrides, gathered, found)
+            if not explained.issuperset(raw):
+                explained.update(raw)
+                complaints |= dict.fromkeys(consistent(overrides, raw, gathered)[0])
+    schema.refuse(list(complaints))
     refuse_unused(config_dir, known)
     return found
+
+
+Gathered = Callable[[list[str]], tuple[DictConfig, list[Complaint]]]
+
+
+def refused(overrides: list[str], gathered: Gathered, found: list[Config]) -> list[Complaint]:
+    """The complaints about ``overrides``; without any, their config is appended to ``found``."""
+    try:
+        found.append(from_hydra(*gathered(overrides)))
+    except Refused as refusal:
+        if not (complaints := getattr(refusal, "complaints", [])):
+            raise
+        return complaints
+    return []
+
+
+def consistent(
+    overrides: list[str], complaints: list[Complaint], gathered: Gathered
+) -> tuple[list[Complaint], list[str]]:
+    """The complaints whose suggestions, taken together, lead to no other, and the overrides that follow them.
+
+    A suggestion is applied, and what is refused after that is told as well. Misspelled options come first, because the
+    keys that there are follow from them. What the user has named stays: a key that it lacks is to be left out.
+    """
+    told: list[Complaint] = []
+    named = {key_of(word): word for word in overrides}
+    for _ in range(ROUNDS):
+        fixed = [each for each in complaints if each.fix and each not in told]
+        fixed = [each for each in fixed if each.key in VARIANTS] or fixed
+        for each in fixed:
+            complaint = yielded(each, named)
+            changed = corrected(overrides, complaint)
+            told.append(complaint if changed != overrides else each)
+            overrides = changed
+            named |= {key_of(word): word for word in each.fix.split() if "=" in word}
+        if not fixed:
+            break
+        complaints = refused(overrides, gathered, [])
+    return [*told, *(each for each in complaints if not each.fix)], overrides
+
+
+def yielded(complaint: Complaint, named: dict[str, str]) -> Complaint:
+    """A complaint about a key that needs another option: if the user has named one of its group, the key goes."""
+    if not complaint.wanted.startswith(("belongs to", "needs")):
+        return complaint
+    if word := named.get(key_of(complaint.fix)):
+        return Complaint(complaint.given, f"{complaint.wanted}; leave it out with {word}", "~")
+    return Complaint(complaint.given, f"{complaint.wanted}; add {complaint.fix}", complaint.fix)
+
+
+def key_of(word: str) -> str:
+    """The key of an override: +model@place=lenet is one of model."""
+    return re.split(r"[=@]", word, maxsplit=1)[0].lstrip("+~")
+
+
+def corrected(overrides: list[str], complaint: Complaint) -> list[str]:
+    """The overrides with the suggestion of a complaint applied."""
+    fix, key = complaint.fix, complaint.key
+    if "=" in fix:
+        words = fix.split()
+        return [*(word for word in overrides if key_of(word) not in map(key_of, words)), *words]
+    kept = [word for word in overrides if key_of(word) != key]
+    if fix == "~":
+        return kept
+    renamed = [f"{fix}={word.partition('=')[2]}" for word in overrides if key_of(word) == key]
+    return [*renamed, *kept]  # of two values for one key the last counts: the one that the user gave to that key
 
 
 @contextmanager
@@ -116,7 +179,9 @@ def composer(
         known.used |= {(each.key_or_group, each.value()) for each in parsed if isinstance(each.value(), str)}
         try:
             if tuple(choices) not in known.composed:
-                known.composed[tuple(choices)] = hydra_compose("config", [*choices, *search])
+                whole = hydra_compose("config", [*choices, *search])
+                give_way(whole, choices, lambda choice: hydra_compose("config", [choice, *search]))
+                known.composed[tuple(choices)] = whole
             data = copy.deepcopy(known.composed[tuple(choices)])
             for override in values:
                 if override.is_delete():
@@ -130,6 +195,35 @@ def composer(
     with aside(), hydra_internal.initialised():
         known.options = known.options or group_options(config_dir)
         yield gathered
+
+
+def give_way(data: DictConfig, choices: list[str], alone: Callable[[str], DictConfig]) -> None:
+    """Take out of ``data`` what a recipe says of an option, if another option of its group is chosen after all.
+
+    That is what the chosen option does not take and another one does. If one choice by itself leads to it, it is a
+    mistake in a file, and stays. ``alone`` composes one choice by itself.
+    """
+    single: list[DictConfig] = []
+    for group in VARIANTS:
+        name = schema.option_of(group, schema.chosen(group, data))
+        if name is None or len(choices) < 2:
+            continue
+        values = OmegaConf.to_container(data[group])
+        strays = [key for key, value in values.items() if not schema.takes(group, name, key, value)]
+        strays = [key for key in strays if any(schema.takes(group, each, key, values[key]) for each in VARIANTS[group])]
+        single = single or [alone(choice) for choice in choices if strays]
+        own = [OmegaConf.to_container(each[group]) for each in single if schema.chosen(group, each) == name]
+        grid = data.sweep.get("grid") or {}
+        aimless = [key for key in grid if key.startswith(f"{group}.") and key not in schema.all_keys({group: name})]
+        with open_dict(data):
+            for key in strays:
+                said = [each[key] for each in own if key in each]
+                if said and values[key] not in said:
+                    data[group][key] = said[0]
+                elif not said:
+                    del data[group][key]
+            for key in aimless:
+                del grid[key]
 
 
 def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[str], list[list[str]], list[Override]]:
@@ -194,7 +288,7 @@ def sweep_settings(
     plain = resolved(data, [])
     complaints: list[Complaint] = []
     settings = schema.variant("sweep", plain.get("sweep"), complaints)
-    schema.refuse(complaints)
+    schema.refuse(schema.meant(complaints, plain))
     return settings, str(OmegaConf.select(DictConfig(plain), "run.root"))
 
 

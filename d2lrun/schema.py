@@ -6,18 +6,18 @@ range. Data is only compared and copied; nothing named in it is looked up, impor
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 import types
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from d2lrun import hints
 from d2lrun.config import DATASETS, MODELS, MOST_NUMBERS, VARIANTS, Config
 from d2lrun.errors import Refused
 
@@ -28,15 +28,25 @@ GROUPS = tuple(field.name for field in fields(Config))  # the first names of all
 EARLIER = CIRCUMSTANCES  # as config hashes were made before data had fingerprints
 CIRCUMSTANCES += ("dataset.path", "device.name")
 LONG = 1000  # characters of a line in a message
+UNKNOWN = "no such key"
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """``given`` is what the user wrote (key or key=value); ``wanted`` is what would have been right."""
+    """``given`` is what the user wrote (key or key=value); ``wanted`` is what would have been right.
+
+    ``fix`` is what ``wanted`` suggests, to be tried: a word KEY=VALUE in the place of others for that key, a bare KEY
+    in the place of the given one, "~" to leave the given one out, or "" if nothing is suggested.
+    """
 
     given: str
     wanted: str
+    fix: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.given.partition("=")[0]
 
     def __str__(self) -> str:
         return f"{one_line(self.given)}: {one_line(self.wanted)}{full_width(self.given)}"
@@ -50,8 +60,11 @@ def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Co
     """Check ``data`` and return it as a Config; raises Refused with all complaints, those given included."""
     complaints = list(complaints or [])
     config = build(Config, data, "", complaints)
-    if unfit := misfit(data):  # whose keys are then complained of as well
-        complaints = [unfit, *(each for each in complaints if not each.given.startswith(("dataset.", "model.")))]
+    vague = {each.key for each in complaints if each.key in VARIANTS}
+    unfit = misfit(data) if not vague & {"dataset", "model"} else None
+    vague |= {"dataset", "model"} if unfit else set()
+    kept = [each for each in complaints if each.key.partition(".")[0] not in vague or each.key in VARIANTS]
+    complaints = [*([unfit] if unfit else []), *meant(kept, data)]  # the keys of an option follow from the option
     if not complaints:
         complaints = contradictions(config)
     refuse(complaints)
@@ -114,7 +127,8 @@ def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
     known = keys_of(cls)
     for key in data:
         if key not in known:
-            complaints.append(Complaint(f"{join(path, key)}", f"no such key{guess(path, str(key), known)}"))
+            leaves = flatten({str(key): data[key]}, f"{path}." if path else "") or {join(path, key): None}
+            complaints += [Complaint(leaf, UNKNOWN) for leaf in leaves]
     values = {}
     for key, kind in known.items():
         where = join(path, key)
@@ -142,17 +156,39 @@ def field_value(kind: Any, value: Any, where: str, complaints: list[Complaint], 
 def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
     """The dataclass of a config group that the group's ``name`` selects."""
     options = VARIANTS[group]
-    key = "engine" if group == "sweep" else "name"  # a sweep's name is its folder's
-    name = value.get(key) if isinstance(value, dict) else value
-    if not isinstance(name, str) or name not in options:
+    name = value.get(selector(group)) if isinstance(value, dict) else value
+    if (option := option_of(group, name)) is None:
         complaints.append(unknown_option(group, name, list(options)))
         return None
-    return build(options[name], value, group, complaints)
+    return build(options[option], value, group, complaints)
+
+
+def option_of(group: str, name: Any) -> str | None:
+    """The option of a config group that ``name`` in its data selects, if any; cuda:1 is one of cuda."""
+    name = str(name).partition(":")[0] if group == "device" else name
+    return name if isinstance(name, str) and name in VARIANTS[group] else None
+
+
+def takes(group: str, option: str, key: str, value: Any) -> bool:
+    """Whether an option of a config group has a key, and the key takes the value."""
+    complaints: list[Complaint] = []
+    kind = keys_of(VARIANTS[group][option]).get(key)
+    if kind is not None:
+        field_value(kind, value, key, complaints, whole=False)
+    return kind is not None and not complaints
 
 
 def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
-    close = suggestion(str(name), options)
-    return Complaint(shown(group, name), f"no such option{close} (have: {', '.join(options)})")
+    close = hints.option(group, str(name), options)
+    depth = re.search(r"\d*$", str(name))[0]
+    depths = get_args(MODELS[close].arguments.get("depth")) if group == "model" and close in MODELS else ()
+    if group == "validation" and re.fullmatch(r"0?\.\d+|\d+", str(name)):
+        key = "validation.fraction" if "." in str(name) else "validation.k"
+        return Complaint(shown(group, name), f"no such option{did_you_mean(key)}", key)
+    if depth in map(str, depths):
+        close += f" model.depth={depth}"  # resnet50
+    wanted = f"no such option{did_you_mean(close)} (have: {', '.join(options)})"
+    return Complaint(shown(group, name), wanted, f"{group}={close}" if close else "")
 
 
 def convert(kind: Any, value: Any) -> Any:
@@ -216,15 +252,21 @@ def misfit(data: dict[str, Any]) -> Complaint | None:
     model, dataset = (group.get("name") if isinstance(group, dict) else None for group in groups)
     if not isinstance(model, str) or not isinstance(dataset, str) or model not in MODELS or dataset not in DATASETS:
         return None
-    takes, holds = MODELS[model].kinds, DATASETS[dataset].kinds
-    if set(takes) & set(holds):
+    if fits(model, dataset):
         return None
+    takes, holds = MODELS[model].kinds, DATASETS[dataset].kinds
     held, taken = ("rows of a table" if kinds[0] == "table" else kinds[0] for kinds in (holds, takes))
-    fitting = ", ".join(name for name, entry in MODELS.items() if set(entry.kinds) & set(holds))
+    fitting = [name for name in MODELS if fits(name, dataset)]
     return Complaint(
         f"model={model} dataset={dataset}",
-        f"the dataset holds {held}, the network takes {taken} (for {held}: {fitting})",
+        f"the dataset holds {held}, the network takes {taken} (for {held}: {', '.join(fitting)})",
+        f"model={fitting[0]}",
     )
+
+
+def fits(model: str, dataset: str | None) -> bool:
+    """Whether a network takes what a dataset holds; any network if ``dataset`` is not known."""
+    return dataset not in DATASETS or bool(set(MODELS[model].kinds) & set(DATASETS[dataset].kinds))
 
 
 def contradictions(config: Config) -> list[Complaint]:
@@ -235,17 +277,19 @@ def contradictions(config: Config) -> list[Complaint]:
             Complaint(
                 f"train.patience={config.train.patience}",
                 "the test set never stops a run: add validation=holdout",
+                "validation=holdout",
             )
         )
     if config.validation.name == "kfold":
         found += fold_contradictions(config.validation)
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:
-        found.append(Complaint("optimizer.nesterov=true", "wanted optimizer.momentum above 0 with it"))
+        wanted = "wanted optimizer.momentum above 0 with it: add optimizer.momentum=0.9"
+        found.append(Complaint("optimizer.nesterov=true", wanted, "optimizer.momentum=0.9"))
     if config.schedule.warmup > config.train.epochs:
         found.append(
             Complaint(
                 f"schedule.warmup={config.schedule.warmup:g}",
-                f"longer than train.epochs={config.train.epochs}",
+                f"wanted at most train.epochs={config.train.epochs}",
             )
         )
     model = config.model
@@ -313,19 +357,23 @@ def keys_of(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(cls)}
 
 
-def every_key(cls: type = Config, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every full key with its type, once for each option of its group that has it."""
+def every_key(names: Mapping[str, str] | None = None, cls: type = Config, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every full key with its type, once for each option of its group that has it.
+
+    Of a config group in ``names`` only those of the option that is named there.
+    """
     for key, kind in keys_of(cls).items():
         where = join(path, key)
-        classes = VARIANTS.get(where, {}).values() if cls is Config else ()
-        for nested in [*classes] or [arm for arm in arms(kind) if is_dataclass(arm)]:
-            yield from every_key(nested, where)
+        options = VARIANTS.get(where, {}) if cls is Config else {}
+        classes = [options[names[where]]] if where in (names or {}) else [*options.values()]
+        for nested in classes or [arm for arm in arms(kind) if is_dataclass(arm)]:
+            yield from every_key(names, nested, where)
         yield where, kind
 
 
-def all_keys() -> list[str]:
-    """Every full key that a user may want to set, for suggestions."""
-    found = dict.fromkeys(key for key, _ in every_key())
+def all_keys(names: Mapping[str, str] | None = None) -> list[str]:
+    """Every full key that a user may want to set, for suggestions; ``names`` as in ``every_key``."""
+    found = dict.fromkeys(key for key, _ in every_key(names))
     return [key for key in found if not key.startswith(("recipe", "book"))]
 
 
@@ -348,20 +396,67 @@ def is_list(key: str) -> bool:
     return any(get_origin(kind) is list for kind in kinds().get(key, ()))
 
 
-def guess(path: str, key: str, known: Any) -> str:
-    """The nearest key: beside it first, then the same name in another group, then anywhere."""
-    beside = difflib.get_close_matches(key, known, n=1)
-    if beside:
-        return f"; did you mean {join(path, beside[0])}?"
-    everywhere = [where for where in all_keys() if where != join(path, key)]  # which another option may have
-    same = [where for where in everywhere if where.rpartition(".")[2] == key]
-    close = same or difflib.get_close_matches(join(path, key), everywhere, n=1)
-    return f"; did you mean {' or '.join(close)}?" if close else f" (have: {', '.join(known)})"
+def meant(complaints: list[Complaint], data: Any) -> list[Complaint]:
+    """The complaints, with what each unknown key may mean beside the options that ``data`` has chosen."""
+    names = {group: option_of(group, chosen(group, data)) for group in VARIANTS}
+    names = {group: name for group, name in names.items() if name is not None}
+    return [unknown_key(each.key, names) if each.wanted == UNKNOWN else each for each in complaints]
+
+
+def chosen(group: str, data: Any) -> Any:
+    """What ``data`` say of the option of a config group."""
+    value = data.get(group) if isinstance(data, Mapping) else None
+    return value.get(selector(group)) if isinstance(value, Mapping) else None
+
+
+def selector(group: str) -> str:
+    """The key of a config group that names the option; a sweep's name is that of its folder."""
+    return "engine" if group == "sweep" else "name"
+
+
+def unknown_key(key: str, names: dict[str, str]) -> Complaint:
+    """What to say of a key that the chosen options do not have."""
+    path, _, last = key.rpartition(".")
+    group = path.partition(".")[0]
+    owners = [name for name, cls in VARIANTS.get(path, {}).items() if last in keys_of(cls)]
+    if owners and path in names:
+        fitting = [name for name in owners if path != "model" or fits(name, names.get("dataset"))] or owners
+        wanted = f"belongs to {hints.enumerated(owners)}; {names[path]} has none"
+        if path not in ("model", "dataset", "optimizer"):
+            wanted = f"needs {' or '.join(f'{path}={name}' for name in owners)}"
+        return Complaint(key, wanted, f"{path}={fitting[0]}")
+    here = all_keys(names)
+    beside = [each for each in here if each.rpartition(".")[0] == path]
+    everywhere = list(dict.fromkeys([*here, *all_keys()]))
+    same = [each for each in [*beside, *everywhere] if hints.plain(each.rpartition(".")[2]) == hints.plain(last)]
+    if not same and (reason := hints.needless(last)):
+        return Complaint(key, f"{UNKNOWN}; leave it out: {reason}", "~")
+    close = next((each for each in same if each in beside), None) or hints.key_of(last) or next(iter(same), None)
+    close = close or near_key(last, beside)
+    close = close or near_key(last, [each for each in everywhere if group and each.startswith(f"{group}.")])
+    close = close or hints.near(key, everywhere, 0.85) or near_key(last, everywhere, 0.85)
+    if close and close != key:
+        return renamed(key, close)
+    have = ", ".join(each.rpartition(".")[2] for each in beside or keys_of(Config))
+    return Complaint(key, f"{UNKNOWN} (have: {have})")
+
+
+def near_key(last: str, keys: list[str], likeness: float = hints.NEAR) -> str | None:
+    """The key whose last part is near to ``last``."""
+    lasts = {each.rpartition(".")[2]: each for each in reversed(keys)}
+    return lasts.get(hints.near(last, lasts, likeness))
+
+
+def renamed(key: str, close: str) -> Complaint:
+    return Complaint(key, f"{UNKNOWN}{did_you_mean(close)}", close)
+
+
+def did_you_mean(name: str | None) -> str:
+    return f"; did you mean {name}?" if name else ""
 
 
 def suggestion(word: str, options: list[str]) -> str:
-    close = difflib.get_close_matches(word, options, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return did_you_mean(hints.near(word, options))
 
 
 def arms(kind: Any) -> tuple[Any, ...]:

@@ -244,7 +244,7 @@ def test_a_long_value_is_cut_in_the_complaint():
     [
         ({"train__patience": 3}, "train.patience=3", "add validation=holdout"),
         ({"optimizer__nesterov": True}, "optimizer.nesterov=true", "optimizer.momentum above 0"),
-        ({"schedule__warmup": 11.0}, "schedule.warmup=11", "longer than train.epochs=10"),
+        ({"schedule__warmup": 11.0}, "schedule.warmup=11", "wanted at most train.epochs=10"),
         ({"model__dropout": [0.1, 0.2]}, "model.dropout=[0.1, 0.2]", "one for each of model.hidden=[256]"),
         ({"model__dropout": []}, "model.dropout=[]", "one value"),
         ({"run__name": "../x"}, "run.name='../x'", "names a folder"),

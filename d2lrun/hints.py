@@ -1,0 +1,151 @@
+"""What a wrong word may mean: a name that is near, or the word of another tool.
+
+Names and text only. ``compose.py`` applies a suggestion and tells, in the same message, what is then still refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+NEAR = 0.75  # of difflib's ratio: below it, names share letters and no meaning
+
+# A key here, and what other tools call it.
+WORDS = {
+    "seed": "random_seed manual_seed random_state rng_seed",
+    "model": "net network arch architecture model_name",
+    "dataset": "data dataset_name data_name",
+    "optimizer": "optim opt optimiser",
+    "schedule": "scheduler lr_scheduler lr_schedule sched",
+    "device": "gpu cuda accelerator",
+    "validation": "val valid",
+    "train.epochs": "epoch e n_epoch n_epochs num_epoch num_epochs max_epoch max_epochs total_epochs num_train_epochs",
+    "train.batch_size": "batch bs b mini_batch minibatch_size per_device_train_batch_size",
+    "train.clip": "grad_clip gradient_clip gradient_clip_val clip_grad clip_norm clip_grad_norm max_norm max_grad_norm",
+    "train.patience": "early_stopping early_stop early_stopping_patience early_stopping_rounds",
+    "train.limit_batches": "limit_train_batches max_batches",
+    "train.checkpoint_every": "save_every save_steps save_freq checkpoint_interval checkpoint_freq",
+    "optimizer.lr": "lr0 learning_rate base_lr init_lr initial_lr learn_rate",
+    "optimizer.weight_decay": "wd l2 decay l2_reg",
+    "schedule.warmup": "warmup_epochs lr_warmup_epochs",
+    "schedule.every": "step_size lr_step_size",
+    "schedule.factor": "gamma lr_gamma",
+    "validation.k": "n_splits k_fold k_folds folds n_folds num_folds kfold kfolds cv",
+    "validation.fraction": "val_split validation_split test_size val_size val_fraction valid_size val_ratio val_frac",
+    "device.precision": "dtype mixed_precision amp fp16 bf16",
+    "device.threads": "num_threads n_threads nthreads n_jobs cpus",
+    "dataset.dir": "data_dir data_path data_root datadir dataset_dir",
+    "dataset.resize": "imgsz img_size image_size input_size resolution",
+    "dataset.steps": "num_steps seq_len seq_length sequence_length bptt context_length block_size",
+    "dataset.path": "text_file input_file",
+    "model.hidden": "hidden_size hidden_dim hidden_units num_hiddens n_hidden hidden_layer_sizes units",
+    "model.layers": "num_layers n_layers",
+    "model.embedding": "embedding_dim embedding_size embed_size embed_dim emb_dim",
+    "model.activation": "act act_fn activation_fn nonlinearity",
+    "model.dropout": "drop dropout_rate drop_rate dropout_p",
+    "model.init.name": "init weight_init weights_init initializer",
+    "model.weights": "ckpt ckpt_path checkpoint_path resume_from",
+    "model.freeze": "frozen",
+    "run.root": "output out output_dir out_dir outdir save_dir log_dir logdir results_dir",
+    "run.name": "name exp_name experiment_name run_name",
+    "sweep.trials": "n_trials num_trials max_trials",
+    "sweep.metric": "monitor",
+}
+
+# What other tools ask for and nothing here needs: leave it out.
+NEEDLESS = {
+    "the whole dataset lies on the device, no worker process loads it": "workers num_workers n_workers pin_memory "
+    "persistent_workers prefetch_factor",
+    "one run uses one device": "gpus devices n_gpus ngpus num_gpus nproc_per_node nodes num_nodes strategy",
+    "the dataset says it": "num_classes n_classes classes in_channels input_dim input_shape vocab_size",
+    "d2lrun resume RUN continues a run": "resume",
+    "no pretrained weights are fetched; model.weights=FILE takes those of a file": "pretrained",
+    "every run writes its log, curves and page": "verbose log_every log_interval logger wandb tensorboard callbacks",
+    "training goes by train.epochs": "iterations iters max_iter max_steps num_steps_total",
+}
+
+# An option here, by group, and what other tools call it.
+OPTIONS = {
+    "dataset": {"fashion-mnist": "fmnist", "timemachine": "time_machine"},
+    "validation": {"kfold": "cv crossval cross_validation", "holdout": "val split validation true"},
+    "schedule": {"step": "steplr multistep", "cosine": "cosineannealing cosineannealinglr onecycle"},
+    "sweep": {"optuna": "tpe bayes bayesian random hyperopt"},
+    "experiment": {"house-prices": "kaggle houseprices"},
+    "model": {"lenet": "cnn convnet", "mlp": "nn fc dense"},
+}
+
+# A verb here, and what other tools call it.
+VERBS = {
+    "train": "fit run start",
+    "evaluate": "test eval val valid validate score",
+    "predict": "infer inference detect classify",
+    "generate": "sample write",
+    "summary": "summarize summarise info show describe torchinfo",
+    "cost": "bench benchmark profile time estimate",
+    "data": "dataset datasets download explore",
+    "compare": "diff plot results",
+    "doctor": "check env version versions",
+    "resume": "continue restart",
+}
+
+# A flag of other tools, as it is written here.
+FLAGS = {
+    **dict.fromkeys(("cuda", "gpu", "use_cuda", "use_gpu"), "device=auto"),
+    **dict.fromkeys(("cpu", "no_cuda", "no_gpu"), "device=cpu"),
+    **dict.fromkeys(("amp", "fp16", "half"), "device.precision=fp16"),
+    "bf16": "device.precision=bf16",
+}
+
+
+def plain(name: str) -> str:
+    """The letters and digits of a name: BatchSize, batch-size and batch_size are one."""
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def table(groups: dict[str, str]) -> dict[str, str]:
+    """{"key": "word word"} -> {"word": "key"}, in plain letters."""
+    return {plain(word): key for key, words in groups.items() for word in words.split()}
+
+
+def key_of(word: str) -> str | None:
+    """The key here that another tool calls ``word``."""
+    return table(WORDS).get(plain(word))
+
+
+def needless(word: str) -> str | None:
+    """Why nothing here is like ``word`` of another tool."""
+    return table(NEEDLESS).get(plain(word))
+
+
+def near(word: str, names: Iterable[str], likeness: float = NEAR) -> str | None:
+    """The name that ``word`` most likely means, or None if none is near.
+
+    In this order: the same but for case and dashes; the only one that begins so; the same letters in another order; a
+    likeness of letters; one that ``word`` continues with a number, such as vgg of vgg16.
+    """
+    names, meant = list(names), plain(word)
+    same = [name for name in names if plain(name) == meant]
+    begun = sorted((name for name in names if len(meant) >= 3 and plain(name).startswith(meant)), key=len)
+    begun = begun[:1] if all(name.startswith(begun[0]) for name in begun) else []
+    within = [name for name in names if len(plain(name)) >= 3 and re.fullmatch(plain(name) + r"\d+\w*", meant)]
+    mixed = [name for name in names if len(meant) >= 3 and sorted(plain(name)) == sorted(meant)]
+    alike = difflib.get_close_matches(word.lower(), names, n=1, cutoff=likeness)
+    found = same or begun or mixed or alike or sorted(within, key=len)[-1:]
+    return found[0] if found else None
+
+
+def option(group: str, word: str, options: Iterable[str]) -> str | None:
+    """The option of a config group that ``word`` most likely means."""
+    options = list(options)
+    known = table(OPTIONS.get(group, {})).get(plain(word))
+    return known if known in options else near(word, options)
+
+
+def verb(word: str, verbs: Iterable[str]) -> str | None:
+    return table(VERBS).get(plain(word)) or near(word, verbs)
+
+
+def enumerated(names: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
