@@ -113,7 +113,11 @@ def dispatch(words: list[str]) -> int:
 
         close = suggestion(rest[0], list(VERBS))
         raise Refused(f"{rest[0]}: no such verb{close}", f"the verbs: {', '.join(VERBS)}; or KEY=VALUE to train")
-    if "--version" in rest:
+    if flags := {"--shell-completion", "-sc"} & set(rest):
+        from d2lrun.completion import answer
+
+        print(answer([word for word in rest if word not in flags], VERBS), end="")
+    elif "--version" in rest:
         print(f"d2lrun {__version__}")
     elif "--help" in rest or "-h" in rest:
         print_help(verb if named else None, rest)

@@ -56,6 +56,7 @@ LAYERS = [
     "compose",
     "sweeps",
     "help",
+    "completion",
     "doctor",
     "verbs",
     "cli",
