@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from d2lrun import files
+from d2lrun.counts import counted
 from d2lrun.errors import Failed, Refused
 
 KEEP = 2
@@ -95,7 +96,7 @@ def read(commit: Path, origins: Container[str]) -> dict[str, Any]:
     except OSError as error:
         raise Damaged(f"{path.name} is missing") from error
     if len(content) != size:
-        raise Damaged(f"{path.name} has {len(content)} bytes, wanted {size}")
+        raise Damaged(f"{path.name} has {counted(len(content), 'byte')}, wanted {size}")
     if files.sha256(content) != digest:
         raise Damaged(f"the sha256 of {path.name} differs")
     try:

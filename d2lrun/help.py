@@ -8,7 +8,7 @@ from pathlib import Path
 USAGE = """\
 d2lrun trains the networks of "Dive into Deep Learning" from one command line.
 
-usage: d2lrun [OVERRIDE...]       train; an OVERRIDE is GROUP=OPTION or KEY=VALUE
+usage: d2lrun [OVERRIDE...]    train; OVERRIDE is GROUP=OPTION or KEY=VALUE
        d2lrun VERB [ARGUMENT...]
 
 verbs
