@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from d2lrun import files
+from d2lrun.counts import counted
 from d2lrun.errors import Failed, Refused
 
 KEEP = 2
@@ -92,7 +93,7 @@ def read(commit: Path, origins: Container[str]) -> dict[str, Any]:
     try:
         found = path.stat().st_size
         if found != size:
-            raise Damaged(f"{path.name} has {found} bytes, wanted {size}")
+            raise Damaged(f"{path.name} has {counted(found, 'byte')}, wanted {size}")
         content = files.read(path, most=found)
     except OSError as error:
         raise Damaged(f"{path.name} cannot be read ({first_line(error)})") from error

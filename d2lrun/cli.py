@@ -121,7 +121,11 @@ def dispatch(words: list[str]) -> int:
 
         close = suggestion(rest[0], list(VERBS))
         raise Refused(f"{rest[0]}: no such verb{close}", f"the verbs: {', '.join(VERBS)}; or KEY=VALUE to train")
-    if "--version" in rest:
+    if flags := {"--shell-completion", "-sc"} & set(rest):
+        from d2lrun.completion import answer
+
+        print(answer([word for word in rest if word not in flags], VERBS), end="")
+    elif "--version" in rest:
         print(f"d2lrun {__version__}")
     elif "--help" in rest or "-h" in rest:
         print_help(verb if named else None, rest)
@@ -132,18 +136,18 @@ def dispatch(words: list[str]) -> int:
 
 def print_help(verb: str | None, words: list[str]) -> None:
     from d2lrun.config import conf_dir
-    from d2lrun.help import overview
+    from d2lrun.help import overview, wrapped
 
     if verb:
         usage, line = VERBS[verb]
-        print("\n".join([f"usage: d2lrun {verb} {usage}".rstrip(), "", line, *explained(usage)]))
+        print("\n".join([*wrapped(f"usage: d2lrun {verb} ", usage), "", *wrapped("", line), *explained(usage)]))
         return
     config_dir = next((words[at] for at in range(1, len(words)) if words[at - 1] in ("--config-dir", "-cd")), None)
     print(overview(conf_dir(), VERBS, config_dir), end="")
 
 
 def explained(usage: str) -> list[str]:
-    """A line for each argument of ``usage``, behind an empty one."""
+    """A line for each argument of ``usage``, after an empty one."""
     names = [name for name in re.findall(r"\w+(?:\.\w+)*", usage) if name in ARGUMENTS]
     return ["", *(f"  {name:<12} {ARGUMENTS[name]}" for name in names)] if names else []
 

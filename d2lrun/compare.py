@@ -172,7 +172,7 @@ def show(console: Console, entries: list[Entry]) -> None:
         notes.append(("no ★", unranked))
     notes += [("note", note) for note in dict.fromkeys(note for entry in entries for note in entry.notes)]
     if len(entries) > ROWS:
-        notes.append(("more", f"{len(entries) - ROWS:,} rows in compare.csv"))
+        notes.append(("more", f"{counted(len(entries) - ROWS, 'row')} in compare.csv"))
     if dropped:
         notes.append(("no room", f"for {', '.join(' '.join(head.split()) for head in dropped)}: see compare.csv"))
     if notes:

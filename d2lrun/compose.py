@@ -37,6 +37,7 @@ from d2lrun.schema import Complaint
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
 FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # of what is composed
 ROUNDS = 5  # of suggestions that follow from each other
+UNUSED = ("config_name", "config_path", "experimental_rerun")  # options of Hydra that are refused
 LISTED = 10  # options of the user's own folder in a message
 
 
@@ -487,7 +488,7 @@ def parse_command(words: list[str]) -> Namespace:
     ]
     if len(modes) > 1:
         raise Refused(f"{' and '.join(modes)} do not go together", "give one of them")
-    for name in ("config_name", "config_path", "experimental_rerun"):
+    for name in UNUSED:
         if getattr(options, name):
             raise Refused(
                 f"--{name.replace('_', '-')} is not used here: the config is conf/config.yaml",
@@ -504,7 +505,7 @@ def refuse_option(message: str, words: list[str]) -> NoReturn:
 
 
 def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None:
-    """Let Hydra act on the command line: show its config, complete it, or call ``job`` for each combination."""
+    """Let Hydra act on the command line: show its config, or call ``job`` for each combination."""
     options = parse_command(words)
     if options.config_dir:
         existing_folder(options.config_dir)

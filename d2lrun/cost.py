@@ -15,6 +15,7 @@ import torch
 
 from d2lrun import devices, threads
 from d2lrun.config import Config
+from d2lrun.counts import counted
 from d2lrun.errors import Refused
 from d2lrun.fit import keep_freed_memory, train_batch
 from d2lrun.report.text import duration, say
@@ -113,7 +114,8 @@ def timed(action: Callable[[], None]) -> float:
 
 def show_cost(console: Console, config: Config, cost: Cost, device: torch.device) -> None:
     """How long it will take and, where that is long, how it would be shorter."""
-    where = f"the {device.type}" + (f" with {torch.get_num_threads()} threads" if device.type == "cpu" else "")
+    computing = f" with {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
+    where = f"the {device.type}{computing}"
     if cost.busy:
         say(console, "this machine is busy: other programs use the cores that a run needs")
     if cost.busy and cost.seconds >= LONG:
@@ -126,10 +128,12 @@ def show_cost(console: Console, config: Config, cost: Cost, device: torch.device
     say(console, f"{config.model.name} on {where}: about {duration(cost.seconds)}")
     if cost.seconds < LONG:
         return
+    batches = counted(cost.evaluations, "evaluated batch", "evaluated batches")
+    batches = counted(cost.evaluations, "evaluated batch", "evaluated batches")
     times = f"{cost.runs} × {cost.epochs}" if cost.runs > 1 else f"{cost.epochs}"
     say(
         console,
-        f"  {times} × ({cost.steps} steps of {cost.step:.2g} s + {cost.evaluations} evaluated batches of "
+        f"  {times} × ({counted(cost.steps, 'step')} of {cost.step:.2g} s + {batches} of "
         f"{cost.evaluation:.2g} s), measured just now",
     )
     faster = [kind for kind in devices.precisions(device) if kind != "fp32"]

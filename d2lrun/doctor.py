@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from d2lrun.config import conf_dir
+from d2lrun.counts import counted
 from d2lrun.errors import Refused
 from d2lrun.report.text import say
 
@@ -52,7 +53,8 @@ def devices_seen() -> str:
     cuda = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     seen = [f"{device} with {', '.join(precisions(torch.device(device)))}" for device in available()]
-    return f"{'; '.join(seen)} ({torch.get_num_threads()} threads; torch {cuda}{''.join(f'; {n}' for n in names)})"
+    threads = counted(torch.get_num_threads(), "thread")
+    return f"{'; '.join(seen)} ({threads}; torch {cuda}{''.join(f'; {n}' for n in names)})"
 
 
 def look_for_data(console: Console) -> int:

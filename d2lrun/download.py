@@ -14,6 +14,7 @@ from urllib import request
 from urllib.error import HTTPError
 
 from d2lrun import __version__
+from d2lrun.counts import counted
 from d2lrun.files import CHUNK, sha256
 
 Progress = Callable[[int, "int | None"], object]  # bytes so far, bytes in all if known
@@ -66,7 +67,7 @@ def read(stream: BinaryIO, limit: int) -> bytearray:
     while chunk := stream.read(CHUNK):
         content += chunk
         if len(content) > limit:
-            raise Unusable(f"more than {limit:,} bytes, wanted at most that")
+            raise Unusable(f"more than {counted(limit, 'byte')}, wanted at most that")
     return content
 
 
@@ -76,7 +77,9 @@ def verify(content: bytearray, wanted: str) -> None:
     if got == wanted:
         return
     begins = f"beginning with {bytes(content[:15])!r}" if content else "empty"
-    raise Unusable(f"sha256 differs: got {got[:16]}…, wanted {wanted[:16]}…; it has {len(content):,} bytes, {begins}")
+    raise Unusable(
+        f"sha256 differs: got {got[:16]}…, wanted {wanted[:16]}…; it has {counted(len(content), 'byte')}, {begins}"
+    )
 
 
 def download(
@@ -158,13 +161,13 @@ class Transfer(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:
         if time.monotonic() > self.deadline:
-            raise Unusable(f"too slow: {self.done:,} bytes when the time was up")
+            raise Unusable(f"too slow: {counted(self.done, 'byte')} when the time was up")
         chunk = self.response.read1(len(buffer))  # one wait at most, so that the deadline is seen
         self.done += len(chunk)
         if self.done > self.limit:
-            raise Unusable(f"more than {self.limit:,} bytes, wanted at most that")
+            raise Unusable(f"more than {counted(self.limit, 'byte')}, wanted at most that")
         if not chunk and self.total is not None and self.done < self.total:
-            raise Unusable(f"ended after {self.done:,} of {self.total:,} bytes", passing=True)
+            raise Unusable(f"ended after {self.done:,} of {counted(self.total, 'byte')}", passing=True)
         self.progress(self.done, self.total)
         buffer[: len(chunk)] = chunk
         return len(chunk)

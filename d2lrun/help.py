@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 USAGE = """\
 d2lrun trains the networks of "Dive into Deep Learning" from one command line.
 
-usage: d2lrun [OVERRIDE...]           train; every OVERRIDE is GROUP=OPTION or KEY=VALUE
+usage: d2lrun [OVERRIDE...]    train; OVERRIDE is GROUP=OPTION or KEY=VALUE
        d2lrun VERB [ARGUMENT...]
 
 verbs
@@ -20,12 +21,12 @@ keys of a run (d2lrun --cfg job prints them all with their values)
 {keys}
 
 examples
-  d2lrun                                        an MLP on Fashion-MNIST, as in the book
-  d2lrun model=lenet train.epochs=2             the command line wins over the recipe
+  d2lrun                               an MLP on Fashion-MNIST, as in the book
+  d2lrun model=lenet train.epochs=2    the command line wins over the recipe
   d2lrun model=nin device=cuda device.precision=bf16
   d2lrun 'model.hidden=[256,128]' 'model.dropout=[0.2,0.5]'
   d2lrun optimizer=adam schedule=cosine validation=holdout train.patience=3
-  d2lrun -m model=softmax,mlp seed=0,1,2 validation=holdout     six runs, one table
+  d2lrun -m model=softmax,mlp seed=0,1,2 validation=holdout   six runs
   d2lrun resume outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00
 
 options
@@ -35,16 +36,20 @@ options
   -cd, --config-dir DIR add your own folder of YAML files, laid out like conf/
   --debug               show the traceback of an error
   --version, -h, --help; --hydra-help for Hydra's own
-  completion of keys and options:  eval "$(d2lrun -sc install=bash)"   (or zsh, fish)
+  the Tab key completes words after:  eval "$(d2lrun -sc install=bash)"
+                           (zsh alike; fish: d2lrun -sc install=fish | source)
 """
 
 KEYS = ("seed", "train", "run")
+WIDTH = 80  # columns of a terminal
+WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
+NAME = 15  # columns of an option's name, or more if a name of its group is longer
 
 
 def overview(conf: Path, verbs: dict[str, tuple[str, str]], config_dir: str | None = None) -> str:
     """The text of ``d2lrun --help``; ``verbs`` maps each to its arguments and what it does."""
     return USAGE.format(
-        verbs="\n".join(f"  {verb:<10}{does}" for verb, (_, does) in verbs.items()),
+        verbs="\n".join(line for verb, (_, does) in verbs.items() for line in wrapped(f"  {verb:<10}", does)),
         groups="\n".join(groups(conf, [conf, Path(config_dir)] if config_dir else [conf])),
         keys="\n".join(keys(conf / "config.yaml")),
     )
@@ -59,10 +64,18 @@ def groups(conf: Path, folders: list[Path]) -> list[str]:
     lines = []
     for group in sorted(found, key=lambda group: [*defaults, group].index(group)):
         lines.append(f"  {group}")
+        width = max(NAME, *(len(option) + 2 for option in found[group]))
         for option, path in found[group].items():
             star = "*" if defaults.get(group) == option else " "
-            lines.append(f"  {star} {option:<15}{headline(path)}")
+            lines += wrapped(f"  {star} {option:<{width}}", headline(path))
     return lines
+
+
+def wrapped(head: str, text: str, begin: str = "") -> list[str]:
+    """``text`` after ``head``, in lines that fit a terminal; the second stands below the first, after ``begin``."""
+    below = " " * len(head) + begin
+    lines = textwrap.wrap(text, WIDTH, initial_indent=head + begin, subsequent_indent=below, **WHOLE_WORDS)
+    return lines or [head.rstrip()]
 
 
 def default_options(config: Path) -> dict[str, str]:
@@ -80,7 +93,8 @@ def keys(config: Path) -> list[str]:
         if line and not line[0].isspace():
             wanted = line.partition(":")[0] in KEYS
         if wanted and line:
-            lines.append(f"  {line}")
+            setting, sign, comment = line.partition("# ")
+            lines += wrapped(f"  {setting}", comment, sign) if sign else [f"  {line}"]
     return lines
 
 

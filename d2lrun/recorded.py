@@ -13,6 +13,7 @@ import yaml
 
 from d2lrun import files, schema
 from d2lrun.config import VARIANTS
+from d2lrun.counts import counted
 from d2lrun.errors import Refused
 from d2lrun.files import is_finite
 from d2lrun.rundir import FOLDS, LARGEST, LONGEST, RunDirectory, is_at_chance, notes_of
@@ -149,7 +150,7 @@ def read_run(path: Path) -> Entry:
     status = result["status"] if isinstance(result.get("status"), str) else "unfinished"
     problem = f"cannot read {' and '.join(broken)}" if broken else ""
     if folds and not result:
-        problem = problem or f"{sum(fold.status == 'finished' for fold in folds)} folds finished"
+        problem = problem or f"{counted(sum(fold.status == 'finished' for fold in folds), 'fold')} finished"
     return Entry(
         directory=path,
         status="damaged" if broken else status,

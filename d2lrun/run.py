@@ -31,6 +31,7 @@ from d2lrun import (
     weights,
 )
 from d2lrun.config import Config
+from d2lrun.counts import counted
 from d2lrun.datasets.corpus import untokenise
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
@@ -174,10 +175,10 @@ def trainable(split: validation.Split, model: nn.Module, config: Config, log: Lo
     if len(batches) == 1 or train.batch_size == 1:
         count = split.train.size
         raise Refused(
-            f"train.batch_size={train.batch_size}, with {count:,} examples to train on: {reason}",
+            f"train.batch_size={train.batch_size}, with {counted(count, 'example')} to train on: {reason}",
             "train.batch_size=2 or more" if count > 1 else "train with more examples",
         )
-    log.say(f"{reason}: the last batch joins the one before it, which has {train.batch_size + 1:,} examples")
+    log.say(f"{reason}: the last batch joins the one before it, which has {counted(train.batch_size + 1, 'example')}")
     return replace(split, train=replace(split.train, least=2))
 
 
@@ -185,8 +186,8 @@ def describe_briefly(experiment: Experiment) -> str:
     """'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads'."""
     config, device = experiment.config, experiment.state.device
     count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
-    where = f"cpu with {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
-    return f"{config.model.name} on {schema.data_name(config.dataset)}, {count:,} parameters, {where}"
+    where = f"cpu with {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
+    return f"{config.model.name} on {schema.data_name(config.dataset)}, {counted(count, 'parameter')}, {where}"
 
 
 def train(

@@ -19,6 +19,7 @@ import yaml
 
 from d2lrun import files, schema
 from d2lrun.config import Config
+from d2lrun.counts import counted
 from d2lrun.errors import Failed, Refused, masked
 
 LARGEST = 1 << 20  # bytes of a config.yaml
@@ -206,7 +207,7 @@ class RunDirectory:
         if folds:
             one = REFIT if RunDirectory(self.path / REFIT).weights_file.exists() else folds[0]
             raise Refused(
-                f"{self.path} holds a model for each of {len(folds)} folds, not one",
+                f"{self.path} holds a model for each of {counted(len(folds), 'fold')}, not one",
                 f"name one of them: {self.path / one}",
             )
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from d2lrun import schema
 from d2lrun.config import Config, Holdout, KFold
+from d2lrun.counts import counted
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.stream import TextDataset
 from d2lrun.datasets.table import TableDataset
@@ -57,7 +58,7 @@ def check_holdout(validation: Holdout, data: ImageDataset | TableDataset, seed: 
     side = balance(labels, validation.stratify, seed)(validation.fraction)
     if side == 0:
         return
-    given = f"{schema.shown('validation.fraction', validation.fraction)} of {len(labels):,} examples"
+    given = f"{schema.shown('validation.fraction', validation.fraction)} of {counted(len(labels), 'example')}"
     classes = len(labels.unique())
     if side > 0:
         lost = missing(labels, holdout(validation, labels, seed)[0])
@@ -143,7 +144,9 @@ def named(data: ImageDataset, classes: list[int]) -> str:
     names = [data.classes[label] for label in classes]
     if len(names) == 1:
         return f"class {names[0]}"
-    return f"{len(names)} classes ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})"
+    return (
+        f"{counted(len(names), 'class', 'classes')} ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})"
+    )
 
 
 def spelled(change: list[tuple[str, Any]]) -> str:

@@ -119,4 +119,4 @@ def check_folds(count: int, k: int) -> None:
     """Raise Refused if there are fewer examples, or tokens, than folds."""
     if k > count:
         hint = "choose a smaller validation.k, or give more data"
-        raise Refused(f"validation.k={k}: there are only {count:,} examples to train with", hint)
+        raise Refused(f"validation.k={k}: more folds than examples to train with ({count:,})", hint)

@@ -34,7 +34,7 @@ def train(words: list[str]) -> int:
     options = compose.parse_command(words)
     if options.multirun:
         return sweep(words)
-    if options.shell_completion or options.hydra_help:
+    if options.hydra_help:
         compose.hand_to_hydra(words, job=train_composed)
         return 0
     if options.cfg == "job" and not options.package and not options.resolve:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ LAYERS = [
     "__init__",
     "errors",
     "streams",
+    "counts",
     "config",
     "hints",
     "schema",
@@ -60,6 +62,7 @@ LAYERS = [
     "compose",
     "sweeps",
     "help",
+    "completion",
     "doctor",
     "verbs",
     "cli",
@@ -166,6 +169,32 @@ def test_hydras_inside_is_named_in_one_file():
     files = [PACKAGE / file for file in FILES] + list(PACKAGE.parent.glob("hydra_plugins/*.py"))
     inside = re.compile(r"\bhydra\b.*\b_internal\b")  # hydra._internal, from hydra import _internal
     assert [path.name for path in files if inside.search(path.read_text("utf-8"))] == ["hydra_internal.py"]
+
+
+UNITS = "bytes classes epochs examples failures folds images jobs labels lines parameters problems rows runs seconds"
+PLURAL = re.compile(rf" ((\w+ )?({'|'.join(UNITS.split())}|steps|threads|tokens|trials|values|words))\b")
+
+
+def plurals(tree: ast.AST) -> list[str]:
+    """The numbers before a plural in f-strings, which say "1 threads" for one; constants and ``counted`` do not."""
+    pairs = [pair for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for pair in pairwise(node.values)]
+    found = []
+    for one, other in pairs:
+        if isinstance(one, ast.FormattedValue) and isinstance(other, ast.Constant) and PLURAL.match(other.value):
+            written = ast.unparse(one.value)
+            found += [] if written.isupper() or written.startswith("counted(") else [written]
+    return found
+
+
+# What is at least two, and what is no number.
+MANY = {
+    *("len(result['folds'])", "len(results)", "len(distinct)", "classes"),
+    *("len(data.weights)", "', '.join(sorted(twice))"),
+}
+
+
+def test_a_count_says_one_thread_and_two_threads(file, tree):
+    assert set(plurals(tree)) <= MANY
 
 
 def test_only_the_command_line_exits_and_prints(file, tree):

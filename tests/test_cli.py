@@ -109,8 +109,9 @@ def test_every_argument_of_a_verb_is_explained_within_a_terminal(capsys, verb):
     usage, _ = cli.VERBS[verb]
     arguments = re.findall(r"[\w.]+(?==)|(?<![\w=])[A-Z]{3,}", usage)  # prefix= and RUN, but not its TEXT
     cli.dispatch([verb, "--help"])
-    _, _, _, *lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines if line] == arguments
+    lines = capsys.readouterr().out.splitlines()
+    explained = [line.split()[0] for line in lines if re.match("  [a-zA-Z]", line)]
+    assert explained == arguments
     assert all(len(line) <= 80 for line in lines)
 
 

@@ -99,7 +99,7 @@ def shown(found, *overrides):
 
 
 SHORT, LONG = Cost(0.001, 0.0005, 235, 40, 10), Cost(2.0, 0.5, 469, 79, 10)
-WHERE = "lenet on the cpu with 1 threads: about"
+WHERE = "lenet on the cpu with 1 thread: about"
 
 
 @pytest.fixture

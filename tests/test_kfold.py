@@ -328,7 +328,7 @@ def test_a_run_without_folds_that_was_refused_leaves_the_directory_free_too(d2lr
 def test_more_folds_than_examples_are_refused(train, tmp_path):
     refused = train("run", "validation.k=331")
     assert refused.code == 2
-    assert "validation.k=331: there are only 330 examples to train with" in refused.err
+    assert "validation.k=331: more folds than examples to train with (330)" in refused.err
 
 
 def test_a_damaged_result_of_a_fold_is_worked_out_anew(train, tmp_path):

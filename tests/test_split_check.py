@@ -203,7 +203,7 @@ FORTY = [label for label in range(8) for _ in range(5)]
         (
             FORTY,
             KFold("kfold", 99999999, None, True, True, 1, False),
-            "validation.k=99999999: there are only 40 examples to train with",
+            "validation.k=99999999: more folds than examples to train with (40)",
             "validation.k=40",
         ),
     ],
@@ -321,7 +321,7 @@ def refused(d2lrun, sorted_folder, tmp_path):
             "leaves no example of 10 classes",
             "validation.fraction=0.87",
         ),
-        (["validation=kfold", "validation.k=99999999"], "only 40 examples", "validation.k=40"),
+        (["validation=kfold", "validation.k=99999999"], "train with (40)", "validation.k=40"),
         (
             ["validation=kfold", "validation.k=10", "validation.shuffle=false"],
             "class 0",
@@ -330,7 +330,7 @@ def refused(d2lrun, sorted_folder, tmp_path):
         (["-m", "validation=holdout", "seed=1,2"], "leaves none to validate", "validation.fraction=0.13"),
         (
             ["-m", "sweep=optuna", "validation=kfold", "validation.k=99999999", "optimizer.lr=interval(0.1,1)"],
-            "only 40 examples",
+            "train with (40)",
             "validation.k=40",
         ),
         (
@@ -355,5 +355,5 @@ def test_a_text_that_is_a_little_too_short_is_refused_whatever_the_seed(d2lrun, 
         words = ["model=rnn", "dataset=text", "dataset.path=[short.txt]", "device=cpu", f"seed={seed}"]
         outcome = d2lrun(*words, "dataset.steps=35", "train.batch_size=32")
         assert outcome.code == 2
-        assert "1,150 tokens are too few for a batch of 32 rows of 35: wanted 1,15" in outcome.err
+        assert "1,150 tokens, too few for a batch of 32 rows of 35: wanted 1,15" in outcome.err
     assert not [path for name in TRAINED for path in tmp_path.rglob(name)]

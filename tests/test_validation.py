@@ -237,7 +237,7 @@ def test_unshuffled_folds_are_contiguous_and_drop_nothing():
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_more_folds_than_examples_are_refused_and_as_many_are_not(shuffle):
     data = images(torch.zeros(3, dtype=torch.int64))
-    with pytest.raises(Refused, match=r"validation\.k=4: there are only 3 examples to train with"):
+    with pytest.raises(Refused, match=r"validation\.k=4: more folds than examples to train with \(3\)"):
         split(kfold(4, shuffle=shuffle), data, seed=0)
     assert sorted(map(len, vals(3, data, shuffle=shuffle))) == [1, 1, 1]
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from d2lrun.counts import counted
 from d2lrun.datasets import idx
 from d2lrun.datasets.content import Content, fingerprint
 from d2lrun.datasets.images import ImageDataset
@@ -106,7 +107,8 @@ def examples(images: Found, labels: Found) -> tuple[torch.Tensor, torch.Tensor]:
     if not pixels.size:
         raise faulty(images, f"no image ({' × '.join(map(str, pixels.shape))})")
     if len(pixels) != len(numbers):
-        raise faulty(labels, f"{len(numbers):,} labels for the {len(pixels):,} images of {images.origin}")
+        count = counted(len(pixels), "image")
+        raise faulty(labels, f"{counted(len(numbers), 'label')}, but {count} in {images.origin}")
     return torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(numbers).long()  # [N, H, W] -> [N, 1, H, W]
 
 

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from d2lrun.counts import counted
+
 UNSIGNED_BYTE = 8  # the code for the type of the numbers
 
 
@@ -20,10 +22,10 @@ def parse(content: bytearray, dimensions: int) -> np.ndarray:
         raise ValueError(f"it begins with {magic.hex() or 'nothing'}, wanted {wanted.hex()} ({kind})")
     header = 4 + 4 * dimensions
     if len(content) < header:
-        raise ValueError(f"{len(content)} bytes, wanted at least a header of {header}")
+        raise ValueError(f"{counted(len(content), 'byte')}, wanted at least a header of {header}")
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4)]
     size = header + math.prod(shape)
     if len(content) != size:
         sizes = " × ".join(map(str, shape))
-        raise ValueError(f"{len(content):,} bytes, but its header says {sizes}, which makes {size:,}")
+        raise ValueError(f"{counted(len(content), 'byte')}, but its header says {sizes}, which makes {size:,}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

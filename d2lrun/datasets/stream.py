@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from d2lrun.counts import counted
 from d2lrun.datasets.content import Content, fingerprint
 from d2lrun.datasets.corpus import Vocabulary, clean, number, prefix_tokens
 from d2lrun.errors import Refused
@@ -89,7 +90,7 @@ class TextDataset:
         found = self.part(*val)
         if len(found.tokens) <= self.steps:
             raise Refused(
-                f"{len(found.tokens):,} tokens held out are too few for a window of {self.steps}: "
+                f"{counted(len(found.tokens), 'token')} held out, too few for a window of {self.steps}: "
                 f"wanted {self.steps + 1:,}",
                 "give a longer text, hold more of it out (validation), or choose a smaller dataset.steps",
             )
@@ -123,7 +124,8 @@ class TextPart:
         count, wanted = len(self.tokens), needed(size, self.steps, self.sampling)
         if count < wanted:
             raise Refused(
-                f"{count:,} tokens are too few for a batch of {size} rows of {self.steps}: wanted {wanted:,}",
+                f"{counted(count, 'token')}, too few for a batch "
+                f"of {counted(size, 'row')} of {self.steps}: wanted {wanted:,}",
                 smaller(count, self.steps, self.sampling),
             )
 
@@ -141,7 +143,7 @@ class TextPart:
         predicted = len(self.tokens) - 1
         if predicted < 1:
             raise Refused(
-                f"{len(self.tokens):,} tokens are too few to measure: wanted 2",
+                f"{counted(len(self.tokens), 'token')}, too few to measure: wanted 2",
                 "give a longer text, or hold more of it out (validation)",
             )
         count = min(ROWS, predicted // LONG)  # rows that begin with a history

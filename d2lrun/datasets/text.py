@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 from typing import Any
 
+from d2lrun.counts import counted
 from d2lrun.datasets.content import Content
 from d2lrun.datasets.locate import Found, Progress, Say
 from d2lrun.datasets.stream import TextDataset, build
@@ -87,11 +88,11 @@ def read_file(path: str, limit: int) -> bytearray:
             what = "a folder" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
             raise Refused(f"{path} is {what}", "give the text file itself, or several: 'dataset.path=[FILE,FILE]'")
         if status.st_size > limit:
-            raise too_large(path, f"{status.st_size:,} bytes")
+            raise too_large(path, counted(status.st_size, "byte"))
         with open(place, "rb") as file:
             content = read_stream(file, limit)
     except Unusable:  # it grew meanwhile
-        raise too_large(path, f"more than {limit:,} bytes") from None
+        raise too_large(path, f"more than {counted(limit, 'byte')}") from None
     except (OSError, ValueError) as error:  # the latter: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise Refused(f"{path}: {reason}", "give dataset.path=FILE, a file that can be read") from None

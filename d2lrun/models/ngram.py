@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from d2lrun.counts import counted
+
 
 @dataclass(frozen=True)
 class Grams:
@@ -68,7 +70,7 @@ class NGram(nn.Module):
     def fit(self, tokens: Tensor) -> NGram:
         """Count a stream of tokens [N]; what was counted before is forgotten."""
         if len(tokens) < self.order:
-            raise ValueError(f"{len(tokens)} tokens hold no gram of {self.order}")
+            raise ValueError(f"no gram of {self.order} in {counted(len(tokens), 'token')}")
         self.stream = tokens.to("cpu", torch.int32)
         self.grams = list(count(self.stream.long(), self.order, self.classes))
         self.levels = [self.level(n) for n in range(1, self.order + 1)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrun import files
+from d2lrun.counts import counted
 from d2lrun.report.curves import metric_names
 from d2lrun.report.tables import SPLITS, book_rows, chance_words, notes_of
 from d2lrun.report.text import duration
@@ -75,14 +76,18 @@ def metric_table(metrics: dict[str, float]) -> str:
 
 def fact_rows(result: dict[str, Any]) -> list[list[str]]:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    trained = f"{counted(result['epochs'], 'epoch')}, {counted(result['steps'], 'step')}"
     return [
         *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
         *([["at chance", told]] if (told := chance_words(result)) else []),
         *([["weight norm", number(norm)]] if (norm := result["metrics"].get("weight_norm")) is not None else []),
         *(["note", note] for note in notes_of(result)),
         ["parameters", f"{result['parameters']:,}"],
-        ["time", f"{result['epochs']} epochs, {result['steps']:,} steps in {duration(result['seconds'])}"],
-        ["device", f"{result['device']}, {result['threads']} threads"],
+        [
+            "time",
+            f"{trained} in {duration(result['seconds'])}",
+        ],
+        ["device", f"{result['device']}, {counted(result['threads'], 'thread')}"],
         ["versions", versions],
         ["config hash", result["config_hash"]],
     ]

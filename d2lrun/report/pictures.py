@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from d2lrun.counts import counted
 from d2lrun.report.figure import DPI, INK, new_figure, save
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def draw_predictions(
     first = list(range(min(SHOWN, len(labels))))
     right = len(labels) - len(wrong)
     titles = [
-        f"The first {len(first)} test images, label and prediction ({right:,} of {len(labels):,} right)",
+        f"The first {counted(len(first), 'test image')}, label and prediction ({right:,} of {len(labels):,} right)",
         f"The {len(worst)} most confident of {len(wrong):,} errors" if worst else "No errors",
     ]
     height = MARGIN + sum(HEADING + rows(half) * ROW for half in (first, worst))
@@ -115,7 +116,9 @@ def draw_samples(path: str | Path, images: Tensor, labels: Tensor, classes: Sequ
         for place, n in enumerate((labels == k).nonzero().flatten()[:ACROSS].tolist()):
             sheet.paste(images[n], y, left + place * step)
     if note:
-        sheet.write(sheet.height - MARGIN, MARGIN, f"the first {len(shown)} of {len(classes):,} classes")
+        sheet.write(
+            sheet.height - MARGIN, MARGIN, f"the first {len(shown)} of {counted(len(classes), 'class', 'classes')}"
+        )
     sheet.save(path)
 
 

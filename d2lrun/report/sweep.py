@@ -59,7 +59,7 @@ def show_groups(console: Console, sweep: dict[str, Any]) -> None:
     if any(value.get("std") is not None for group in sweep["groups"] for value in group["metrics"].values()):
         notes.append(("±", "standard deviation over the n runs or folds of a row"))
     if len(order) > ROWS:
-        notes.append(("more", f"{len(order) - ROWS:,} rows in sweep.csv"))
+        notes.append(("more", f"{counted(len(order) - ROWS, 'row')} in sweep.csv"))
     if dropped:
         notes.append(("no room", f"for {', '.join(' '.join(head.split()) for head in dropped)}: see sweep.csv"))
     if notes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrun import files
+from d2lrun.counts import counted
 from d2lrun.report.page import embed, page_of, table
 from d2lrun.report.sweep import (
     FAILED,
@@ -80,7 +81,7 @@ def group_table(sweep: dict[str, Any]) -> str:
                 str(count),
             ]
         )
-    more = f"<p>{len(order) - ROWS:,} more rows in sweep.csv</p>" if len(order) > ROWS else ""
+    more = f"<p>{counted(len(order) - ROWS, 'more row')} in sweep.csv</p>" if len(order) > ROWS else ""
     return table(["", *keys, "status", *map(words, metrics), "n"], rows) + more
 
 

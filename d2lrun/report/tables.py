@@ -185,7 +185,7 @@ def show_table(console: Console, dataset: TableDataset) -> None:
     numbers = sum(field.categories is None for field in dataset.fields)
     absent = sorted((field for field in dataset.fields if field.missing), key=lambda field: -field.missing)
     train, test = len(dataset.train_features), len(dataset.test_features)
-    values = (train + test) * len(dataset.fields)
+    values = counted((train + test) * len(dataset.fields), "value")
     most = ", ".join(f"{field.name} {field.missing:,}" for field in absent[:SHOWN])
     targets = dataset.train_targets
     heading(console, f"{dataset.name}: {counted(train + test, 'row')}")
@@ -194,7 +194,10 @@ def show_table(console: Console, dataset: TableDataset) -> None:
         ("rows", f"{train:,} to train, {test:,} to test{unlabelled}"),
         ("fields", f"{counted(numbers, 'number')}, {len(dataset.fields) - numbers:,} with categories"),
         ("features", f"{dataset.input_shape[0]:,}"),
-        ("missing", f"{sum(field.missing for field in absent):,} of {values:,} values" + (f": {most}" if most else "")),
+        (
+            "missing",
+            f"{sum(field.missing for field in absent):,} of {values}" + (f": {most}" if most else ""),
+        ),
         (
             dataset.target,
             f"{measured(targets.min().item())} to {measured(targets.max().item())}, "

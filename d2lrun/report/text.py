@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.counts import counted
 from d2lrun.streams import hush, visible
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def size(count: int) -> str:
     """47.0 MB (47,040,000 bytes)."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= scale:
-            return f"{count / scale:.1f} {unit} ({count:,} bytes)"
-    return f"{count:,} bytes"
+            return f"{count / scale:.1f} {unit} ({counted(count, 'byte')})"
+    return counted(count, "byte")
 
 
 def measured(value: float | None) -> str:
@@ -132,10 +133,6 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
             return dict(zip(keys, names, strict=True))
         for key in alike:
             parts[key] += 1
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def shortened(text: str, length: int) -> str:

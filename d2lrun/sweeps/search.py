@@ -62,7 +62,7 @@ class Study(Sweep):
     def opening(self) -> str:
         left = max(0, self.settings.trials - self.ended - self.counts["running"])
         parts = [f"{self.ended} ended", f"{self.counts['running']} to go on with", f"{left} to come"]
-        return f"{self.settings.trials:,} trials: {', '.join(parts)}, in {self.directory}"
+        return f"{counted(self.settings.trials, 'trial')}: {', '.join(parts)}, in {self.directory}"
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The content of sweep.json. A trial that failed by its values has ended, too; one that is lost has not."""
@@ -439,7 +439,7 @@ def draw(study: Study) -> None:
         draw_history(trials, path, metric, study.direction, name)
     path = study.directory / "importance.png"
     if study.counts["finished"] >= FEW and len(study.space) > 1:
-        title = f"importance by PED-ANOVA, {study.counts['finished']} trials"
+        title = f"importance by PED-ANOVA, {counted(study.counts['finished'], 'trial')}"
         with optional(path, study.missing.append):
             draw_importance(importance(study), path, metric, title)
 

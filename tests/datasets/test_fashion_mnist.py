@@ -132,7 +132,7 @@ FAULTS = {
         idx(8, 3, 5)[:-1],
         "135 bytes, but its header says 8 × 3 × 5, which makes 136",
     ),
-    "fewer labels": (TRAIN_LABELS, idx(19), "19 labels for the 20 images of "),
+    "fewer labels": (TRAIN_LABELS, idx(19), "19 labels, but 20 images in "),
     "no images": (TRAIN_IMAGES, idx(0, 3, 5), "no image"),
     "images of no size": (TRAIN_IMAGES, idx(20, 0, 5), "no image"),
     "two sizes": (TEST_IMAGES, idx(8, 5, 3), "images of 5 × 3, but those for training are images of 3 × 5"),
@@ -154,5 +154,5 @@ def test_a_fault_is_refused_and_its_file_named(folder, name, content, fault):
 
 def test_the_checks_are_made_with_verify_too(folder):
     (folder / TRAIN_LABELS).write_bytes(idx(19))
-    with pytest.raises(Refused, match="19 labels for the 20 images"):
+    with pytest.raises(Refused, match="19 labels, but 20 images"):
         fashion_mnist.load(str(folder), True, [], files=proved(folder))

@@ -252,7 +252,7 @@ def test_the_hint_of_a_short_stream_is_as_much_as_it_suffices_for(count, batch, 
 def test_a_short_stream_is_refused_with_what_is_needed():
     with pytest.raises(Refused) as caught:
         TextPart(torch.zeros(40, dtype=torch.int32), 10, "sequential").refuse_if_short(3)
-    assert str(caught.value) == "40 tokens are too few for a batch of 3 rows of 10: wanted 41"
+    assert str(caught.value) == "40 tokens, too few for a batch of 3 rows of 10: wanted 41"
     assert caught.value.hint == "train.batch_size=2, or a longer text"
 
 
@@ -261,7 +261,7 @@ def test_a_held_out_part_shorter_than_a_window_is_refused():
     assert data.parts(*cut(60, 0.6))[1].size == 36
     with pytest.raises(Refused) as caught:
         data.parts(*cut(60, 0.58))
-    assert str(caught.value) == "35 tokens held out are too few for a window of 35: wanted 36"
+    assert str(caught.value) == "35 tokens held out, too few for a window of 35: wanted 36"
     assert "dataset.steps" in caught.value.hint
 
 

@@ -34,7 +34,7 @@ class Sweeps:
     def starts(self):
         """How often each run was begun or gone on with."""
         logs = [path.read_text("utf-8") for path in sorted(self.folder.glob("*/run.log"))]
-        return [log.count(" parameters, cpu with 1 threads, in ") for log in logs]
+        return [log.count(" parameters, cpu with 1 thread, in ") for log in logs]
 
     def assert_tidy(self):
         for path in self.folder.rglob("*.json"):

@@ -206,7 +206,7 @@ FAULTS = {
     "empty": (b"", "is empty"),
     "binary": (b"\x7fELF\0\0", "is binary: byte 4 is NUL"),
     "not UTF-8": (b"caf\xe9 au lait", "byte 3 (0xe9) is not UTF-8"),
-    "too short": (b"abc", "3 tokens are too few for a batch of 4 rows of 15: wanted 76"),
+    "too short": (b"abc", "3 tokens, too few for a batch of 4 rows of 15: wanted 76"),
     "missing": (None, "No such file"),
 }
 
@@ -239,4 +239,4 @@ def test_a_text_too_short_to_hold_a_window_out_is_refused_before_it_trains(forks
     (room.path / "mine.txt").write_bytes(b"abcdefgh" * 15)  # 120 tokens, a tenth of which is no window
     refused = forks(room, [*small("rnn"), *words, "dataset.path=[mine.txt]", "validation=holdout"])
     assert refused.code == 2
-    assert "12 tokens held out are too few for a window of 15: wanted 16" in refused.err
+    assert "12 tokens held out, too few for a window of 15: wanted 16" in refused.err
