@@ -39,6 +39,7 @@ from d2lrun.overrides import as_text, is_hydras, is_key, quoted, readable
 from d2lrun.schema import Complaint
 
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
+MODES = ("multirun", "run", "cfg", "info", "hydra-help", "shell-completion")
 FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # of what is composed
 LISTED = 10  # options of the user's own folder in a message
 
@@ -238,6 +239,8 @@ def parse_override(word: str, several: bool = False) -> Override:
     try:
         return parser.parse_override(readable(word, several))
     except HydraException:
+        if "=" not in word:
+            raise
         return parser.parse_override(as_text(word))
 
 
@@ -250,7 +253,7 @@ def check_options(
         key, text = override.key_or_group, override.input_line
         if override.is_sweep_override():
             complaints.append(Complaint(text, "several values; add -m to run one after the other"))
-        elif key in options and override.is_delete():
+        elif key in options and override.is_delete() and isinstance(override.value(), (str, type(None))):
             choices.append(text)
         elif key in options and isinstance(override.value(), str):
             if override.value() in options[key]:
@@ -258,12 +261,19 @@ def check_options(
             else:
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
         elif is_hydras(text):
-            complaints.append(Complaint(text, "it is of Hydra, and steers nothing here; d2lrun --help lists the keys"))
-        elif override.package is not None:
-            choices.append(text)
+            complaints.append(Complaint(text, f"not used in a single run; {instead_of(key)}"))
+        elif override.package is not None or (key in options and override.is_delete()):
+            complaints.append(Complaint(text, f"wanted GROUP=OPTION, a group such as {', '.join(options)}"))
         else:
             values.append(override)
     return choices, values
+
+
+def instead_of(key: str) -> str:
+    """What d2lrun has in the place of a key of Hydra's own part of the config."""
+    if key.startswith(("hydra/launcher", "hydra.launcher", "hydra.sweep")):
+        return "add -m, whose runs a launcher carries out"
+    return "run.dir=FOLDER names its folder" if key.startswith("hydra.run") else "d2lrun --help lists the keys"
 
 
 def group_options(config_dir: str | None) -> dict[str, list[str]]:
@@ -392,11 +402,13 @@ def parse_command(words: list[str]) -> Namespace:
     options, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         refuse_option(f"{unknown[0]}: no such option", unknown)
-    modes = [
-        f"--{name}" for name in ("multirun", "cfg", "info", "hydra-help") if getattr(options, name.replace("-", "_"))
-    ]
+    modes = [f"--{name}" for name in MODES if getattr(options, name.replace("-", "_"))]
     if len(modes) > 1:
         raise Refused(f"{' and '.join(modes)} do not go together", "give one of them")
+    if (options.package or options.resolve) and not options.cfg:
+        raise Refused("--package and --resolve say how --cfg prints the config", "d2lrun --cfg job --resolve")
+    if options.config_dir:
+        options.config_dir = os.path.expanduser(options.config_dir)
     for name in ("config_name", "config_path", "experimental_rerun"):
         if getattr(options, name):
             raise Refused(
@@ -404,6 +416,17 @@ def parse_command(words: list[str]) -> Namespace:
                 "add your own groups and options with --config-dir FOLDER",
             )
     return options
+
+
+def check_completion(options: Namespace) -> None:
+    """Raise Refused for a request of completion that names no shell."""
+    wanted = [f"{action}={shell}" for action in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
+    asked = options.overrides
+    if options.shell_completion and not (len(asked) == 1 and asked[0] in wanted):
+        given = schema.one_line(" ".join(["--shell-completion", *asked]))
+        raise Refused(f"{given}: wanted one of {', '.join(wanted)}", 'eval "$(d2lrun -sc install=bash)"')
+    if asked and asked[0] in ("query=bash", "query=fish") and "COMP_LINE" not in os.environ:
+        raise Refused(f"{asked[0]}: only a shell asks so, when Tab is pressed", "d2lrun -sc install=bash prints how")
 
 
 def refuse_option(message: str, words: list[str]) -> NoReturn:
@@ -416,10 +439,14 @@ def refuse_option(message: str, words: list[str]) -> NoReturn:
 def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None:
     """Let Hydra act on the command line: show its config, complete it, or call ``job`` for each combination."""
     options = parse_command(words)
+    overrides = options.overrides
+    others = [word for word in words if word not in overrides]
     if options.config_dir:
         existing_folder(options.config_dir)
-    overrides = options.overrides
-    sys.argv[1:] = [*(word for word in words if word not in overrides), *overrides]  # it takes no other order
+        others.append(f"--config-dir={options.config_dir}")  # the last one counts: ~ is not Hydra's
+    if not options.shell_completion:
+        overrides = [parse_override(word).input_line for word in overrides]
+    sys.argv[1:] = [*others, *overrides]  # it takes no other order
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come as exceptions, to be told in our way
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()

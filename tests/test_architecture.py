@@ -52,6 +52,7 @@ LAYERS = [
     "run",
     "kfold",
     "cost",
+    "overrides",
     "compose",
     "sweeps",
     "help",

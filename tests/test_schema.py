@@ -129,7 +129,13 @@ def test_no_type_is_bent(kind, value):
 @pytest.mark.parametrize(
     "kind, value, wanted",
     [
-        *[(float, 3, 3.0), (int | None, None, None), (int | None, 3, 3), (list[Count], [], []), (list[float], [1], [1.0])],
+        *[
+            (float, 3, 3.0),
+            (int | None, None, None),
+            (int | None, 3, 3),
+            (list[Count], [], []),
+            (list[float], [1], [1.0]),
+        ],
         *[(list[Count], 3, [3]), (list[float], 1, [1.0]), (list[str], "a", ["a"])],
     ],
 )
@@ -267,7 +273,9 @@ def test_values_that_go_together(values):
     parse(changed(**values))
 
 
-@pytest.mark.parametrize("name", ["a", "A-1_b.c", "9lives", "学习率", "x" * 80, "-x", "a b", "c:", "100%", "$x^2$", "图" * 66])
+@pytest.mark.parametrize(
+    "name", ["a", "A-1_b.c", "9lives", "学习率", "x" * 80, "-x", "a b", "c:", "100%", "$x^2$", "图" * 66]
+)
 def test_a_safe_name(name):
     assert is_safe_name(name)
 
