@@ -27,7 +27,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, QuotedString, Transformer
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -113,7 +113,8 @@ def composer(
     same way as Hydra sets them.
     """
     known = known or Known()
-    search = [f"hydra.searchpath=[{quoted(f'file://{existing_folder(config_dir)}')}]"] if config_dir else []
+    folder = f"file://{existing_folder(config_dir)}" if config_dir else ""
+    search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # in which Hydra resolves no ${…}
 
     def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
         parsed, complaints = parse_overrides(overrides)
@@ -164,7 +165,7 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
     glob = override.value()
     if not isinstance(glob, Glob):
         try:
-            values = list(islice(override.sweep_string_iterator(), MOST + 1))
+            values = list(map(spelt, islice(override.sweep_iterator(), MOST + 1)))
         except (ValueError, ZeroDivisionError) as error:
             raise Refused(f"{override.input_line}: {error}", "a range is range(1,5), or range(0,1,0.25)") from error
         if not values:
@@ -178,6 +179,16 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
         return found
     have = f"have: {', '.join(options)}" if options else "a glob is for a group, such as model or experiment"
     raise Refused(f"{override.input_line}: no option is like that", have)
+
+
+def spelt(value: Any) -> str:
+    """One value of a sweep as it is typed: with quotes if it had them, or if Hydra would read it otherwise."""
+    if isinstance(value, QuotedString):
+        return value.with_quotes()
+    if isinstance(value, list):
+        return f"[{','.join(map(spelt, value))}]"
+    text = Transformer.str(value)
+    return text if not isinstance(value, str) or text == value else quoted(value, refers=True)
 
 
 @contextmanager
@@ -200,7 +211,7 @@ def sweep_settings(
     complaints: list[Complaint] = []
     settings = schema.variant("sweep", plain.get("sweep"), complaints)
     schema.refuse(complaints)
-    return settings, str(OmegaConf.select(DictConfig(plain), "run.root"))
+    return settings, str(schema.flatten(plain).get("run.root"))
 
 
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:

@@ -74,6 +74,7 @@ NUMBERS = [
     *["0", "1", "-1", "2", "0.5", "1.5", "-0.0", "1e-9", "1e400", "nan", "inf", "-inf", "1_0", "0x10", "٣", "３"],
     *["9" * 20, "9" * 400, "1e" + "9" * 400, str(2**63), str(2**64), "1" + "0" * 12, "0." + "1" * 5000],
 ]
+HUGE = "9" * 100_000
 DEEP = [
     "[" * 500 + "]" * 500,
     "{a:" * 500 + "1" + "}" * 500,
@@ -148,7 +149,7 @@ def word_of(key: str, chance: random.Random) -> str:
         lambda: fitting(chance.choice(kinds), chance),
         lambda: chance.choice(TEXTS),
         lambda: chance.choice(GRAMMAR),
-        lambda: chance.choice(NUMBERS),
+        lambda: chance.choice([*NUMBERS, HUGE]),
         lambda: chance.choice(DEEP),
         lambda: f"[{chance.choice(TEXTS)}, {chance.choice(NUMBERS)},{chance.choice(GRAMMAR)}]",
         lambda: "".join(chance.choice(TEXTS + GRAMMAR) for _ in range(3)),
@@ -172,9 +173,6 @@ def line(seed: int) -> list[str]:
     words += [word_of(chance.choice(keys), chance) for _ in range(chance.choice([0, 0, 0, 0, 1, 3]))]
     words += [chance.choice(WORDS)] if chance.random() < 0.2 else []
     return words
-
-
-HUGE = "9" * 100_000
 
 
 def assert_one_line_each(refusal: Refused) -> None:
@@ -203,7 +201,7 @@ def test_a_line_is_a_config_or_refused(seed, known):
     assert schema.parse(yaml.safe_load(as_text(config))) == config
 
 
-@pytest.mark.parametrize("seed", range(0, LINES, 2))
+@pytest.mark.parametrize("seed", range(0, LINES, 7))
 def test_a_line_with_m_is_a_sweep_or_refused(seed, known, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = line(seed) + (["sweep=optuna", "validation=holdout"] if seed % 5 == 0 else ["seed=1,2"])
@@ -211,6 +209,6 @@ def test_a_line_with_m_is_a_sweep_or_refused(seed, known, tmp_path, monkeypatch)
         asked = request.read(words, None, "d2lrun -m")
         planned = {"grid": grid, "optuna": search}[asked.settings.engine].plan(asked)
     except Refused as refusal:
-        assert "\0" not in str(refusal)
+        assert str(refusal).replace("\n", "").isprintable()
         return
     assert planned.keys and planned.directory.parent.name == "sweeps"
