@@ -18,6 +18,7 @@ import torch
 from d2lrun import files
 from d2lrun.counts import counted
 from d2lrun.errors import Failed, Refused
+from d2lrun.rundir import RunDirectory
 
 KEEP = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -46,9 +47,10 @@ def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any
         prune(directory)
     except OSError as error:
         what = "disk full while saving" if error.errno in FULL else "cannot save"
+        again = RunDirectory(directory.parent).command("resume")
         raise Failed(
             f"{what} step {step} to {directory}: {error.strerror or error}",
-            f"the checkpoint before it is untouched: make room, then d2lrun resume {directory.parent}",
+            f"the checkpoint before it is untouched: make room, then {again}",
         ) from error
 
 

@@ -116,7 +116,7 @@ def dispatch(words: list[str]) -> int:
     """Run the verb, ``train`` where none is given; returns the exit code."""
     named = bool(words) and words[0] in VERBS
     verb, rest = (words[0], words[1:]) if named else ("train", words)
-    if rest and not named and rest[0][:1].isalpha() and "=" not in rest[0]:
+    if rest and not named and rest[0][:1].isalpha() and not {"=", "＝"} & set(rest[0]):
         from d2lrun.schema import suggestion
 
         close = suggestion(rest[0], list(VERBS))

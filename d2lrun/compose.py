@@ -23,7 +23,7 @@ import yaml
 from hydra import compose as hydra_compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, QuotedString, Transformer
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -35,6 +35,7 @@ from d2lrun.overrides import as_text, is_hydras, is_key, quoted, readable
 from d2lrun.schema import Complaint
 
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
+MODES = ("multirun", "run", "cfg", "info", "hydra-help")
 FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # of what is composed
 ROUNDS = 5  # of suggestions that follow from each other
 UNUSED = ("config_name", "config_path", "experimental_rerun")  # options of Hydra that are refused
@@ -172,7 +173,8 @@ def composer(
     same way as Hydra sets them.
     """
     known = known or Known()
-    search = [f"hydra.searchpath=[{quoted(f'file://{existing_folder(config_dir)}')}]"] if config_dir else []
+    folder = f"file://{existing_folder(config_dir)}" if config_dir else ""
+    search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # in which Hydra resolves no ${…}
 
     def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
         parsed, complaints = parse_overrides(overrides)
@@ -254,7 +256,7 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
     glob = override.value()
     if not isinstance(glob, Glob):
         try:
-            values = list(islice(override.sweep_string_iterator(), MOST + 1))
+            values = list(map(spelt, islice(override.sweep_iterator(), MOST + 1)))
         except (ValueError, ZeroDivisionError) as error:
             raise Refused(f"{override.input_line}: {error}", "a range is range(1,5), or range(0,1,0.25)") from error
         if not values:
@@ -268,6 +270,16 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
         return found
     have = f"have: {', '.join(options)}" if options else "a glob is for a group, such as model or experiment"
     raise Refused(f"{override.input_line}: no option is like that", have)
+
+
+def spelt(value: Any) -> str:
+    """One value of a sweep as it is typed: with quotes if it had them, or if Hydra would read it otherwise."""
+    if isinstance(value, QuotedString):
+        return value.with_quotes()
+    if isinstance(value, list):
+        return f"[{','.join(map(spelt, value))}]"
+    text = Transformer.str(value)
+    return text if not isinstance(value, str) or text == value else quoted(value, refers=True)
 
 
 @contextmanager
@@ -290,7 +302,7 @@ def sweep_settings(
     complaints: list[Complaint] = []
     settings = schema.variant("sweep", plain.get("sweep"), complaints)
     schema.refuse(schema.meant(complaints, plain))
-    return settings, str(OmegaConf.select(DictConfig(plain), "run.root"))
+    return settings, str(schema.flatten(plain).get("run.root"))
 
 
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
@@ -329,6 +341,8 @@ def parse_override(word: str, several: bool = False) -> Override:
     try:
         return parser.parse_override(readable(word, several))
     except HydraException:
+        if "=" not in word:
+            raise
         return parser.parse_override(as_text(word))
 
 
@@ -341,7 +355,7 @@ def check_options(
         key, text = override.key_or_group, override.input_line
         if override.is_sweep_override():
             complaints.append(Complaint(text, "several values; add -m to run one after the other"))
-        elif key in options and override.is_delete():
+        elif key in options and override.is_delete() and isinstance(override.value(), (str, type(None))):
             choices.append(text)
         elif key in options and isinstance(override.value(), str):
             if override.value() in options[key]:
@@ -349,12 +363,19 @@ def check_options(
             else:
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
         elif is_hydras(text):
-            complaints.append(Complaint(text, "it is of Hydra, and steers nothing here; d2lrun --help lists the keys"))
-        elif override.package is not None:
-            choices.append(text)
+            complaints.append(Complaint(text, f"not used in a single run; {instead_of(key)}"))
+        elif override.package is not None or (key in options and override.is_delete()):
+            complaints.append(Complaint(text, f"wanted GROUP=OPTION, a group such as {', '.join(options)}"))
         else:
             values.append(override)
     return choices, values
+
+
+def instead_of(key: str) -> str:
+    """What d2lrun has in the place of a key of Hydra's own part of the config."""
+    if key.startswith(("hydra/launcher", "hydra.launcher", "hydra.sweep")):
+        return "add -m, whose runs a launcher carries out"
+    return "run.dir=FOLDER names its folder" if key.startswith("hydra.run") else "d2lrun --help lists the keys"
 
 
 def group_options(config_dir: str | None) -> dict[str, list[str]]:
@@ -483,11 +504,13 @@ def parse_command(words: list[str]) -> Namespace:
     options, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         refuse_option(f"{unknown[0]}: no such option", unknown)
-    modes = [
-        f"--{name}" for name in ("multirun", "cfg", "info", "hydra-help") if getattr(options, name.replace("-", "_"))
-    ]
+    modes = [f"--{name}" for name in MODES if getattr(options, name.replace("-", "_"))]
     if len(modes) > 1:
         raise Refused(f"{' and '.join(modes)} do not go together", "give one of them")
+    if (options.package or options.resolve) and not options.cfg:
+        raise Refused("--package and --resolve say how --cfg prints the config", "d2lrun --cfg job --resolve")
+    if options.config_dir:
+        options.config_dir = os.path.expanduser(options.config_dir)
     for name in UNUSED:
         if getattr(options, name):
             raise Refused(
@@ -507,10 +530,13 @@ def refuse_option(message: str, words: list[str]) -> NoReturn:
 def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None:
     """Let Hydra act on the command line: show its config, or call ``job`` for each combination."""
     options = parse_command(words)
+    overrides = options.overrides
+    others = [word for word in words if word not in overrides]
     if options.config_dir:
         existing_folder(options.config_dir)
-    overrides = options.overrides
-    sys.argv[1:] = [*(word for word in words if word not in overrides), *overrides]  # it takes no other order
+        others.append(f"--config-dir={options.config_dir}")  # the last one counts: ~ is not Hydra's
+    overrides = [parse_override(word).input_line for word in overrides]
+    sys.argv[1:] = [*others, *overrides]  # it takes no other order
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come as exceptions, to be told in our way
     try:
         hydra_internal.main(job)

@@ -180,12 +180,12 @@ def load_classifier(directory: RunDirectory, config: Config | None) -> tuple[Con
     if is_table(config):
         raise Refused(
             f"{directory.path} is a run on the rows of a table: it predicts numbers, and takes no images",
-            f"d2lrun predict {directory.path}",
+            directory.command("predict"),
         )
     if hasattr(config.dataset, "kind"):  # of tokens
         raise Refused(
             f"{directory.path} is a language model's run: it predicts tokens, not classes",
-            f"d2lrun generate {directory.path}",
+            directory.command("generate"),
         )
     return load(directory, config)
 
@@ -197,7 +197,7 @@ def read_weights(directory: RunDirectory) -> dict[str, Tensor]:
     found: list[dict[str, Any]] = []
     checkpoint.load_newest(directory.checkpoints, directory.config_hashes(), found.append, say=lambda line: None)
     if not found:
-        raise Refused(f"{directory.path} has no trained weights yet", f"d2lrun resume {directory.path}")
+        raise Refused(f"{directory.path} has no trained weights yet", directory.command("resume"))
     return found[0]["model"]
 
 

@@ -83,7 +83,7 @@ def run_folds(
     except BaseException as error:
         directory.refuse_deleted()
         if isinstance(error, Stopped):
-            error.args = (f"stopped, saved; continue with: d2lrun resume {directory.path}",)
+            error.args = (f"stopped, saved; continue with: {directory.command('resume')}",)
         status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
             log.write(f"{status}: {error}")

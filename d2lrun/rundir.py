@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -69,6 +70,10 @@ class RunDirectory:
         self.log = path / "run.log"
         self.lock_file = path / ".lock"
         self.claimed: os.stat_result | None = None  # the lock file of the claim, whose inode nothing else has meanwhile
+
+    def command(self, verb: str) -> str:
+        """``d2lrun VERB`` on this run, as one can paste it into a shell."""
+        return shlex.join(["d2lrun", verb, str(self.path)])
 
     def refuse_deleted(self) -> None:
         """Raise Failed if the directory was deleted, or made anew, since this process claimed it."""
@@ -386,7 +391,7 @@ def refuse_other(directory: RunDirectory, config: Config) -> None:
     if rows:
         raise Refused(
             f"{directory.path} holds a run with another configuration{''.join(rows)}",
-            f"continue it with d2lrun resume {directory.path}, or choose another run.dir",
+            f"continue it with {directory.command('resume')}, or choose another run.dir",
         )
 
 

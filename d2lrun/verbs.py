@@ -40,7 +40,7 @@ def train(words: list[str]) -> int:
     if options.cfg == "job" and not options.package and not options.resolve:
         print(visible(masked(compose.show(options.overrides, options.config_dir))), end="")
         return 0
-    config = compose.compose(options.overrides, options.config_dir)
+    config = compose.compose(own_overrides(options), options.config_dir)
     if options.cfg or options.info:
         compose.hand_to_hydra([*map(masked, words)], job=train_composed)
         return 0
@@ -50,9 +50,25 @@ def train(words: list[str]) -> int:
     return 0
 
 
+def own_overrides(options: Any) -> list[str]:
+    """The overrides without those of Hydra's part of the config, if that part is to be printed; raises Refused."""
+    from d2lrun.overrides import is_hydras
+
+    if options.cfg not in ("hydra", "all") and not options.info:
+        return options.overrides
+    from d2lrun import compose
+    from d2lrun.sweeps import launchers
+
+    if options.config_dir:
+        compose.existing_folder(options.config_dir)
+    launchers.check([word for word in options.overrides if is_hydras(word)])
+    return [word for word in options.overrides if not is_hydras(word)]
+
+
 def sweep(words: list[str]) -> int:
     """Run every combination that is not finished; one that fails is named and does not stop the others."""
     from d2lrun import compose
+    from d2lrun.overrides import is_hydras
     from d2lrun.report.text import listened_to, say
     from d2lrun.sweeps import grid, launchers, refit, request, search
     from d2lrun.sweeps.job import job
@@ -61,7 +77,7 @@ def sweep(words: list[str]) -> int:
     from d2lrun.sweeps.sweep import check_splits
 
     options = compose.parse_command(words)
-    steering = [word for word in options.overrides if launchers.is_steering(word)]
+    steering = [word for word in options.overrides if is_hydras(word)]
     overrides = [word for word in options.overrides if word not in steering]
     if options.config_dir:
         compose.existing_folder(options.config_dir)
@@ -335,7 +351,7 @@ def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tup
     options, named = split_options([word for word in words if word not in moves], defaults, f"wanted: {A_RUN}")
     if not named or (len(named) > 1 and not more):
         raise Refused(f"wanted one run's directory, got {len(named)}", f"give {A_RUN}")
-    directory = RunDirectory(Path(named[0]))
+    directory = RunDirectory(Path(named[0]).expanduser())
     if not directory.path.is_dir():
         raise Refused(f"{named[0]}: no such directory", f"give {A_RUN}")
     if (directory.path / "sweep.json").exists():

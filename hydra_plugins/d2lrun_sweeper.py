@@ -46,8 +46,8 @@ class D2lrunSweeper(Sweeper):
 
     def launch(self, directories: Sequence[Path]) -> list[str | Exception]:
         """Let the runs whose configs lie in ``directories`` be trained; returns how each ended, when all have."""
+        from d2lrun.overrides import quoted
         from d2lrun.sweeps import workers
-        from d2lrun.sweeps.launchers import quoted
 
         overrides = [[f"run.dir={quoted(str(directory))}"] for directory in directories]
         first, self.launched = self.launched, self.launched + len(overrides)

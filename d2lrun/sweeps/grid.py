@@ -11,10 +11,10 @@ from d2lrun import compose, files, schema
 from d2lrun.compose import MOST
 from d2lrun.config import Grid
 from d2lrun.errors import Refused
+from d2lrun.overrides import is_hydras
 from d2lrun.sweeps import trial
 from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import Launch, train_all
-from d2lrun.sweeps.launchers import is_steering
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, refuse_places, typed
 from d2lrun.sweeps.sweep import Job, Sweep, adopt, content, placed, refuse_strangers, without_refit
 
@@ -75,7 +75,7 @@ def spelt(text: str, config_dir: str | None) -> list[str]:
         words = shlex.split(text)
         single = words and len(compose.expand(words, config_dir)[0]) == len(words)
         wrong = "" if single else "wanted one value for a key"
-        if steering := [word for word in words if is_steering(word)]:
+        if steering := [word for word in words if is_hydras(word)]:
             wrong = f"{steering[0]} is of the whole sweep, not of a run"
     except ValueError as error:
         wrong = str(error)

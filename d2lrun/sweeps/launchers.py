@@ -6,7 +6,6 @@ Hydra would find out about a wrong one only after every run's config was written
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from hydra import compose as hydra_compose
@@ -17,16 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 from d2lrun import hydra_internal
 from d2lrun.compose import aside, parse_override
 from d2lrun.errors import Refused
-from d2lrun.schema import suggestion
+from d2lrun.overrides import is_key, quoted, references
+from d2lrun.schema import Complaint, one_line, suggestion
 
 # The launchers that were tried, and the extra that brings each.
 EXTRAS = {"joblib": "parallel", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 GROUP, FOLDER = "hydra/launcher", "hydra.sweep.dir"
-
-
-def is_steering(text: str) -> bool:
-    """Whether an override is Hydra's own, such as hydra/launcher=joblib, and says nothing of the runs."""
-    return text.lstrip("+~").startswith(("hydra.", "hydra/", "hydra="))
+TAKEN = (GROUP, "hydra.launcher.", FOLDER, "hydra.job.env_set.", "hydra.job.env_copy")
+WHOLE = ("hydra", "hydra.launcher")  # what holds the name of the code that Hydra calls
 
 
 def is_here(steering: list[str]) -> bool:
@@ -41,7 +38,9 @@ def check(steering: list[str]) -> None:
     with aside(), hydra_internal.initialised():
         have = sorted(GlobalHydra.instance().config_loader().get_group_options(GROUP))
         for text in steering:
-            key, _, name = text.lstrip("+").partition("=")
+            key, _, name = text.lstrip("+~").partition("=")
+            if not is_key(text.partition("=")[0]) or text.startswith("~") or key in WHOLE or "_target_" in text:
+                raise unused(text)
             if key == GROUP and name not in have:
                 raise missing(name, have)
             if key == "hydra/sweeper":
@@ -50,13 +49,28 @@ def check(steering: list[str]) -> None:
         taken: list[str] = []
         for text in sorted(steering, key=lambda text: not text.startswith("hydra/")):  # the launcher before its keys
             try:
-                composed = hydra_compose("config", [*taken, text], return_hydra_config=True)
+                word = parse_override(text).input_line
+                composed = hydra_compose("config", [*taken, word], return_hydra_config=True)
             except (HydraException, OmegaConfBaseException) as error:
                 raise unfit(text, keys, error) from error
-            taken.append(text)
+            taken.append(word)
             keys = [str(key) for key in composed.hydra.launcher]
+            if not key_of(text).startswith(TAKEN):
+                raise unused(text)
         if composed.hydra.launcher.get("n_jobs") == 0:  # which joblib would refuse only when all is written
             raise Refused("hydra.launcher.n_jobs=0: no process at all", "2 for two at a time, -1 for all cores")
+
+
+def key_of(text: str) -> str:
+    return text.lstrip("+~").partition("=")[0]
+
+
+def unused(text: str) -> Refused:
+    """What to say of an override of Hydra's that a sweep does not take."""
+    return Refused(
+        str(Complaint(text, "not taken: it changes nothing in a sweep, or names code for Hydra to call")),
+        f"of Hydra's keys a sweep takes {GROUP}=NAME, hydra.launcher.KEY, {FOLDER} and hydra.job.env_set.NAME",
+    )
 
 
 def missing(name: str, have: list[str]) -> Refused:
@@ -74,7 +88,7 @@ def missing(name: str, have: list[str]) -> Refused:
 def unfit(text: str, keys: list[str], error: Exception) -> Refused:
     """What to say of an override that Hydra does not take; ``keys`` are those of the launcher."""
     key = text.lstrip("+~").partition("=")[0]
-    first = str(error.__cause__ or error).strip().splitlines()[0]
+    text, first = one_line(text), str(error.__cause__ or error).strip().splitlines()[0]
     if not key.startswith("hydra.launcher."):
         return Refused(f"{text}: {first}", "d2lrun --hydra-help; of a launcher the keys are hydra.launcher.KEY")
     name, known = key.removeprefix("hydra.launcher."), [each for each in keys if each != "_target_"]
@@ -89,12 +103,7 @@ def within(folder: Path, steering: list[str]) -> list[str]:
 
     The path is absolute: the processes of a launcher begin in another folder.
     """
-    given = [parse_override(text).value() for text in steering if parse_override(text).key_or_group == FOLDER]
-    others = [text for text in steering if parse_override(text).key_or_group != FOLDER]
-    place = os.path.abspath(str(given[-1] if given else folder))
-    return [*others, f"{FOLDER}={quoted(place)}"]
-
-
-def quoted(text: str) -> str:
-    """A text as a value on Hydra's command line, where a backslash is one unless it stands before a quote."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text) + "'"
+    given = [str(parse_override(text).value()) for text in steering if key_of(text) == FOLDER]
+    others = [text for text in steering if key_of(text) != FOLDER]
+    place = os.path.abspath(os.path.expanduser(given[-1])) if given else os.path.abspath(folder)
+    return [*others, f"{FOLDER}={quoted(place, references(place))}"]

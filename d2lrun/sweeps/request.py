@@ -67,7 +67,7 @@ def folder(request: Request, keys: list[str]) -> Path:
     words += [key for key in sorted(keys) if not (named and key in settings.grid)]
     words = "_".join(words) or "one"
     rest = [*(text for text in lasting(request.fixed) if text not in named), request.config_dir or "", words[WORDS:]]
-    digest = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
+    digest = hashlib.sha256("\n".join(rest).encode("utf-8", "surrogateescape")).hexdigest()[:6]
     name = re.sub(r"[^\w.-]+", "-", words[:WORDS]).strip("-_.") + (f"-{digest}" if any(rest) else "")
     return Path(request.root).expanduser() / "sweeps" / (settings.name or name)
 

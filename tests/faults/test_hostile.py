@@ -80,7 +80,7 @@ CONFIGS = {
     "a path as a name": ({"dataset": {"name": "../../evil"}}, "dataset=../../evil: no such option"),
     "another folder": ({"run": {"name": "../x"}}, "run.name='../x': names a folder"),
     "an absolute folder": ({"run": {"name": "/etc/x"}}, "run.name='/etc/x': names a folder"),
-    "an interpolation as a name": ({"run": {"name": "${oc.env:HOME}"}}, "run.name='${oc.env:HOME}': names a folder"),
+    "a name that turns its line": ({"run": {"name": "a\u202eb"}}, r"run.name='a\u202eb': names a folder"),
     "an interpolation as a number": ({"seed": "${oc.env:UID}"}, "seed=${oc.env:UID}: wanted a whole number"),
     "a tag": ("!!python/object/apply:os.mkdir [touched]", "could not determine a constructor for the tag"),
 }

@@ -26,9 +26,15 @@ REFUSED = {
     "device=cuda:99": "device=cuda:99: no such option",
     "run.name=../x": "run.name='../x': names a folder",
     "run.name=/etc/x": "run.name='/etc/x': names a folder",
-    "run.name='[/red]'": "run.name='[/red]': names a folder",
+    "run.name=[/red]": "run.name='[/red]': names a folder",
+    "hydra.run.dir=X": "hydra.run.dir=X: not used in a single run; run.dir=FOLDER names its folder",
+    "+hydra.nope=1": "+hydra.nope=1: not used in a single run",
+    "hydra/launcher=joblib": "hydra/launcher=joblib: not used in a single run; add -m",
+    "hydra=null": "hydra=null: not used in a single run",
+    "train.epochs＝3": "(＝ is full-width, wanted =)",
+    "model.hidden=64，128": "(， is full-width, wanted ,)",
     "optimizer.lr=0.1,0.2": "optimizer.lr=0.1,0.2: several values; add -m",
-    "optimizer.lr=[": "optimizer.lr=[: wanted key=value",
+    "optimizer.lr=[": "optimizer.lr=[: wanted a number above 0",
     "trian": "trian: no such verb; did you mean train?",
     "--configdir=x": "no such option",
 }
@@ -45,13 +51,13 @@ def test_a_wrong_word_is_refused_without_torch(room, door, word, complaint):
 
 
 def test_all_complaints_come_at_once(door):
-    words = ["optimizer.lr=-1", "train.epochs=1.5", "model=lenett", "+train.epoch=3", "device=gpu", "run.dir=["]
+    words = ["optimizer.lr=-1", "train.epochs=1.5", "model=lenett", "+train.epoch=3", "device=gpu", "a b=1"]
     refused = door(*words)
     assert refused.code == 2
     head, *rows, _ = refused.err.splitlines()
     assert head == f"error: {len(words)} problems in the configuration"
     assert sorted(row.split(":")[0].strip() for row in rows) == sorted(
-        ["optimizer.lr=-1", "train.epochs=1.5", "model=lenett", "train.epoch", "device=gpu", "run.dir=["]
+        ["optimizer.lr=-1", "train.epochs=1.5", "model=lenett", "train.epoch", "device=gpu", "a b=1"]
     )
 
 
