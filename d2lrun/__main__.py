@@ -6,7 +6,7 @@ _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # for the next millisecond: an 
 
 from d2lrun import signals  # noqa: E402
 
-signals.raise_stopped()
+signals.heed()
 
 import os  # noqa: E402
 import sys  # noqa: E402

@@ -66,12 +66,13 @@ ARGUMENTS = {
 
 def main() -> NoReturn:
     """The command line; exits with 0 done, 1 failed, 2 refused, 3 some jobs failed, 129/130/143 stopped by a signal."""
-    signals.raise_stopped()
+    signals.heed()
     streams.prepare()
     words = [word for word in sys.argv[1:] if word != "--debug"]
     gc.set_threshold(100_000)  # torch's import makes objects, no garbage: to look for it so often costs 0.4 s
     atexit.register(gc.freeze)  # at the end all goes anyway: to sort it out first costs half a second
     try:
+        signals.raise_stopped()
         code = attempt(words, debug=len(words) < len(sys.argv) - 1)
         signals.finish()
     except Stopped as stopped:

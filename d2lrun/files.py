@@ -15,6 +15,7 @@ import platform
 import re
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,8 +129,8 @@ def finite(value: Any) -> Any:
 
 
 def is_finite(value: Any) -> bool:
-    """Whether it is a number that JSON has: no truth value, no nan."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that JSON has and a float can hold: no truth value, no nan."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def sha256(source: bytes | bytearray | Path) -> str:
@@ -152,6 +153,7 @@ def lock(path: Path, waiting: Callable[[str], object] | None = None) -> Iterator
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()  # fails at once where filelock would try for ever
+    refuse_lockless(path)
     guard = FileLock(path)
     try:
         guard.acquire(timeout=0)
@@ -169,6 +171,19 @@ def lock(path: Path, waiting: Callable[[str], object] | None = None) -> Iterator
         with contextlib.suppress(OSError):
             signature(path).unlink()
         guard.release()
+
+
+def refuse_lockless(path: Path) -> None:
+    """Raise OSError if the disk has no locks: filelock would take another kind, or say that the file is in use."""
+    try:
+        from fcntl import LOCK_UN, flock
+    except ImportError:  # Windows has locks of another kind, everywhere
+        return
+    with open(path, "rb", opener=regular) as file:
+        try:
+            flock(file, LOCK_UN)  # of a lock that is not held: nobody notices
+        except OSError as error:
+            raise OSError(error.errno, f"the disk has no file locks ({error.strerror})", str(path)) from error
 
 
 def signature(path: Path) -> Path:

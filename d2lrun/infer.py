@@ -208,7 +208,7 @@ def read_image(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
+            with open(path, "rb", opener=files.regular) as opened, Image.open(opened) as file:
                 wide = ";16" in str(file.tile) and not file.mode.startswith(
                     "I"
                 )  # 16 bits a channel; of several channels PIL keeps the upper 8 alone

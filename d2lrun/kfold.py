@@ -97,7 +97,7 @@ def run_folds(
         with optional(directory.curves, log.say):
             draw_folds(directory.curves, {name: records for name, records in curves.items() if records}, title)
         with optional(directory.page, log.say):
-            write_folds_page(directory.page, result, directory.config_file.read_text(encoding="utf-8"))
+            write_folds_page(directory.page, result, directory.config_text())
     files.write_json(directory.result_file, result)
     return result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from d2lrun.config import VARIANTS
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
 from d2lrun.files import is_finite
-from d2lrun.rundir import FOLDS, LARGEST, LONGEST, RunDirectory, is_at_chance, notes_of
+from d2lrun.rundir import FOLDS, RunDirectory, is_at_chance, notes_of
 
 SPLITS = ("val_", "test_", "train_")
 DATA = "data"  # beside the config's keys: the fingerprint of what was read
@@ -136,13 +135,13 @@ def is_below(parent: Path, name: str) -> bool:
 def read_run(path: Path) -> Entry:
     """What a run's files say; each that cannot be read is named in ``problem``."""
     run = RunDirectory(path)
-    config = read_config(run.config_file)
+    config = read_config(run)
     result = read_json(run.result_file)
     broken = [run.config_file.name] if config is None else []
     if run.result_file.exists() and not isinstance(result, dict):
         broken.append(run.result_file.name)
     folds = [read_run(folder) for folder in sorted(path.glob(FOLDS)) if is_run(folder)]
-    records = read_records(run.metrics_file) or average([fold.records for fold in folds])
+    records = run.records() or average([fold.records for fold in folds])
     result = result if isinstance(result, dict) else {}
     data = run.data() or {}
     if config is not None and "content" in data:
@@ -174,34 +173,17 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def read_config(path: Path) -> dict[str, Any] | None:
+def read_config(run: RunDirectory) -> dict[str, Any] | None:
     """config.yaml, flat; None where it cannot be read. An alias is refused: ten lines of them fill any memory."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C it takes a tenth of the time
     try:
-        text = files.read(path, LARGEST).decode("utf-8")
+        text = run.config_text()
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
             return None
         data = loader(text).get_single_data()
         return schema.flatten(data) if isinstance(data, dict) else None
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The epochs of metrics.jsonl; lines that are torn or no epoch are left out."""
-    records = []
-    try:
-        lines = files.read(path, LONGEST).splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict) and is_finite(record.get("epoch")):
-            records.append({str(key): value for key, value in record.items() if value is None or is_finite(value)})
-    return records
 
 
 def average(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -280,7 +280,7 @@ def restore_samples(state: State, directory: RunDirectory) -> None:
 
     A checkpoint of an earlier version has no samples: then those that can be read in samples.txt are kept.
     """
-    found = directory.samples.read_bytes() if directory.samples.exists() else b""
+    found = files.read(directory.samples) if directory.samples.exists() else b""
     if state.samples is None:
         lines = re.findall(r"^epoch (\d{1,9}): (.*)$", found.decode("utf-8", "replace"), re.MULTILINE)
         told = {int(epoch): text for epoch, text in lines if int(epoch) <= state.epoch}
@@ -340,7 +340,7 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
         with optional(directory.predictions, log.say):
             (draw_table if isinstance(data, TableDataset) else draw_images)(experiment, directory, title)
     with optional(directory.page, log.say):
-        write_page(directory.page, result, state.records, directory.config_file.read_text(encoding="utf-8"))
+        write_page(directory.page, result, state.records, directory.config_text())
 
 
 def draw_images(experiment: Experiment, directory: RunDirectory, title: str) -> None:

@@ -11,7 +11,7 @@ import re
 import shlex
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ from d2lrun import files, schema
 from d2lrun.config import Config
 from d2lrun.counts import counted
 from d2lrun.errors import Failed, Refused, masked
+from d2lrun.kinds import IS_FOLDED, IS_IDENTITY, IS_RESULT
 
 LARGEST = 1 << 20  # bytes of a config.yaml
 LONGEST = 1 << 30  # bytes of a metrics.jsonl
 FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the run that trains on everything in the end
-COUNTED = ("epochs", "steps", "seconds")  # in the result.json of every run that has finished
 # How the files begin that a run may hold before its first step, whole or half written: those that a start writes
 # first, and those that never come before config.yaml.
 FIRST = {".lock": rb"\Z", ".lock.holder": rb"process ", "config.yaml": rb"seed: "}
@@ -96,7 +96,7 @@ class RunDirectory:
             try:
                 found = files.read_json(path)
                 found = found["data"] if path == self.result_file else found
-                if is_identity(found):
+                if IS_IDENTITY(found):
                     return found
             except (OSError, ValueError, KeyError, TypeError):
                 continue
@@ -118,7 +118,7 @@ class RunDirectory:
     def load_config(self) -> Config:
         """The config of the run; raises Refused if there is none or it is not sound."""
         try:
-            data = PlainLoader(files.read(self.config_file, LARGEST).decode("utf-8")).get_single_data()
+            data = PlainLoader(self.config_text()).get_single_data()
         except FileNotFoundError:
             raise Refused(
                 f"{self.path} is not a run's directory: it has no config.yaml",
@@ -130,6 +130,10 @@ class RunDirectory:
             return schema.parse(data)
         except Refused as error:
             raise Refused(f"{self.config_file}: {error}", "restore it, or start a new run") from error
+
+    def config_text(self) -> str:
+        """The content of config.yaml; raises OSError or ValueError."""
+        return files.read(self.config_file, LARGEST).decode("utf-8")
 
     def config_hashes(self) -> set[str]:
         """Those under which this run's checkpoints may have been saved; raises Refused if config.yaml is not sound."""
@@ -148,7 +152,7 @@ class RunDirectory:
         return files.signature(self.lock_file).exists()
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl that are whole."""
+        """The epochs of metrics.jsonl: of the lines that are whole the values that are numbers or null."""
         try:
             lines = files.read(self.metrics_file, LONGEST).splitlines()
         except OSError:
@@ -157,7 +161,11 @@ class RunDirectory:
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
                 found.append(json.loads(line))
-        return [record for record in found if isinstance(record, dict) and "epoch" in record]
+        return [
+            {key: value for key, value in record.items() if value is None or files.is_finite(value)}
+            for record in found
+            if isinstance(record, dict) and files.is_finite(record.get("epoch"))
+        ]
 
     def begun(self) -> bool:
         """Whether a step was taken, of the run or of a fold of it."""
@@ -206,6 +214,13 @@ class RunDirectory:
                 "choose an empty or a new folder, or move what lies there",
             )
 
+    def refuse_irregular(self) -> None:
+        """Raise Refused if anything else than a file has the name of one of its files: a folder, a pipe, a device."""
+        own = [path for path in vars(self).values() if isinstance(path, Path) and path != self.path]
+        for path in own:
+            if os.path.lexists(path) and not (path.is_dir() if path == self.checkpoints else path.is_file()):
+                raise Refused(f"{path} is not what a run writes there", "move it away, or choose another run.dir")
+
     def refuse_folds(self) -> None:
         """Raise Refused for a K-fold run, where one model is wanted: each fold has its own."""
         folds = sorted(path.name for path in self.path.glob(FOLDS))
@@ -220,30 +235,6 @@ class RunDirectory:
         self.refuse_deleted()
         with open(self.metrics_file, "ab") as file:
             file.write(files.to_json(record) + b"\n")
-
-
-def is_identity(data: Any) -> bool:
-    """Whether the content of .data.json has all that is read of it, each of its kind."""
-
-    def has(value: Any, kind: type, each: Callable[[Any], bool]) -> bool:
-        found = value.values() if isinstance(value, dict) else value
-        return isinstance(value, kind) and all(map(each, found))
-
-    def is_text(value: Any) -> bool:
-        return isinstance(value, str)
-
-    def is_texts(value: Any) -> bool:
-        return has(value, list, is_text)
-
-    return (
-        isinstance(data, dict)
-        and is_text(data.get("content"))
-        and has(data.get("files"), list, lambda file: isinstance(file, dict) and {"origin", "sha256"} <= file.keys())
-        and has(data["files"], list, lambda file: is_text(file["origin"]) and is_text(file["sha256"]))
-        and has(data.get("places"), dict, lambda place: is_text(place) or is_texts(place))
-        and has(data.get("measured"), dict, is_texts)
-        and has(data.get("parts", {}), dict, lambda part: isinstance(part, dict) and is_text(part.get("fingerprint")))
-    )
 
 
 def as_text(config: Config) -> str:
@@ -309,19 +300,12 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 def is_sound(result: dict[str, Any]) -> bool:
     """Whether the result.json of a finished run has all that is read of it, each of its kind."""
-    if not all(files.is_finite(result.get(key)) for key in COUNTED) or "dead" not in result:
-        return False
-    metrics, folds = result.get("metrics"), result.get("folds")
-    if not isinstance(metrics, dict) or not metrics:
-        return False
-    numbers = list(metrics.values())
-    if "folds" in result:
-        if not isinstance(folds, list) or not all(isinstance(each, dict) for each in [*folds, *numbers]):
-            return False
-        if not all(isinstance(fold.get("metrics"), dict) and files.is_finite(fold.get("epochs")) for fold in folds):
-            return False
-        numbers = [each.get(key, "") for each in numbers for key in ("mean", "std")]
-    return all(number is None or files.is_finite(number) for number in numbers)
+    floor, metrics = result.get("floor"), result.get("metrics")
+    return (
+        (IS_FOLDED if "folds" in result else IS_RESULT)(result)
+        and bool(metrics)
+        and (not floor or floor["metric"] in metrics)
+    )
 
 
 def is_at_chance(result: dict[str, Any]) -> bool:
@@ -375,6 +359,7 @@ def enter(directory: RunDirectory, config: Config) -> None:
 
 def refuse_unfit(directory: RunDirectory, config: Config) -> None:
     """Raise Refused if the directory holds another config's run, or anything that d2lrun did not write."""
+    directory.refuse_irregular()
     directory.refuse_strangers()
     if directory.begun():
         refuse_other(directory, config)

@@ -21,12 +21,13 @@ PAUSE = 0.01  # seconds between two looks at a signal that waits
 
 
 class Handler:
-    """Raises Stopped for the first signal, after the import that it may have met. A second one ends the process."""
+    """Raises Stopped for the first signal, as soon as main catches it and no import is going on; a second one exits."""
 
     def __init__(self) -> None:
         self.received: int | None = None  # the signal, until main has its Stopped
         self.resent = False  # whether the next call is by ``insist`` and not by the user
         self.raised = nothing  # a weak reference to the Stopped that is on its way
+        self.is_caught = False  # whether main would catch it
         self.main = _thread.get_ident()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
@@ -40,8 +41,8 @@ class Handler:
             raise self.stopped()
 
     def is_due(self, frame: FrameType | None) -> bool:
-        """Whether Stopped is to be raised in ``frame`` of the main thread: not twice, and not inside an import."""
-        return self.raised() is None and not is_importing(frame)
+        """Whether Stopped may be raised in ``frame`` of the main thread: it is caught, once, and breaks no import."""
+        return self.is_caught and self.raised() is None and not is_importing(frame)
 
     def stopped(self) -> BaseException:
         """The exception; nothing here keeps it alive."""
@@ -74,15 +75,20 @@ def nothing() -> None:
 handler = Handler()
 
 
+def heed() -> None:
+    """From now on a signal waits for ``raise_stopped``."""
+    global handler
+    if signal.getsignal(signal.SIGTERM) is not handler:
+        handler = Handler()
+        sys.unraisablehook = report_unraisable
+        for signum in heeded():
+            signal.signal(signum, handler)
+
+
 def raise_stopped() -> None:
     """From now on a signal raises Stopped wherever the program is, or after the import that it is in."""
-    global handler
-    if signal.getsignal(signal.SIGTERM) is handler:
-        return
-    handler = Handler()
-    sys.unraisablehook = report_unraisable
-    for signum in heeded():
-        signal.signal(signum, handler)
+    heed()
+    handler.is_caught = True
 
 
 def finish() -> None:

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from d2lrun.errors import Refused
-from d2lrun.recorded import average, gather, metrics_of, read_config, read_records
+from d2lrun.recorded import average, gather, metrics_of, read_config
+from d2lrun.rundir import RunDirectory
 
 CONFIG = {"seed": 1, "model": {"name": "mlp"}, "optimizer": {"lr": 0.1}, "run": {"dir": None}}
 METRICS = {"train_loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.8}
@@ -120,8 +121,8 @@ def test_torn_and_strange_lines_are_left_out(tmp_path):
     file.write_bytes(
         b'{"epoch": 1, "a": 2}\n[1]\n{"a": 1}\n{"epoch": "x"}\n\xff\n{"epoch": 2, "a": null, "b": "x"}\n{"epo'
     )
-    assert read_records(file) == [{"epoch": 1, "a": 2}, {"epoch": 2, "a": None}]
-    assert read_records(tmp_path / "none") == []
+    assert RunDirectory(tmp_path).records() == [{"epoch": 1, "a": 2}, {"epoch": 2, "a": None}]
+    assert RunDirectory(tmp_path / "none").records() == []
 
 
 def test_folds_are_averaged_epoch_by_epoch():
@@ -221,4 +222,4 @@ def test_the_same_directory_twice_is_refused(tmp_path):
 def test_a_config_is_flat_data(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("model:\n  name: 汉服\n  hidden: [1, 2]\n", encoding="utf-8")
-    assert read_config(path) == {"model.name": "汉服", "model.hidden": [1, 2]}
+    assert read_config(RunDirectory(tmp_path)) == {"model.name": "汉服", "model.hidden": [1, 2]}

@@ -66,7 +66,10 @@ def test_metrics_are_cut_back_to_the_records(config):
     assert directory.metrics_file.read_text(encoding="utf-8") == '{"epoch": 1}\n'
 
 
-WHOLE = '{"status": "finished", "epochs": 1, "steps": 2, "seconds": 0.1, "metrics": {"val_loss": 0.5}, "dead": null}'
+WHOLE = (
+    '{"status": "finished", "model": "mlp", "dataset": "linear", "seed": 1, "epochs": 1, "steps": 2, "seconds": 0.1, '
+    '"metrics": {"val_loss": 0.5}, "dead": null}'
+)
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,15 @@ def test_a_signal_that_still_waits_at_the_end_is_obeyed(heeded, slow, monkeypatc
 PAUSE_FOR_EVER = 3600.0  # of a thread that ends with the process
 
 
+def test_a_signal_before_main_can_catch_it_waits(heeded):
+    signals.finish()
+    signals.heed()
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Stopped):
+        signals.raise_stopped()
+        wait_for_it()
+
+
 def test_after_the_end_a_signal_ends_the_process(heeded):
     signals.finish()
     with pytest.raises(ExitAtOnce, match="143"):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from d2lrun.download import Found, Progress, Unavailable, Unusable, download, unpack, verify
 from d2lrun.errors import Refused
-from d2lrun.files import lock, remove_leftovers, sha256, write_atomic
+from d2lrun.files import lock, regular, remove_leftovers, sha256, write_atomic
 
 Say = Callable[[str], object]  # takes one plain line for people
 
@@ -113,7 +113,7 @@ def search(
 def read(path: Path, limit: int, digest: str | None) -> Found:
     """The unpacked content of a file, proved if there is a ``digest``; raises Unusable."""
     try:
-        content = unpack(io.FileIO(path), limit)
+        content = unpack(io.FileIO(path, opener=regular), limit)
     except OSError as error:
         raise Unusable(error.strerror or str(error)) from None
     if digest:

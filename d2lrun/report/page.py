@@ -117,10 +117,10 @@ def written(samples: Path) -> str:
     """What a language model wrote while it learned; nothing where there is no such file."""
     if not samples.is_file():
         return ""
-    text = samples.read_text(encoding="utf-8", errors="replace")
+    text = files.read(samples).decode("utf-8", "replace")
     return f'<h2>Samples</h2>\n<pre style="white-space: pre-wrap">{escape(text)}</pre>'
 
 
 def embed(picture: Path) -> str:
-    data = base64.b64encode(picture.read_bytes()).decode()
+    data = base64.b64encode(files.read(picture)).decode()
     return f'<p><img alt="{escape(picture.stem)}" src="data:image/png;base64,{data}"></p>'

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun import files, rundir
 from d2lrun.report.text import counted, duration, measured, printable, say, size
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
 
 def notes_of(result: dict[str, Any]) -> list[str]:
     """What has to be known of a run's metrics; a run of an earlier version has one note at most."""
-    return [note for note in [*result.get("notes", []), result.get("note")] if note]
+    return [note for note in [*rundir.notes_of(result), result.get("note")] if note]
 
 
 def chance_words(result: dict[str, Any]) -> str:
@@ -92,7 +93,7 @@ def files_row(directory: Path) -> list[tuple[str, str]]:
 def last_sample(directory: Path) -> str:
     """The newest text of samples.txt on one line; nothing where there is none."""
     try:
-        samples = (directory / "samples.txt").read_text(encoding="utf-8", errors="replace")
+        samples = files.read(directory / "samples.txt").decode("utf-8", "replace")
     except OSError:
         return ""
     return " ".join(re.split(r"^epoch \d+: ", samples, flags=re.MULTILINE)[-1].split())

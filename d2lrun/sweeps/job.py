@@ -103,6 +103,7 @@ def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], 
     """A job's row in sweep.json, from the files in its folder."""
     result = directory.result() or {}
     sound = is_sound(result)
+    result |= {key: str(result[key]) for key in ("status", "error") if result.get(key) is not None}  # if damaged
     status = None if result.get("status") == "finished" and not sound else result.get("status")
     metrics = result["metrics"] if sound else {}
     if sound and "folds" in result:

@@ -138,7 +138,7 @@ class Monitor:
         records = [record for each in (directory, *folds) for record in each.records()]
         value = records[-1].get(metric) if records and metric else None
         status = "running" if directory.held() else row["status"]
-        seconds = sum(record["seconds"] for record in records)
+        seconds = sum(record.get("seconds") or 0.0 for record in records)
         return told | {"status": status, "metric": value, "epoch": len(records), "seconds": seconds}
 
     def summary(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from d2lrun import compose, files, schema
@@ -30,6 +31,7 @@ from d2lrun.sweeps.request import Request, check_metric, folder, key_of, lasting
 from d2lrun.sweeps.space import Choices, Numbers, space_of
 from d2lrun.sweeps.sweep import Job, Sweep, adopt, placed, refuse_strangers, without_refit
 
+DAMAGE = (LookupError, ValueError, TypeError, AttributeError)  # what Optuna makes of values of another kind
 FEW = 10  # finished trials; fewer say nothing about which key mattered
 TOP = 0.25  # share of the finished trials that the importance is of: to be among them
 PLACE = "directory"  # of a trial in the study: its folder's name, once that is made
@@ -208,8 +210,8 @@ def told_as(kind: type[Refused] | type[Failed]) -> Iterator[None]:
 
     try:
         yield
-    except (trial.engine().exceptions.OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (trial.engine().exceptions.OptunaError, SQLAlchemyError, ImportError, RuntimeError, *DAMAGE) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = f"look at sweep.storage, or at {trial.STUDY} in the sweep's folder; without it the search begins anew"
         raise kind(f"the search's study cannot be used: {reason}", hint) from error
 
@@ -322,13 +324,13 @@ def look(study: Study) -> list[Any]:
     """Read the study: how many trials there are of each status, and the job of each; returns Optuna's trials."""
     trials = placed_trials(study)
     study.counts = Counter(STATUS[one.state.name] for one in trials)
-    here = [one for one in trials if (study.directory / one.user_attrs[PLACE]).is_dir()]
+    here = [one for one in trials if (study.directory / place_of(one)).is_dir()]
     study.elsewhere = len(trials) - len(here)
     new = [one for one in here if one.number not in study.by_number]
     words = [overrides_of(study, one.params) for one in new]
     configs = composed(study, words)
     for one, overrides, config in zip(new, words, configs, strict=True):
-        place = replace(config.run, dir=str(study.directory / one.user_attrs[PLACE]))
+        place = replace(config.run, dir=str(study.directory / place_of(one)))
         study.by_number[one.number] = Job(overrides, replace(config, run=place))
     study.jobs = unique(job for _, job in sorted(study.by_number.items()))
     return here
@@ -337,6 +339,14 @@ def look(study: Study) -> list[Any]:
 def placed_trials(study: Study) -> list[Any]:
     """Optuna's trials without those of a process that was stopped while it asked: nothing was begun of them."""
     return [one for one in study.study.get_trials(deepcopy=False) if PLACE in one.user_attrs]
+
+
+def place_of(one: Any) -> str:
+    """The name of a trial's folder in that of the study; raises ValueError if it leads elsewhere."""
+    name = one.user_attrs[PLACE]
+    if Path(name).name != name:
+        raise ValueError(f"trial {one.number} is in {name}, which is no folder of this search")
+    return name
 
 
 def overrides_of(study: Study, params: dict[str, Any]) -> list[str]:

@@ -5,7 +5,6 @@ What a worker needs for that lies in a small file in the run's folder. The study
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cache
 from math import isfinite
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.errors import HIDDEN, MACHINE, Pruned, Refused, masked
+from d2lrun.kinds import IS_TRIAL
 from d2lrun.report.progress import Progress
-from d2lrun.rundir import RunDirectory
+from d2lrun.rundir import RunDirectory, read_object
 from d2lrun.sweeps.ranking import main_metric
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def storage(url: str | None, folder: Path) -> Any:
             f"give the password; if a launcher's process says so, let the launcher pass on the variable {ADDRESS}",
         ) from ConnectionError(url)  # no fault of a trial's values
     optuna = engine()
+    if not url and os.path.lexists(folder / STUDY) and not (folder / STUDY).is_file():
+        raise Refused(f"{folder / STUDY} is no file", "move it away: without it the search begins anew")
     from sqlalchemy import URL
     from sqlalchemy.pool import NullPool
 
@@ -112,9 +114,8 @@ class Curve:
 
 def curve_of(config: Config, directory: RunDirectory) -> Curve | None:
     """The curve of the trial that the run in the directory is; None where it is none, or its trial is over."""
-    try:
-        told = json.loads((directory.path / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    told = read_object(directory.path / FILE)
+    if not IS_TRIAL(told):
         return None
     from d2lrun import kfold
 

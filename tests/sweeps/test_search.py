@@ -42,6 +42,7 @@ class Rehearsal:
         self.trained.append(directory.path.name)
         result = {
             "status": "finished",
+            **{"model": "mlp", "dataset": "fashion-mnist", "seed": 1},
             "metrics": {},
             "epochs": 0,
             "steps": 0,
@@ -483,7 +484,8 @@ def test_what_another_process_trains_is_waited_for_and_not_asked_beyond(monkeypa
 
     def end_theirs(seconds):
         assert Counter(states(study)) == {"COMPLETE": 2, "RUNNING": 1}
-        told = {"epochs": EPOCHS, "steps": 0, "seconds": 0.1, "dead": None}
+        told = {"model": "mlp", "dataset": "fashion-mnist", "seed": 1}
+        told |= {"epochs": EPOCHS, "steps": 0, "seconds": 0.1, "dead": None}
         result = {"status": "finished", "metrics": {"val_accuracy": 0.25}, **told}
         files.write_json(theirs.directory.result_file, result)
         lock.close()
