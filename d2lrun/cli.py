@@ -118,10 +118,7 @@ def dispatch(words: list[str]) -> int:
     named = bool(words) and words[0] in VERBS
     verb, rest = (words[0], words[1:]) if named else ("train", words)
     if rest and not named and rest[0][:1].isalpha() and not {"=", "＝"} & set(rest[0]):
-        from d2lrun.schema import suggestion
-
-        close = suggestion(rest[0], list(VERBS))
-        raise Refused(f"{rest[0]}: no such verb{close}", f"the verbs: {', '.join(VERBS)}; or KEY=VALUE to train")
+        refuse_verb(rest)
     if flags := {"--shell-completion", "-sc"} & set(rest):
         from d2lrun.completion import answer
 
@@ -133,6 +130,21 @@ def dispatch(words: list[str]) -> int:
     else:
         return getattr(verbs, verb)(rest)
     return 0
+
+
+def refuse_verb(words: list[str]) -> None:
+    """Raise Refused for a first word that is no verb, unless the words mean KEY=VALUE, which ``train`` says."""
+    from d2lrun import hints
+    from d2lrun.schema import did_you_mean
+
+    close = hints.verb(words[0], VERBS) or hints.near(words[0], ("--help", "--version"), likeness=1.0)
+    if not close:
+        from d2lrun.compose import meant_by
+
+        if meant_by(words):
+            return
+    wanted = f"the verbs: {', '.join(VERBS)}; or KEY=VALUE to train"
+    raise Refused(f"{words[0]}: no such verb{did_you_mean(close)}", wanted)
 
 
 def print_help(verb: str | None, words: list[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -28,8 +29,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from d2lrun import hydra_internal, schema
-from d2lrun.config import VARIANTS, Config, Grid, Search, conf_dir
+from d2lrun import hints, hydra_internal, schema
+from d2lrun.config import VARIANTS, Config, DeviceNames, Grid, Search, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.overrides import as_text, is_hydras, is_key, quoted, readable
 from d2lrun.schema import Complaint
@@ -354,12 +355,19 @@ def check_options(
     for override in parsed:
         key, text = override.key_or_group, override.input_line
         if override.is_sweep_override():
-            complaints.append(Complaint(text, "several values; add -m to run one after the other"))
+            wanted = Complaint(text, "several values; add -m to run one after the other")
+            strange = key == "device" and [name for name in text.partition("=")[2].split(",") if not is_device(name)]
+            complaints.append(schema.unknown_device(text.partition("=")[2]) if strange else wanted)
         elif key in options and override.is_delete() and isinstance(override.value(), (str, type(None))):
             choices.append(text)
-        elif key in options and isinstance(override.value(), str):
+        elif key == "device" and is_device(override.value()):
+            choices.append(f"device={schema.option_of('device', override.value())}")
+            values.append(parse_override(f"device.name={override.value()}"))
+        elif key in options and not isinstance(override.value(), dict):
             if override.value() in options[key]:
                 choices.append(text)
+            elif override.value() is None and key not in VARIANTS:  # as it is by default
+                choices = [choice for choice in choices if key_of(choice) != key]
             else:
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
         elif is_hydras(text):
@@ -376,6 +384,11 @@ def instead_of(key: str) -> str:
     if key.startswith(("hydra/launcher", "hydra.launcher", "hydra.sweep")):
         return "add -m, whose runs a launcher carries out"
     return "run.dir=FOLDER names its folder" if key.startswith("hydra.run") else "d2lrun --help lists the keys"
+
+
+def is_device(name: object) -> bool:
+    """Whether it is the name of a device, such as cuda:1."""
+    return isinstance(name, str) and name in DeviceNames()
 
 
 def group_options(config_dir: str | None) -> dict[str, list[str]]:
@@ -503,7 +516,10 @@ def parse_command(words: list[str]) -> Namespace:
     parser.error = lambda message: refuse_option(message, words)
     options, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
-        refuse_option(f"{unknown[0]}: no such option", unknown)
+        refuse_option(f"{unknown[0]}: no such option", words)
+    strange = next(filter(is_shapeless, options.overrides), None)
+    if strange is not None and (meant := meant_by(words, options.config_dir)):
+        raise Refused(f"{strange}: wanted KEY=VALUE, without spaces", f"write {shlex.join(meant)}")
     modes = [f"--{name}" for name in MODES if getattr(options, name.replace("-", "_"))]
     if len(modes) > 1:
         raise Refused(f"{' and '.join(modes)} do not go together", "give one of them")
@@ -521,10 +537,51 @@ def parse_command(words: list[str]) -> Namespace:
 
 
 def refuse_option(message: str, words: list[str]) -> NoReturn:
+<<<<<<< HEAD
     known = [option for action in hydra_internal.options_parser()._actions for option in action.option_strings]
     strange = [word for word in words if word not in known]
+=======
+    known = [option for action in get_args_parser()._actions for option in action.option_strings]
+    if meant := meant_by(words):
+        raise Refused(f"{message}; a setting is written KEY=VALUE", f"write {shlex.join(meant)}")
+    strange = [word for word in words if word.startswith("-") and word not in known]
+>>>>>>> hints
     close = next((close for word in strange if (close := schema.suggestion(word, known))), "")
-    raise Refused(f"{message}{close}", "d2lrun --help lists the options")
+    raise Refused(f"{message}{close}", "d2lrun --help lists the options; a key is set by KEY=VALUE")
+
+
+def is_shapeless(word: str) -> bool:
+    """Whether a word is no override: it has no key, no value, or a comma too many."""
+    whole = word.startswith("~") or re.match(r"[+]*[\w@/.-]+=.", word, re.DOTALL)
+    return not whole or word[-1] in ",;"
+
+
+def meant_by(words: list[str], config_dir: str | None = None) -> list[str] | None:
+    """The command line as KEY=VALUE, if that is another one and composes; Hydra's own options stay in front."""
+    ours, hydras = [], []
+    actions = get_args_parser()._option_string_actions
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        action = actions.get(word.partition("=")[0])
+        (hydras if action else ours).append(word)
+        if action and action.nargs is None and "=" not in word and rest:
+            hydras.append(rest.pop(0))
+    options = {option: group for group, variants in VARIANTS.items() for option in variants}
+    options = {path.stem: "experiment" for path in (conf_dir() / "experiment").glob("*.yaml")} | options
+    meant = hints.written(ours, options, schema.all_keys())
+    if meant == ours:
+        return None
+    try:
+        fixed, axes, _ = expand(meant, config_dir)
+        first = [*fixed, *(axis[0] for axis in axes)]
+        with composer(config_dir) as gathered:
+            complaints, _ = consistent(first, refused(first, gathered, []), gathered)
+    except Refused:
+        return None
+    for each in complaints:
+        meant = corrected(meant, each)
+    return [*hydras, *meant] if all(each.fix for each in complaints) else None
 
 
 def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None:

@@ -6,6 +6,7 @@ a wrong key is refused in milliseconds. ``schema.py`` checks plain data against 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +30,17 @@ class Between:
         high = f"{'below' if self.high in self.without else 'at most'} {self.high}"
         ends = [text for text, end in ((low, self.low), (high, self.high)) if abs(end) < FLOAT32_MAX]
         return " and ".join(ends) or "that is finite"
+
+
+@dataclass(frozen=True)
+class DeviceNames:
+    """auto, cpu, mps, cuda, and cuda:1 for one of several GPUs."""
+
+    def __contains__(self, value: str) -> bool:
+        return re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9]\d?))?", value) is not None
+
+    def __str__(self) -> str:
+        return "such as auto, cpu, cuda, cuda:1 or mps"
 
 
 Number = Annotated[float, Between()]
@@ -196,7 +208,7 @@ class Cosine:
 
 @dataclass
 class Device:
-    name: Literal["auto", "cpu", "cuda", "mps"]
+    name: Annotated[str, DeviceNames()]
     precision: Literal["fp32", "tf32", "bf16", "fp16"]
     channels_last: bool  # memory order of images and convolutions
     compile: bool  # by torch.compile: slow to start, then faster

@@ -35,6 +35,8 @@ def resolve(name: str) -> torch.device:
     have = available()
     if name == "auto":
         name = have[0]
+    if "cuda" in have and name.startswith("cuda:"):
+        have += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     if name not in have:
         raise Refused(
             f"device={name}: {name} is not available (torch {torch.__version__}); have: {', '.join(have)}",
@@ -48,7 +50,7 @@ def a_gpu(config: Device) -> Iterator[None]:
     """Hold one of several GPUs, so that runs at the same time take one each; with one GPU or none nothing happens.
 
     Where there are more runs than GPUs they are shared. A launcher that shows each run a GPU of its own, such as
-    Slurm's, leaves nothing to do.
+    Slurm's, leaves nothing to do, and so does a name such as cuda:1, which chooses for itself.
     """
     count = torch.cuda.device_count() if config.name in ("auto", "cuda") else 0
     with ExitStack() as held:
@@ -96,6 +98,8 @@ def prepare(config: Any, began: int | None = None) -> torch.device:
     change. The settings are torch's own and hold for the whole process: each job of a sweep makes them anew.
     """
     device = resolve(config.name)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # whose random generator and memory are meant wherever none is named
     have = precisions(device)
     if config.precision not in have:
         raise Refused(

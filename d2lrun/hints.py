@@ -83,7 +83,7 @@ VERBS = {
     "generate": "sample write",
     "summary": "summarize summarise info show describe torchinfo",
     "cost": "bench benchmark profile time estimate",
-    "data": "dataset datasets download explore",
+    "data": "download explore",
     "compare": "diff plot results",
     "doctor": "check env version versions",
     "resume": "continue restart",
@@ -149,3 +149,36 @@ def verb(word: str, verbs: Iterable[str]) -> str | None:
 def enumerated(names: list[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def written(words: list[str], options: dict[str, str], keys: Iterable[str]) -> list[str]:
+    """A command line of other tools as KEY=VALUE: --lr 0.1, lr = 0.1, lr: 0.1 and "lr 0.1" become lr=0.1.
+
+    ``options`` maps the options of all config groups to their group, so that lenet becomes model=lenet; ``keys`` are
+    the full keys. What is understood in no such way stays as it is.
+    """
+    names = {plain(name) for key in keys for name in (key, key.rpartition(".")[2])} | set(table(WORDS))
+    same = {plain(name): f"{group}={name}" for name, group in reversed(options.items())}
+    flags = {plain(name): word for name, word in FLAGS.items()}
+    rest, found = list(words), []
+    while rest:
+        given = rest.pop(0)
+        word = given.lstrip("-").rstrip(",;")
+        dashed = given.startswith("-")
+        key, sign, value = word.partition("=" if "=" in word else ":")
+        if not sign and rest and rest[0].startswith("="):
+            sign, rest[0] = "=", rest[0][1:]
+            rest = rest if rest[0] else rest[1:]
+        named = dashed or plain(key) in names
+        if sign == ":" and not named:
+            key, sign, value = word, "", ""
+        lone = dashed and not sign and plain(word) in flags
+        if lone and rest and re.fullmatch(r"[01]|true", rest[0], re.IGNORECASE):
+            rest.pop(0)  # --gpu 0
+        if (sign or (named and not lone)) and not value and rest and "=" not in rest[0] and rest[0][:2] != "--":
+            sign, value = "=", rest.pop(0).rstrip(",;")
+        if sign and value:
+            found.append(f"{key}={value}")
+        else:
+            found.append(flags[plain(word)] if lone else same.get(plain(word), given))
+    return found

@@ -122,7 +122,9 @@ def differing(one: Config, other: Config, ignore: tuple[str, ...] = CIRCUMSTANCE
 def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
     """An instance of the dataclass ``cls`` from a dict, with what does not fit in ``complaints``."""
     if not isinstance(data, dict):
-        complaints.append(Complaint(shown(path, data), f"wanted a group of keys: {', '.join(keys_of(cls))}"))
+        name = f"{path}.name" if path and "name" in keys_of(cls) and isinstance(data, str) else ""
+        wanted = f"wanted a group of keys: {', '.join(keys_of(cls))}{did_you_mean(name)}"
+        complaints.append(Complaint(shown(path, data), wanted, name))
         return None
     known = keys_of(cls)
     for key in data:
@@ -179,6 +181,8 @@ def takes(group: str, option: str, key: str, value: Any) -> bool:
 
 
 def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
+    if group == "device":
+        return unknown_device(name)
     close = hints.option(group, str(name), options)
     depth = re.search(r"\d*$", str(name))[0]
     depths = get_args(MODELS[close].arguments.get("depth")) if group == "model" and close in MODELS else ()
@@ -189,6 +193,15 @@ def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
         close += f" model.depth={depth}"  # resnet50
     wanted = f"no such option{did_you_mean(close)} (have: {', '.join(options)})"
     return Complaint(shown(group, name), wanted, f"{group}={close}" if close else "")
+
+
+def unknown_device(name: Any) -> Complaint:
+    """Which devices there are is known to torch alone; auto is right on every machine."""
+    several = isinstance(name, list) or "," in str(name)
+    close = (None if several else hints.near(str(name), ("cpu", "mps"), likeness=1.0)) or "auto"
+    wanted = "one run uses one device" if several else "no such option"
+    auto = "auto takes a GPU if there is one, cuda:1 is the second GPU"
+    return Complaint(shown("device", name), f"{wanted}{did_you_mean(close)} ({auto})", f"device={close}")
 
 
 def convert(kind: Any, value: Any) -> Any:

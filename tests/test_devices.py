@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import os
 import shutil
 from functools import lru_cache
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from d2lrun import devices, models
+from d2lrun import devices, models, schema
 from d2lrun.compose import compose
 from d2lrun.config import MODELS
 from d2lrun.errors import Refused
@@ -380,3 +381,32 @@ def test_with_one_gpu_or_none_there_is_nothing_to_hold(two_gpus, monkeypatch, tm
     with devices.a_gpu(group(name=name)):
         assert two_gpus == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["cuda:0", "cuda:1"])
+def test_a_gpu_is_chosen_by_its_number(two_gpus, monkeypatch, name):
+    machine(monkeypatch, cuda=True, mps=False)
+    monkeypatch.setattr(devices, "precisions", lambda device: ["fp32"])
+    config = composed(f"device={name}").device
+    assert config.name == name
+    with devices.a_gpu(config):
+        assert devices.prepare(config) == torch.device(name)
+    assert two_gpus == [torch.device(name)]
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(two_gpus, monkeypatch, cuda):
+    machine(monkeypatch, cuda=cuda, mps=False)
+    have = "cuda, cpu, cuda:0, cuda:1" if cuda else "cpu"
+    with pytest.raises(Refused, match=f"device=cuda:2: .* have: {have}$"):
+        devices.resolve("cuda:2")
+
+
+def test_a_numbered_gpu_differs_from_cuda_in_its_name_alone():
+    numbered, plain = (
+        composed("device=cuda:1", "device.precision=bf16"),
+        composed("device=cuda", "device.precision=bf16"),
+    )
+    assert dataclasses.replace(numbered.device, name="cuda") == plain.device
+    assert schema.differing(numbered, plain) == []
+    assert schema.parse(schema.to_dict(numbered)) == numbered

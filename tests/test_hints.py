@@ -10,7 +10,7 @@ from itertools import product
 
 import pytest
 
-from d2lrun import compose, hints, schema
+from d2lrun import cli, compose, hints, schema
 from d2lrun.config import DATASETS, MODELS, VARIANTS, conf_dir
 from d2lrun.errors import Refused
 
@@ -285,3 +285,66 @@ def test_all_that_follows_from_a_suggestion_is_told_at_once(refusal):
 
 def test_the_users_own_value_of_a_key_counts(refusal):
     assert "optimizer.lr=-1: wanted" in "\n".join(refusal(["optimizer.lr=-1", "lr=3"]))
+
+
+# Command lines as other tools have them, and what is to be written here.
+FORMS = {
+    "lenet": "model=lenet",
+    "lenet epochs=5": "train.epochs=5 model=lenet",
+    "--model lenet": "model=lenet",
+    "--model=LeNet --lr 0.1": "optimizer.lr=0.1 model=lenet",
+    "--learning-rate 0.01": "optimizer.lr=0.01",
+    "-lr 0.1": "optimizer.lr=0.1",
+    "--epochs=5 --model=resnet18": "train.epochs=5 model=resnet model.depth=18",
+    "--opt adam --wd 1e-4": "optimizer.weight_decay=1e-4 optimizer=adam",
+    "--gpu 0": "device=auto",
+    "--no-cuda": "device=cpu",
+    "optimizer.lr = 0.5": "optimizer.lr=0.5",
+    "optimizer.lr= 0.5": "optimizer.lr=0.5",
+    "optimizer.lr =0.5": "optimizer.lr=0.5",
+    "optimizer.lr: 0.5": "optimizer.lr=0.5",
+    "lr 0.5": "optimizer.lr=0.5",
+    "model=lenet, optimizer.lr=0.5": "model=lenet optimizer.lr=0.5",
+    "-m --lr 0.1,0.2 --model lenet": "-m optimizer.lr=0.1,0.2 model=lenet",
+}
+
+
+@pytest.mark.parametrize("line", FORMS)
+def test_a_command_line_of_another_tool_is_written_as_ours(line):
+    with pytest.raises(Refused) as caught:
+        compose.parse_command(line.split())
+    assert caught.value.hint == f"write {FORMS[line]}"
+    options = compose.parse_command(FORMS[line].split())
+    fixed, axes, _ = compose.expand(options.overrides)
+    compose.compose([*fixed, *(axis[0] for axis in axes)])
+
+
+@pytest.mark.parametrize("line", ["--lr abc", "-v", "--wandb", "xyz", "--config conf/model/lenet.yaml", "C:/photo.png"])
+def test_what_can_not_be_written_as_ours_is_not(line):
+    assert compose.meant_by(line.split()) is None
+
+
+@pytest.mark.parametrize("line", ["seed=3", "run.name='a, b'", "~model.hidden model=lenet", "-m seed=1,2 model=mlp"])
+def test_a_command_line_that_is_ours_stays(line):
+    assert compose.parse_command(shlex.split(line))
+
+
+@pytest.mark.parametrize(
+    "word, verb",
+    [("fit", "train"), ("test", "evaluate"), ("eval", "evaluate"), ("infer", "predict"), ("help", "--help")],
+)
+def test_the_verb_of_another_tool_is_met_with_ours(word, verb):
+    with pytest.raises(Refused, match=f"^{word}: no such verb; did you mean {verb}\\?$"):
+        cli.dispatch([word])
+
+
+def test_the_tables_name_what_there_is_and_no_word_twice():
+    assert set(hints.WORDS) <= set(schema.all_keys())
+    assert all(
+        option in VARIANTS[group] for group in hints.OPTIONS if group in VARIANTS for option in hints.OPTIONS[group]
+    )
+    assert set(hints.OPTIONS["experiment"]) <= set(EXPERIMENTS)
+    assert set(hints.VERBS) == set(cli.VERBS)
+    for table in (hints.WORDS, hints.NEEDLESS, hints.VERBS, *hints.OPTIONS.values()):
+        assert len(hints.table(table)) == len({hints.plain(word) for words in table.values() for word in words.split()})
+    assert not hints.table(hints.WORDS).keys() & hints.table(hints.NEEDLESS).keys()
