@@ -1,5 +1,5 @@
 # One verb a line; `make` alone lists them. A target takes overrides: make mlp ARGS="train.epochs=3 seed=1"
-# QUICK=1 makes a look of a chapter: make vgg QUICK=1
+# QUICK=1 makes a look of each, of less than a minute: make vgg QUICK=1
 
 PYTHON ?= python3
 ARGS   ?=
@@ -55,7 +55,7 @@ text: $(READY) ## book 8.2, 8.3: The Time Machine as lines, tokens, counts, and 
 	@$(BIN)/d2lrun data dataset=timemachine $(ARGS)
 
 language-model: $(READY) ## book 8.3: counting n-grams, measured on held-out text
-	@$(BIN)/d2lrun model=ngram $(ARGS)
+	@$(BIN)/d2lrun model=ngram $(if $(QUICK),dataset.max_tokens=10000) $(ARGS)
 
 rnn: $(READY) ## book 8.6: recurrent network
 	@$(BIN)/d2lrun model=rnn $(FEW) $(ARGS)
@@ -76,19 +76,19 @@ whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last
 	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=2) $(ARGS)
 
 model-selection: $(READY) ## book 4.4: underfitting and overfitting; the error against capacity and amount of data
-	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(ARGS)
-	@$(BIN)/d2lrun -m experiment=capacity $(ARGS)
-	@$(BIN)/d2lrun -m experiment=amount-of-data $(ARGS)
+	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(SOME) $(ARGS)
+	@$(BIN)/d2lrun -m experiment=capacity $(SOME) $(ARGS)
+	@$(BIN)/d2lrun -m experiment=amount-of-data $(SOME) $(ARGS)
 
 weight-decay: $(READY) ## book 4.5: without and with it, then ever more
-	@$(BIN)/d2lrun -m sweep.name=weight-decay-two-fits experiment=weight-decay-off,weight-decay $(ARGS)
-	@$(BIN)/d2lrun -m experiment=weight-decay optimizer.weight_decay=0,0.1,0.3,1,3,10 $(ARGS)
+	@$(BIN)/d2lrun -m sweep.name=weight-decay-two-fits experiment=weight-decay-off,weight-decay $(FEW) $(ARGS)
+	@$(BIN)/d2lrun -m experiment=weight-decay optimizer.weight_decay=0,0.1,0.3,1,3,10 $(FEW) $(ARGS)
 
 dropout: $(READY) $(DATA) ## book 4.6: an MLP with dropout, and the same with other rates
 	@$(BIN)/d2lrun -m experiment=dropout 'model.dropout=choice([0.0,0.0],[0.2,0.5],[0.5,0.5])' $(LOOK) $(ARGS)
 
 house-prices: $(READY) ## book 4.10: Kaggle's house prices, five folds, and submission.csv
-	@$(BIN)/d2lrun experiment=house-prices $(ARGS)
+	@$(BIN)/d2lrun experiment=house-prices $(FEW) $(ARGS)
 
 kfold: $(READY) $(DATA) ## five folds of Fashion-MNIST: mean and spread; stop it, and it goes on
 	@$(BIN)/d2lrun model=mlp validation=kfold $(LOOK) $(ARGS)
@@ -97,6 +97,7 @@ sweep: $(READY) $(DATA) ## two models, three learning rates, one table; stop it,
 	@$(BIN)/d2lrun -m model=softmax,mlp optimizer.lr=0.05,0.1,0.5 validation=holdout $(or $(LOOK),train.epochs=3) $(ARGS)
 
 FEW = $(if $(QUICK),train.epochs=20)
+SOME = $(if $(QUICK),train.epochs=300)
 chapter = $(BIN)/d2lrun model=$(1) $(LOOK) $(ARGS)
 long_chapter = $(if $(QUICK),,$(BIN)/d2lrun cost model=$(1) $(ARGS) &&) $(chapter)
 LOOK = $(if $(QUICK),train.epochs=1 train.limit_batches=20)
@@ -110,7 +111,7 @@ doctor: $(READY) ## versions, devices, data found: what a bug report needs
 	@$(BIN)/d2lrun doctor
 
 bench: $(READY) $(DATA) ## time epochs beside the book's own loop and pure compute, the start-up and sweeps
-	@$(BIN)/python benchmarks/bench.py $(ARGS)
+	@$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(ARGS)
 
 # --- set up and check ----------------------------------------------------------------------------------------
 

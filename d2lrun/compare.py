@@ -20,6 +20,7 @@ from d2lrun import files, likeness, schema
 from d2lrun.config import VARIANTS, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.recorded import DATA, SPLITS, Entry
+from d2lrun.report import fonts
 from d2lrun.report.columns import Column, fitted
 from d2lrun.report.sweep import HIGHER_IS_BETTER, plain, words
 from d2lrun.report.tables import heading, pairs
@@ -171,6 +172,7 @@ def show(console: Console, entries: list[Entry]) -> None:
     if unranked:
         notes.append(("no ★", unranked))
     notes += [("note", note) for note in dict.fromkeys(note for entry in entries for note in entry.notes)]
+    notes += [("note", line) for line in fonts.notices()]
     if len(entries) > ROWS:
         notes.append(("more", f"{counted(len(entries) - ROWS, 'row')} in compare.csv"))
     if dropped:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from d2lrun import datasets, files, identity, schema
 from d2lrun.config import Config, Once
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped, facts_of
+from d2lrun.report import fonts
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
 from d2lrun.report.progress import Progress
 from d2lrun.report.text import optional, say
@@ -96,6 +97,8 @@ def run_folds(
         curves = {name: RunDirectory(directory.path / name).records() for name in results}
         with optional(directory.curves, log.say):
             draw_folds(directory.curves, {name: records for name, records in curves.items() if records}, title)
+        for line in fonts.notices():
+            log.say(line)
         with optional(directory.page, log.say):
             write_folds_page(directory.page, result, directory.config_text())
     files.write_json(directory.result_file, result)

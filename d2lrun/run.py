@@ -42,6 +42,7 @@ from d2lrun.fit import State, fit, tally
 from d2lrun.generate import generate
 from d2lrun.identity import identify
 from d2lrun.infer import write_submission
+from d2lrun.report import fonts
 from d2lrun.report.curves import draw_curves
 from d2lrun.report.fit import draw_agreement, draw_line
 from d2lrun.report.page import write_page
@@ -339,6 +340,8 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
     else:
         with optional(directory.predictions, log.say):
             (draw_table if isinstance(data, TableDataset) else draw_images)(experiment, directory, title)
+    for line in fonts.notices():
+        log.say(line)
     with optional(directory.page, log.say):
         write_page(directory.page, result, state.records, directory.config_text())
 

@@ -268,6 +268,7 @@ def data(words: list[str]) -> int:
     from d2lrun import datasets
     from d2lrun.datasets.stream import TextDataset
     from d2lrun.datasets.table import TableDataset
+    from d2lrun.report import fonts
     from d2lrun.report.text import say
     from d2lrun.report.transfer import Transfer
 
@@ -297,6 +298,8 @@ def data(words: list[str]) -> int:
         show_counts(console, found)
         draw_samples(picture, found.train_images, found.train_labels, found.classes)
         say(console, f" samples     {picture}")
+    for line in fonts.notices():
+        say(console, line)
     return 0
 
 

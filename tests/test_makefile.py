@@ -113,6 +113,17 @@ def test_a_quick_look_of_the_default_is_short_too(make):
     assert commands(make("-n", "run")) == [[D2LRUN]]
 
 
+def test_quick_shortens_every_target_that_trains(make):
+    """What trains is told by the commands of each target: d2lrun without a verb, and the benchmarks."""
+    targets = re.findall(r"^([a-z-]+):.*## ", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE)
+    trains = re.compile(rf"{re.escape(D2LRUN)} (-m|model=|experiment=|$)|bench\.py", re.MULTILINE)
+    training = {target: done for target in targets if trains.search(done := make("-n", target))}
+    assert len(training) > 20 and {"model-selection", "house-prices", "language-model", "bench"} <= set(training)
+    for target, done in training.items():
+        words = [line for line in make("-n", target, "QUICK=1").splitlines() if trains.search(line)]
+        assert words and not set(words) & set(done.splitlines()), target
+
+
 def test_every_file_that_a_target_names_is_there():
     named = re.findall(r"\b(?:tests|benchmarks|conf)/[\w/]+\.\w+", MAKEFILE.read_text(encoding="utf-8"))
     assert len(named) >= 2

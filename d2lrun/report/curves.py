@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.report.figure import INK, new_figure, save
+from d2lrun.report.figure import new_figure, save
+from d2lrun.report.layout import head
+from d2lrun.report.scale import plain_ticks
 from d2lrun.report.text import measured
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def draw_curves(
         return
     names = metric_names(records)
     figure = new_figure(750 * len(names), 600)
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    head(figure, title)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         draw_panel(axes, name, records, band or {})
     figure.set_layout_engine("tight")
@@ -49,7 +51,7 @@ def metric_names(records: list[dict[str, Any]]) -> list[str]:
 
 def draw_panel(axes: Axes, name: str, records: list[dict[str, Any]], band: dict[str, list[float]]) -> None:
     """One metric: a line per split, labelled with its final value."""
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+    from matplotlib.ticker import MaxNLocator
 
     epochs = [record["epoch"] for record in records]
     first, last = epochs[0], epochs[-1]
@@ -67,9 +69,7 @@ def draw_panel(axes: Axes, name: str, records: list[dict[str, Any]], band: dict[
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if steep([number(record.get(f"{split}_{name}")) for record in records for split in STYLES]):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    else:
-        axes.ticklabel_format(axis="y", useOffset=False)
+    plain_ticks(axes.yaxis)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)

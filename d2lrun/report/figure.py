@@ -6,12 +6,12 @@ import io
 import logging
 import os
 import sys
-import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from d2lrun.files import write_atomic
+from d2lrun.report.layout import measuring, settle
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,14 +25,6 @@ PALETTE = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"),
     *("#E69F00", "#000000", "#7F3C8D", "#A5671A", "#888888"),
 )
-CHINESE = {
-    "Noto Sans CJK SC",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei",
-    "SimHei",
-}
 
 
 def import_matplotlib() -> None:
@@ -72,25 +64,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write the figure to ``path``, whole or not at all. No text in it is read as a formula."""
-    from matplotlib.text import Text
-
-    texts = figure.findobj(Text)
-    families = fonts("".join(text.get_text() for text in texts))
-    for text in texts:
-        text.set_parse_math(False)
-        text.set_fontfamily(families)
+    """Write the figure to ``path``, whole or not at all, its texts laid out so that none overlap."""
     png = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # drawn as a box: no news to the user
+    with measuring():
+        settle(figure)
         figure.savefig(png, format="png")
     write_atomic(path, png.getvalue())
-
-
-def fonts(text: str) -> list[str]:
-    """Matplotlib's own font, helped by the system's Chinese ones where ``text`` goes beyond Latin."""
-    if all(character < "\u3000" for character in text):
-        return ["DejaVu Sans"]
-    from matplotlib.font_manager import fontManager
-
-    return ["DejaVu Sans", *sorted(CHINESE & {font.name for font in fontManager.ttflist})]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from d2lrun.report.figure import INK, new_figure, save
+from d2lrun.report.layout import head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def draw_agreement(
 
 def panel(title: str) -> tuple[object, Axes]:
     figure = new_figure(900, 700)
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    head(figure, title)
     figure.set_layout_engine("tight")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
 from d2lrun.report.curves import STYLES, metric_names, number
-from d2lrun.report.figure import INK, new_figure, save
+from d2lrun.report.figure import new_figure, save
+from d2lrun.report.layout import head
 from d2lrun.report.page import embed, fact_rows, page_of, table
 from d2lrun.report.progress import metrics_of
+from d2lrun.report.scale import plain_ticks
 from d2lrun.report.tables import (
     SPLITS,
     book_rows,
@@ -83,7 +85,7 @@ def draw_folds(path: Path, curves: dict[str, list[dict[str, Any]]], title: str) 
     if not names:
         return
     figure = new_figure(750 * len(names), 600)
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    head(figure, title)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         draw_panel(axes, name, list(curves.values()))
     figure.set_layout_engine("tight")
@@ -109,7 +111,7 @@ def draw_panel(axes: Axes, name: str, curves: list[list[dict[str, Any]]]) -> Non
             )
     axes.set(xlabel="epoch", ylabel=name.replace("_", " "), xlim=(0.5, longest + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.ticklabel_format(axis="y", useOffset=False)
+    plain_ticks(axes.yaxis)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.legend(fontsize=8, framealpha=0.8)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.report.figure import GREY, INK, RED, new_figure
+from d2lrun.report.labels import middle
 from d2lrun.report.lines import finish
 from d2lrun.report.points import (
     CROSS,
     MOST,
     OPEN,
+    PRUNED,
     WORD,
     Point,
     Topic,
@@ -20,13 +22,14 @@ from d2lrun.report.points import (
     star,
     text_of,
 )
-from d2lrun.report.scale import DECADES, plain_ticks, scale_of, spans
-from d2lrun.report.text import setting, shortened, spread
+from d2lrun.report.scale import logarithmic, plain_ticks, scale_of
+from d2lrun.report.text import setting, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WIDE = 750  # pixels of the axes of a scatter plot, about
 CELLS = 200  # of a heat map, up to which each shows its number
 
 
@@ -68,7 +71,8 @@ def draw_cell(axes: Axes, x: int, y: int, cell: Point | None, topic: Topic, imag
         text, colour = ("✗" if failed else cell.state if cell else "not run"), RED if failed else GREY
     else:
         red, green, blue, _ = image.cmap(image.norm(value[0]))
-        text = spread(*value).replace(" ± ", "\n± ") + (" ✗" if cell.partly else "") + (" ★" if cell.best else "")
+        marks = (" ✗" if cell.partly else "") + (" ★" if cell.best else "") + ("\npruned" if cell.state else "")
+        text = spread(*value).replace(" ± ", "\n± ") + marks
         colour = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.55 else INK
     if size or "✗" in text:
         weight = "bold" if cell and cell.best else "normal"
@@ -81,36 +85,45 @@ def scatter_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure
     axes = figure.subplots()
     for axis, key in zip("xy", keys, strict=True):
         values = distinct(points, key)
-        if values[0] > 0 and spans(values, DECADES):
+        if logarithmic(values, key in topic.log):
             getattr(axes, f"set_{axis}scale")("log")
             getattr(axes, f"set_{axis}lim")(values[0] / 1.3, values[-1] * 1.3)
-            plain_ticks(getattr(axes, f"{axis}axis"))
-    done = sorted((each for each in points if topic.main in each.metrics), key=lambda each: -order_of(each, topic))
-    means = [each.metrics[topic.main][0] for each in done]
-    places = [[each.values[key] for each in done] for key in keys]
-    dots = axes.scatter(*places, c=means, cmap=cmap(topic), norm=scale_of(means).norm(), edgecolors=INK, linewidths=0.4)
-    if done:
-        colour_bar(figure, dots, axes, topic)
-    for kinds, style, label in (
-        (("failed",), CROSS, "failed or diverged"),
-        (("pruned", "unfinished"), OPEN, "pruned or not finished"),
-    ):
-        lost = [each for each in points if each.state in kinds]
+        plain_ticks(getattr(axes, f"{axis}axis"))
+    measured = sorted((each for each in points if topic.main in each.metrics), key=lambda each: -order_of(each, topic))
+    colours = draw_measured(axes, measured, keys, topic)
+    if measured:
+        colour_bar(figure, colours, axes, topic)
+    for state, style, label in (("failed", CROSS, "failed or diverged"), ("unfinished", OPEN, "not finished")):
+        lost = [each for each in points if each.state == state]
         if lost:
             axes.plot(*([each.values[key] for each in lost] for key in keys), **style, label=label)
     for each in points:
         if each.best:
             star(axes, *(each.values[key] for key in keys))
     axes.set(xlabel=keys[0], ylabel=keys[1])
-    finish(axes)
+    finish(axes, WIDE)
     return figure
+
+
+def draw_measured(axes: Axes, points: list[Point], keys: list[str], topic: Topic) -> Any:
+    """A dot a job in the colour of its value, hollow if it was pruned; returns what a colour bar needs."""
+    from matplotlib.cm import ScalarMappable
+
+    norm = scale_of(each.metrics[topic.main][0] for each in points).norm()
+    colours = ScalarMappable(norm, cmap(topic))
+    for kind, label in (("", None), ("pruned", f"{PRUNED} (colour)")):
+        own = [each for each in points if each.state == kind]
+        if own:
+            edges = colours.to_rgba([each.metrics[topic.main][0] for each in own])
+            look = {"c": edges, "edgecolors": INK, "linewidths": 0.4} if not kind else {"linewidths": 2}
+            look |= {"facecolors": "none", "edgecolors": edges} if kind else {}
+            axes.scatter(*([each.values[key] for each in own] for key in keys), **look, label=label)
+    return colours
 
 
 def name_axis(axes: Axes, axis: str, key: str, values: list[Any]) -> None:
     """The values of a key beside their cells: every one, or as many as can be read."""
     step = max(1, -(-len(values) // MOST))
-    texts = [shortened(setting(value), WORD) for value in values][::step]
-    crowded = axis == "x" and max(map(len, texts)) * len(texts) > 70
-    options = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-    getattr(axes, f"set_{axis}ticks")(range(0, len(values), step), texts, fontsize=8, **options)
+    texts = [middle(setting(value), WORD) for value in values][::step]
+    getattr(axes, f"set_{axis}ticks")(range(0, len(values), step), texts, fontsize=8)
     getattr(axes, f"set_{axis}label")(key)

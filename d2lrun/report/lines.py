@@ -1,4 +1,4 @@
-"""A metric over one swept key: a line where its values are numbers, dots where they are words."""
+"""A metric over one swept key: a line if its values are numbers, only dots if a search drew them or they are words."""
 
 from __future__ import annotations
 
@@ -7,35 +7,53 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun.report.curves import STYLES
 from d2lrun.report.figure import GREY, PALETTE, RED, new_figure
-from d2lrun.report.points import CROSS, MOST, OPEN, WORD, Point, Topic, bars_of, distinct, order_of, star, text_of
-from d2lrun.report.scale import DECADES, Scale, plain_ticks, scale_of, spans
-from d2lrun.report.text import setting, short_names, shortened
+from d2lrun.report.labels import middle
+from d2lrun.report.layout import legend_above
+from d2lrun.report.points import (
+    CROSS,
+    MOST,
+    OPEN,
+    WORD,
+    Point,
+    Topic,
+    bars_of,
+    distinct,
+    done,
+    order_of,
+    pruned,
+    star,
+    text_of,
+)
+from d2lrun.report.scale import Scale, logarithmic, plain_ticks, scale_of
+from d2lrun.report.sweep import HIGHER_IS_BETTER
+from d2lrun.report.text import setting, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CROWDED = 10  # from the least to the greatest value
+PANEL = 640  # pixels of the axes of a panel, about
 MARKERS = ("o", "s", "^", "D", "v")  # of those lines
 
 
 def line_figure(points: list[Point], key: str, by: str | None, topic: Topic) -> Figure:
     """Metrics over a number, a panel a metric; train and the watched split, and a colour for each value of ``by``."""
-    figure = new_figure(780 * len(topic.names), 640)
+    figure = new_figure(780 * len(topic.names), 680)
     for axes, name in zip(figure.subplots(1, len(topic.names), squeeze=False)[0], topic.names, strict=True):
         bars = bars_of(points, name)
         scale = scale_of(mean for mean, _ in bars)
-        spread_axis(axes, distinct(points, key))
+        spread_axis(axes, distinct(points, key), key in topic.log)
         scale.apply(axes, bars=bars)
         if by is None:
             for split, style in STYLES.items():
-                draw_series(axes, series(points, key, f"{split}_{name}"), scale, {**style, "label": split})
+                line = style if topic.joined else {**style, "linestyle": ""}
+                draw_series(axes, series(points, key, f"{split}_{name}"), scale, {**line, "label": split})
         else:
             draw_families(axes, points, key, by, name, topic, scale)
-        mark_best(axes, points, key, f"{topic.watched}_{name}", scale)
-        mark_lost(axes, points, key)
+        mark(axes, points, key, f"{topic.watched}_{name}", scale)
+        mark_lost(axes, points, key, name.endswith(HIGHER_IS_BETTER))
         axes.set(xlabel=key, ylabel=name)
-        finish(axes)
+        finish(axes, PANEL)
     return figure
 
 
@@ -44,17 +62,18 @@ def draw_families(axes: Axes, points: list[Point], key: str, by: str, name: str,
     label = short_names([key, by])[by]
     for colour, style, value in zip(PALETTE, MARKERS, distinct(points, by), strict=False):
         own = [each for each in points if text_of(each, by) == setting(value)]
-        words_of = f"{label}={shortened(setting(value), WORD)}"
-        line = {"color": colour, "linestyle": "-", "marker": style, "label": f"{words_of}, {topic.watched}"}
+        words_of = f"{label}={middle(setting(value), WORD)}"
+        solid, dotted = ("-", ":") if topic.joined else ("", "")
+        line = {"color": colour, "linestyle": solid, "marker": style, "label": f"{words_of}, {topic.watched}"}
         draw_series(axes, series(own, key, f"{topic.watched}_{name}"), scale, line)
-        dashed = {"color": colour, "linestyle": ":", "marker": "", "label": f"{words_of}, train"}
+        dashed = {"color": colour, "linestyle": dotted, "marker": "" if topic.joined else "+"}
         if topic.watched != "train":
-            draw_series(axes, series(own, key, f"train_{name}"), scale, dashed)
+            draw_series(axes, series(own, key, f"train_{name}"), scale, {**dashed, "label": f"{words_of}, train"})
 
 
 def series(points: list[Point], key: str, metric: str) -> list[tuple[float, float, float | None]]:
-    """[(x, mean, std)] by x, of the points that have the metric."""
-    found = [(each.values[key], *each.metrics[metric]) for each in points if metric in each.metrics]
+    """[(x, mean, std)] by x, of the points that have finished with the metric."""
+    found = [(each.values[key], *each.metrics[metric]) for each in points if done(each, metric)]
     return sorted(found, key=lambda row: row[0])
 
 
@@ -76,15 +95,10 @@ def draw_series(axes: Axes, rows: list[tuple[float, float, float | None]], scale
             axes.annotate(f"{mean:.2g}", (x, scale.edge(mean)), xycoords=place, color=style["color"], **text)
 
 
-def spread_axis(axes: Axes, values: list[float]) -> None:
-    """The x axis of a number, each value named where there is room.
-
-    It is logarithmic over two decades or more, and over one where values would crowd at its left end.
-    """
+def spread_axis(axes: Axes, values: list[float], asked: bool = False) -> None:
+    """The x axis of a number, each value named if there is room; logarithmic by the rule of ``scale.logarithmic``."""
     positive = [value for value in values if value > 0]
-    gaps = [right - left for left, right in pairwise(positive)]
-    crowded = bool(gaps) and min(gaps) < 0.03 * sum(gaps) and spans(positive, CROWDED)
-    log = len(positive) > 1 and (spans(positive, DECADES) or crowded)
+    log = logarithmic(positive, asked)
     if log and values[0] > 0:
         axes.set_xscale("log")
     elif log and values[0] == 0:  # weight decay 0, 1e-4, 1e-3: nothing has its own place left of them
@@ -100,34 +114,36 @@ def spread_axis(axes: Axes, values: list[float]) -> None:
         plain_ticks(axes.xaxis)
 
 
-def mark_best(axes: Axes, points: list[Point], key: str, metric: str, scale: Scale) -> None:
-    for each in points:
-        if each.best and metric in each.metrics and scale.holds(each.metrics[metric][0]):
+def mark(axes: Axes, points: list[Point], key: str, metric: str, scale: Scale) -> None:
+    """A star on the best, hollow dots for what was pruned: each at its value if that is in view."""
+    held = [each for each in points if metric in each.metrics and scale.holds(each.metrics[metric][0])]
+    pruned(axes, held, metric, lambda each: (each.values[key], each.metrics[metric][0]))
+    for each in held:
+        if each.best:
             star(axes, each.values[key], each.metrics[metric][0])
 
 
-def mark_lost(axes: Axes, points: list[Point], key: str) -> None:
-    """At the top edge: ✗ what failed, ○ what has no result for another reason."""
-    for state, style, label in (("failed", CROSS, "failed or diverged"), ("", OPEN, "pruned or not finished")):
-        kinds = ("failed",) if state else ("pruned", "unfinished")
-        xs = [each.values[key] for each in points if each.state in kinds or (state and each.partly)]
+def mark_lost(axes: Axes, points: list[Point], key: str, bottom: bool) -> None:
+    """What has no result, at the edge where the worst values are: ✗ what failed, □ what has not finished."""
+    for state, style, label in (("failed", CROSS, "failed or diverged"), ("unfinished", OPEN, "not finished")):
+        xs = [each.values[key] for each in points if each.state == state or (state == "failed" and each.partly)]
         if xs:
-            axes.plot(xs, [0.965] * len(xs), **style, transform=axes.get_xaxis_transform(), label=label)
+            place = {"transform": axes.get_xaxis_transform(), "label": label}
+            axes.plot(xs, [0.035 if bottom else 0.965] * len(xs), **style, **place)
 
 
-def finish(axes: Axes) -> None:
-    """Grid, frame and legend as in curves.png."""
+def finish(axes: Axes, width: float) -> None:
+    """Grid, frame and legend of axes that are ``width`` pixels wide."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=7, framealpha=0.8)
+    legend_above(axes, width)
 
 
 def dot_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
     """Metrics of words, one below the other so that long ones have room; a panel a metric."""
     shown = best_points(points, topic)
-    names = [shortened(text_of(each, keys[0]) if keys else "this job", WORD) for each in shown]
+    names = [middle(text_of(each, keys[0]) if keys else "this job", WORD) for each in shown]
     labels = [f"{name} ✗" if each.partly else name for name, each in zip(names, shown, strict=True)]
     figure = new_figure(750 * len(topic.names), 230 + 46 * max(3, len(shown)))
     panels = figure.subplots(1, len(topic.names), squeeze=False, sharey=True)[0]
@@ -142,8 +158,7 @@ def dot_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(fontsize=7, framealpha=0.8)
+        legend_above(axes, PANEL / 2)
     panels[0].set_yticks(range(len(shown)), labels)
     more = f" (the best {len(shown)} of {len(points):,})" if len(shown) < len(points) else ""
     panels[0].set_ylabel(f"{keys[0]}{more}" if keys else "")
@@ -152,7 +167,7 @@ def dot_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
 
 def draw_dots(axes: Axes, shown: list[Point], metric: str, scale: Scale, style: dict[str, Any]) -> None:
     """A dot a row with its error bar; at the edge ▶ or ◀ with its value for the rest."""
-    rows = [(row, *each.metrics[metric]) for row, each in enumerate(shown) if metric in each.metrics]
+    rows = [(row, *each.metrics[metric]) for row, each in enumerate(shown) if done(each, metric)]
     inside = [row for row in rows if scale.holds(row[1])]
     if inside:
         places, means, stds = zip(*inside, strict=True)
@@ -167,10 +182,15 @@ def draw_dots(axes: Axes, shown: list[Point], metric: str, scale: Scale, style: 
 
 
 def draw_states(axes: Axes, shown: list[Point], metric: str, scale: Scale) -> None:
-    """The best starred; what has no result says so in its row."""
+    """The best starred, what was pruned hollow; what has no result says so in its row."""
+    rows = {id(each): row for row, each in enumerate(shown)}
+    held = [each for each in shown if metric in each.metrics and scale.holds(each.metrics[metric][0])]
+    pruned(axes, held, metric, lambda each: (each.metrics[metric][0], rows[id(each)]))
     for row, each in enumerate(shown):
-        if each.best and metric in each.metrics and scale.holds(each.metrics[metric][0]):
+        if each.best and each in held:
             star(axes, each.metrics[metric][0], row)
+        if each in held:
+            continue
         if text := "✗ failed or diverged" if each.state == "failed" else each.state:
             colour = RED if "✗" in text else GREY
             axes.text(0.02, row, text, color=colour, va="center", fontsize=8, transform=axes.get_yaxis_transform())

@@ -7,40 +7,81 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.report.curves import FEW, metric_names, number
-from d2lrun.report.figure import GREY, INK, PALETTE, new_figure, save
+from d2lrun.report.figure import DPI, GREY, PALETTE, new_figure, save
+from d2lrun.report.labels import middle
+from d2lrun.report.layout import columns_of, dress, head, measuring
 from d2lrun.report.scale import scale_of
-from d2lrun.report.text import counted, measured, shortened
+from d2lrun.report.text import counted, measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 Curves = Sequence[tuple[str, list[dict[str, Any]], bool]]
 
 SPLITS = ("train", "val", "test")
 PANELS = 3
-LEGEND = 60  # characters of a run's label
+MARKERS = ("o", "s", "^", "D")  # every ten runs have the colours of the palette and a marker of their own
+MOST = len(PALETTE) * len(MARKERS)  # runs that can be told apart
+MARKED = 10  # markers on a line of many epochs
+LEGEND = 60  # cells of a run's label
+HEIGHT = 640
 
 
 def draw_overlay(runs: Curves, path: str | Path) -> None:
     """Write a PNG with a panel a metric; a run is (label, records of metrics.jsonl, whether it leads).
 
-    Up to ten runs have a colour each; of more, all are thin and the best stands out. No record: no file.
+    Each of up to forty runs has a line of its own in the legend; of more, all are thin and the best stands out. No
+    record: no file.
     """
     runs = [run for run in runs if run[1]]
     if not runs:
         return
     names = metric_names([record for _, records, _ in runs for record in records])[:PANELS]
-    lines = len(runs) if len(runs) <= len(PALETTE) else 2
-    figure = new_figure(max(1000, 750 * len(names)), 640 + 32 * lines)
+    width = max(1000, 750 * len(names))
+    figure = new_figure(width, HEIGHT)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         draw_panel(axes, name, runs)
-    figure.suptitle(title(runs, names), x=0.01, ha="left", color=INK, fontsize=10, fontweight="bold")
-    lines_of = dict(pair[::-1] for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True))
-    bottom = (32 * lines + 20) / (640 + 32 * lines)
-    figure.legend(lines_of.values(), lines_of, loc="lower left", fontsize=8, frameon=False, bbox_to_anchor=(0.01, 0.0))
-    figure.tight_layout(rect=(0, bottom, 1, 1))
+    head(figure, title(runs, names))
+    add_legend(figure, width, legend_lines(runs))
     save(figure, path)
+
+
+def legend_lines(runs: Curves) -> list[Line2D]:
+    """A line for each run, also for those whose labels are alike; of too many runs for the best and for the others."""
+    from matplotlib.lines import Line2D
+
+    named = [
+        Line2D([], [], **style_of(place, best, len(runs)), label=("★ " if best else "") + middle(label, LEGEND))
+        for place, (label, _, best) in enumerate(runs)
+        if best or len(runs) <= MOST
+    ]
+    others = len(runs) - len(named)
+    return named + [Line2D([], [], **style_of(0, False, len(runs)), label=f"{others:,} others")] * bool(others)
+
+
+def style_of(place: int, best: bool, count: int) -> dict[str, Any]:
+    """How the line of the run at this place among ``count`` looks: no two alike, as long as there are enough styles."""
+    if count > MOST:
+        style = {"color": GREY, "linewidth": 0.6, "alpha": 0.7}
+        return style | {"color": PALETTE[0], "linewidth": 2.6, "alpha": 1.0} if best else style
+    own = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place // len(PALETTE)], "markersize": 3.5}
+    return own | {"linewidth": 2.6 if best else 1.6}
+
+
+def add_legend(figure: Figure, width: float, lines: list[Line2D]) -> None:
+    """Put the legend below the panels, in as many columns as fit, and make the figure higher by it."""
+    columns = columns_of([line.get_label() for line in lines], width)
+    legend = figure.legend(
+        handles=lines, loc="lower left", bbox_to_anchor=(0.01, 0), ncols=columns, fontsize=8, frameon=False
+    )
+    dress(figure)
+    with measuring():
+        height = legend.get_window_extent().height
+    figure.set_figheight((HEIGHT + height) / DPI)
+    figure.set_layout_engine("tight", rect=(0, height / (HEIGHT + height), 1, 1))
 
 
 def title(runs: Curves, names: list[str]) -> str:
@@ -60,18 +101,11 @@ def draw_panel(axes: Axes, name: str, runs: Curves) -> None:
     values = [number(record.get(f"{split}_{name}")) for _, records, _ in runs for record in records for split in SPLITS]
     scale = scale_of(values)
     scale.apply(axes)
-    many = len(runs) > len(PALETTE)
     longest = max(len(records) for _, records, _ in runs)
-    for place, (label, records, best) in sorted(enumerate(runs), key=lambda item: item[1][2]):
-        style = {"color": PALETTE[place % len(PALETTE)], "linewidth": 1.6, "label": shortened(label, LEGEND)}
-        if many:
-            style |= {"color": GREY, "linewidth": 0.6, "alpha": 0.7, "label": "_nolegend_"}
-        if best:
-            own = {"color": PALETTE[0]} if many else {}
-            style |= {**own, "linewidth": 2.6, "alpha": 1.0, "label": f"★ {shortened(label, LEGEND)}"}
-        draw_run(axes, name, records, style, marked=longest <= FEW and not many)
-    if many:
-        axes.plot([], [], color=GREY, linewidth=0.6, label=f"{len(runs) - any(best for *_, best in runs):,} others")
+    plain = longest > FEW and len(runs) <= len(PALETTE)  # colours suffice, and markers would hide the lines
+    for place, (_, records, best) in sorted(enumerate(runs), key=lambda item: item[1][2]):
+        style = style_of(place, best, len(runs))
+        draw_run(axes, name, records, style | {"marker": ""} if plain else style)
     cut = [f"below {measured(scale.low)}"] if any(value < scale.low for value in values) else []
     cut += [f"above {measured(scale.high)}"] if any(value > scale.high for value in values) else []
     axes.set(xlabel="epoch", ylabel=f"{name} (cut {' and '.join(cut)})" if cut else name)
@@ -81,15 +115,16 @@ def draw_panel(axes: Axes, name: str, runs: Curves) -> None:
     axes.set_axisbelow(True)
 
 
-def draw_run(axes: Axes, name: str, records: list[dict[str, Any]], style: dict[str, Any], marked: bool) -> None:
-    """The watched split solid with markers, train dashed; alone, train is solid and has the label."""
+def draw_run(axes: Axes, name: str, records: list[dict[str, Any]], style: dict[str, Any]) -> None:
+    """The watched split solid with markers, train thin and dashed; alone, train is solid."""
     epochs = [record["epoch"] for record in records]
     watched = next((split for split in ("val", "test") if any(f"{split}_{name}" in record for record in records)), None)
     for split in ("train", watched):
         if split is None or not any(f"{split}_{name}" in record for record in records):
             continue
         main = split == watched or watched is None
-        own = style if main else {**style, "label": "_nolegend_", "linewidth": 0.7 * style["linewidth"]}
-        marker = "o" if (marked and main) or len(records) == 1 else ""
+        own = style if main else {**style, "marker": "", "linewidth": 0.7 * style["linewidth"]}
+        own |= {"marker": "o"} if len(records) == 1 else {}
         ys = [number(record.get(f"{split}_{name}")) for record in records]
-        axes.plot(epochs, ys, linestyle="-" if main else "--", marker=marker, markersize=3.5, **own)
+        every = max(1, len(records) // MARKED)
+        axes.plot(epochs, ys, linestyle="-" if main else "--", markevery=every, **own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from d2lrun.files import is_finite
 from d2lrun.report.curves import STYLES
 from d2lrun.report.figure import GREY, INK, RED
 from d2lrun.report.scale import plain_ticks
-from d2lrun.report.sweep import FAILED, HIGHER_IS_BETTER, main_metrics, words
+from d2lrun.report.sweep import FAILED, HIGHER_IS_BETTER, main_metrics, shown_metrics, words
 from d2lrun.report.text import setting
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ RUNS = ("seed", "validation.fold")  # numbers that are names
 MOST = 40  # words on one axis
 WORD = 24  # characters of a value on an axis
 CROSS = {"marker": "x", "color": RED, "linestyle": "", "markersize": 7, "markeredgewidth": 2}
-OPEN = {"marker": "o", "color": GREY, "linestyle": "", "markersize": 6, "fillstyle": "none"}
+OPEN = {"marker": "s", "color": GREY, "linestyle": "", "markersize": 6, "fillstyle": "none"}
+HOLLOW = {"marker": "o", "color": INK, "linestyle": "", "markersize": 6, "fillstyle": "none"}
+PRUNED = "pruned: its value when it was stopped"
+STAR = {"marker": "*", "color": "#E69F00", "linestyle": "", "markersize": 15, "markeredgecolor": INK, "zorder": 5}
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Point:
 
     values: dict[str, Any]
     metrics: dict[str, tuple[float, float | None]]  # mean, and std where there is one
-    state: str = ""  # failed, pruned or unfinished where there is no result
+    state: str = ""  # failed, pruned or unfinished; "" if there is a result. What was pruned has metrics, too
     partly: bool = False  # some of its runs failed
     best: bool = False
 
@@ -42,6 +45,8 @@ class Topic:
     watched: str
     names: list[str]
     lower: bool  # is better
+    joined: bool = True  # whether a line joins neighbouring values: not those that a search drew
+    log: frozenset[str] = frozenset()  # keys that were searched on a logarithmic scale
 
     @property
     def main(self) -> str:
@@ -52,8 +57,9 @@ def points_of(sweep: dict[str, Any]) -> list[Point]:
     """A point a group; where the groups are all alike, as when only seeds were swept, a point a job."""
     jobs, groups = sweep["jobs"], sweep["groups"]
     best = (sweep.get("best") or {}).get("group")
+    statuses = [[jobs[job]["status"] for job in group["jobs"]] for group in groups]
     points = [
-        point(group["values"], group["metrics"], [jobs[job]["status"] for job in group["jobs"]], number == best)
+        point(group["values"], shown_metrics(sweep, group), statuses[number], number == best)
         for number, group in enumerate(groups)
     ]
     if len(points) == 1 and len(jobs) > 1:
@@ -68,8 +74,10 @@ def point(values: dict[str, Any], metrics: dict[str, Any], statuses: list[str], 
         if is_finite(mean):
             pairs[name] = (mean, std if is_finite(std) else None)
     failed = any(status in FAILED for status in statuses)
-    lost = "failed" if failed else "pruned" if "pruned" in statuses else "unfinished"
-    return Point(values, pairs, "" if pairs else lost, bool(pairs) and failed, best)
+    if "finished" in statuses and pairs:
+        return Point(values, pairs, "", failed, best)
+    state = "failed" if failed else "pruned" if "pruned" in statuses else "unfinished"
+    return Point(values, pairs if state == "pruned" else {}, state)
 
 
 def topic_of(sweep: dict[str, Any]) -> Topic:
@@ -80,7 +88,8 @@ def topic_of(sweep: dict[str, Any]) -> Topic:
     watched = split if split in STYLES else "val"
     beside = ["loss"] if name != "loss" and f"{watched}_loss" in names else []
     lower = sweep["direction"] == "min" if sweep["metric"] else not main.endswith(HIGHER_IS_BETTER)
-    return Topic(watched, [name if split in STYLES else main, *beside], lower)
+    names = [name if split in STYLES else main, *beside]
+    return Topic(watched, names, lower, sweep.get("engine") != "optuna", frozenset(sweep.get("log", ())))
 
 
 def varying(points: list[Point], keys: Sequence[str]) -> list[str]:
@@ -110,17 +119,29 @@ def bars_of(points: list[Point], name: str) -> list[tuple[float, float]]:
     return [(value[0], value[1] or 0.0) for value in found if value]
 
 
+def done(each: Point, metric: str) -> bool:
+    """Whether a combination has finished and has the metric."""
+    return not each.state and metric in each.metrics
+
+
 def order_of(each: Point, topic: Topic) -> float:
     """The less the better; without a result last."""
-    if topic.main not in each.metrics:
+    if not done(each, topic.main):
         return float("inf")
     mean = each.metrics[topic.main][0]
     return mean if topic.lower else -mean
 
 
 def star(axes: Axes, x: float, y: float) -> None:
-    """'★ best' above a point."""
-    axes.annotate("★ best", (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8, color=INK)
+    """A star on the best point."""
+    axes.plot([x], [y], **STAR, label="best")
+
+
+def pruned(axes: Axes, points: list[Point], metric: str, place: Callable[[Point], tuple[float, float]]) -> None:
+    """A hollow dot for each pruned trial that has the metric, at the (x, y) that ``place`` gives."""
+    places = [place(each) for each in points if each.state == "pruned" and metric in each.metrics]
+    if places:
+        axes.plot(*zip(*places, strict=True), **HOLLOW, label=PRUNED)
 
 
 def cmap(topic: Topic) -> Any:

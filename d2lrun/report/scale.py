@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.colors import Normalize
 
-DECADES = 100  # from the least to the greatest value: from here on the axis is logarithmic
+DECADES = 100  # from the least to the greatest value of a metric: from here on its axis is logarithmic
+DECADE = 10  # the same for the values of a swept key
 SPAN = 1e4  # of neighbouring values: no axis shows what lies on both sides of such a gap
 EDGES = (0.025, 0.975)  # along the axis, for what is below and above it
 
@@ -83,14 +84,37 @@ def spans(ordered: list[float], ratio: float) -> bool:
     return ordered[0] > 0 and ordered[-1] / ordered[0] >= ratio
 
 
-def plain_ticks(axis: Axis) -> None:
-    """0.001 where matplotlib would write a formula on a logarithmic axis; few decades have 1, 2 and 5 each."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+def logarithmic(ordered: list[float], asked: bool = False) -> bool:
+    """Whether the axis of a swept key with these values is logarithmic: over a decade or more, or if ``asked`` for."""
+    return len(ordered) > 1 and ordered[0] > 0 and (asked or spans(ordered, DECADE))
 
-    if axis.get_scale() != "log":
-        return
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades(axis) else (1.0,)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+def plain_ticks(axis: Axis) -> None:
+    """Write each number of an axis in full, 0.001 or 1e+09: no formula, no factor and no offset beside the axis.
+
+    A logarithmic axis of few decades has 1, 2 and 5 of each.
+    """
+    from matplotlib.ticker import Formatter, LogLocator, NullFormatter
+
+    class Plain(Formatter):
+        """As few digits as tell the numbers of the axis apart."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}"
+
+        def format_ticks(self, values: list[float]) -> list[str]:
+            for digits in range(3, 17):
+                texts = [f"{float(value):.{digits}g}" for value in values]
+                if len(set(texts)) == len(texts) and all(map(same, texts, values)):
+                    break
+            return texts
+
+    def same(text: str, value: float) -> bool:
+        return math.isclose(float(text), value, rel_tol=1e-9, abs_tol=1e-9 * abs(axis.get_view_interval()).max())
+
+    if axis.get_scale() == "log":
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades(axis) else (1.0,)))
+    axis.set_major_formatter(Plain())
     axis.set_minor_formatter(NullFormatter())
 
 

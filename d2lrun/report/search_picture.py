@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun.files import is_finite
 from d2lrun.report.figure import GREY, INK, PALETTE, RED, new_figure, save
+from d2lrun.report.labels import middle
+from d2lrun.report.layout import head, legend_above
+from d2lrun.report.points import HOLLOW
 from d2lrun.report.scale import Scale, scale_of
 from d2lrun.report.sweep import words
-from d2lrun.report.text import measured, shortened
+from d2lrun.report.text import measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+WIDE = 860  # pixels of the axes, about
 MOST = 30  # keys in the picture of importance
 
 
@@ -34,9 +38,9 @@ def draw_history(
     ordered = sorted(trials, key=lambda trial: trial["number"])
     scale = scale_of(trial["value"] for trial in ordered if is_finite(trial["value"]))
     scale.apply(axes)
-    draw_trials(axes, ordered, scale)
+    draw_trials(axes, ordered, scale, bottom=direction == "max")
     if best := best_so_far(ordered, direction):
-        label = f"best so far: {measured(best[-1][1])}"
+        label = f"best of the finished: {measured(best[-1][1])}"
         numbers, values = zip(*[*best, (ordered[-1]["number"], best[-1][1])], strict=True)
         axes.step(numbers, values, where="post", color=PALETTE[1], linewidth=1.6, label=label)
     axes.set(xlabel="trial", ylabel=words(metric))
@@ -44,42 +48,41 @@ def draw_history(
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=8, framealpha=0.8)
-    figure.suptitle(shortened(title, 60), x=0.01, ha="left", color=INK, fontsize=10, fontweight="bold")
+    legend_above(axes, WIDE)
+    head(figure, title)
     figure.set_layout_engine("tight")
     save(figure, path)
 
 
-def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale) -> None:
-    """Each trial in view; what has no value, or one far from the others, at the edge."""
+def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale, bottom: bool) -> None:
+    """Each trial in view; one far from the others at the edge; one without a value at the edge of the worst ones."""
     kinds = {
         "finished": {"marker": "o", "color": PALETTE[0]},
-        "pruned": {"marker": "o", "color": GREY, "fillstyle": "none"},
+        "pruned": HOLLOW,
         "failed": {"marker": "x", "color": RED, "markeredgewidth": 2},
     }
     for kind, style in kinds.items():
         own = [trial for trial in trials if kind_of(trial) == kind]
         inside = [trial for trial in own if is_finite(trial["value"]) and scale.holds(trial["value"])]
-        label = f"{kind} ({len(own):,})"
+        label = f"{kind} ({len(own):,})" + (": value when it was stopped" if kind == "pruned" else "")
         for part, across in ((inside, False), ([trial for trial in own if trial not in inside], True)):
             if part:
                 xs = [trial["number"] for trial in part]
-                ys = [edge_of(trial, scale) if across else trial["value"] for trial in part]
+                ys = [edge_of(trial, scale, bottom) if across else trial["value"] for trial in part]
                 place = {"transform": axes.get_xaxis_transform()} if across else {}
-                axes.plot(xs, ys, **style, **place, linestyle="", markersize=5, label=label)
+                axes.plot(xs, ys, **{**style, **place, "linestyle": "", "markersize": 5, "label": label})
                 label = "_nolegend_"
     for trial in trials:
         if is_finite(trial["value"]) and not scale.holds(trial["value"]):
-            edge, place = edge_of(trial, scale), axes.get_xaxis_transform()
+            edge, place = edge_of(trial, scale, bottom), axes.get_xaxis_transform()
             look = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY}
             shift = (0, -12 if edge > 0.5 else 6)
             axes.annotate(f"{trial['value']:.2g}", (trial["number"], edge), shift, xycoords=place, **look)
 
 
-def edge_of(trial: Mapping[str, Any], scale: Scale) -> float:
-    """Where a trial out of view is drawn: one without a value at the top."""
-    return scale.edge(trial["value"] if is_finite(trial["value"]) else math.inf)
+def edge_of(trial: Mapping[str, Any], scale: Scale, bottom: bool) -> float:
+    """Where a trial out of view is drawn; ``bottom``: one without a value below the others."""
+    return scale.edge(trial["value"] if is_finite(trial["value"]) else -math.inf if bottom else math.inf)
 
 
 def kind_of(trial: Mapping[str, Any]) -> str:
@@ -114,11 +117,11 @@ def draw_importance(shares: Mapping[str, float], path: str | Path, metric: str, 
     axes.barh(rows, [share for _, share in ordered], color=PALETTE[0], height=0.6)
     for row, (_, share) in enumerate(ordered):
         axes.text(share + 0.01, row, f"{share:.0%}" if share >= 0.01 else "< 1%", va="center", fontsize=8, color=INK)
-    axes.set_yticks(rows, [shortened(key, 32) for key, _ in ordered])
+    axes.set_yticks(rows, [middle(key, 32) for key, _ in ordered])
     axes.set(xlim=(0, 1.1), ylim=(len(ordered) - 0.4, -0.6), xlabel=f"share in what makes the best {words(metric)}")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(shortened(title, 60), x=0.01, ha="left", color=INK, fontsize=10, fontweight="bold")
+    head(figure, title)
     figure.set_layout_engine("tight")
     save(figure, path)
 

@@ -35,6 +35,7 @@ def show_sweep(console: Console, sweep: dict[str, Any], directory: Path) -> None
     show_failures(console, sweep, directory)
     rows = [("best", best_words(sweep["best"], sweep["metric"]))] if sweep.get("best") else []
     rows += [("refit", refit_words(sweep["refit"]))] if sweep.get("refit") else []
+    rows += [("seen", text)] if (text := seen_in(sweep)) else []
     rows += [("note", note) for note in notes_of(sweep)]
     rows += files_row(directory)
     if rows:
@@ -43,6 +44,13 @@ def show_sweep(console: Console, sweep: dict[str, Any], directory: Path) -> None
     say(console, f" directory   {directory}")
     if sweep.get("rerun") and any(job["status"] not in ("finished", "pruned") for job in sweep["jobs"]):
         say(console, f" rerun       {sweep['rerun']}")
+
+
+def seen_in(sweep: dict[str, Any]) -> str | None:
+    """What its losses say of under- and overfitting."""
+    from d2lrun.report.seen import seen  # which imports this file
+
+    return seen(sweep)
 
 
 def show_groups(console: Console, sweep: dict[str, Any]) -> None:
@@ -96,9 +104,11 @@ def mark(sweep: dict[str, Any], number: int) -> str:
 def notes_of(sweep: dict[str, Any]) -> list[str]:
     """What has to be known of the ranking and of the metrics."""
     tied, lacking = (sweep.get("best") or {}).get("tied"), any(group.get("lacks") for group in sweep["groups"])
+    pruned = any(job["status"] == "pruned" for job in sweep["jobs"])
     return [
         *([sweep["note"]] if sweep.get("note") else []),
         *([f"=: {len(tied) + 1} tie for the first place; the first of them stands for all"] if tied else []),
+        *(["pruned: its values are those of the epoch after which it was stopped, so not ranked"] if pruned else []),
         *(["–: measured on fewer of the parts (seeds, folds) than others, so not ranked"] if lacking else []),
         *sweep.get("notes", [])[:NOTES],
     ]
@@ -110,7 +120,7 @@ def value_columns(sweep: dict[str, Any], groups: list[dict[str, Any]]) -> list[C
     if any(job["status"] != "finished" or job.get("at_chance") for job in sweep["jobs"]):
         columns.append(Column("status", [group_status(sweep, group) for group in groups], 90, number=False))
     for place, name in enumerate(main_metrics(sweep)):
-        cells = [metric_cell(group["metrics"].get(name)) for group in groups]
+        cells = [metric_cell(shown_metrics(sweep, group).get(name)) for group in groups]
         columns.append(Column(words(name, "\n"), cells, 80 - 5 * place if place else 100))
     numbers = [max((value.get("n") or 1 for value in group["metrics"].values()), default=0) for group in groups]
     if any(number > 1 for number in numbers):
@@ -214,6 +224,15 @@ def words(name: str, separator: str = " ") -> str:
     """'val accuracy'; the speed says its unit."""
     unit = name.removesuffix("_per_second")
     return f"{unit}/s" if unit != name else name.replace("_", separator, 1).replace("_", " ")
+
+
+def shown_metrics(sweep: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
+    """The metrics of a group; if all its runs were pruned, what the first of them came to when it was stopped."""
+    jobs = [sweep["jobs"][job] for job in group["jobs"]]
+    if group["metrics"] or not all(job["status"] == "pruned" for job in jobs):
+        return group["metrics"]
+    metrics = jobs[0].get("metrics") or {}
+    return {name: value if isinstance(value, dict) else {"mean": value} for name, value in metrics.items()}
 
 
 def value_cell(group: dict[str, Any], key: str) -> str:

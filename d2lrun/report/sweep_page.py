@@ -9,6 +9,7 @@ from typing import Any
 from d2lrun import files
 from d2lrun.counts import counted
 from d2lrun.report.page import embed, page_of, table
+from d2lrun.report.seen import seen
 from d2lrun.report.sweep import (
     FAILED,
     best_words,
@@ -23,6 +24,7 @@ from d2lrun.report.sweep import (
     ranking,
     reason,
     refit_words,
+    shown_metrics,
     value_cell,
     words,
 )
@@ -53,6 +55,7 @@ def facts(sweep: dict[str, Any]) -> list[list[str]]:
     if sweep["ranked"] and sweep["metric"]:
         first = "highest" if sweep["direction"] == "max" else "lowest"
         rows.append(["ranked by", f"{words(sweep['metric'])}, {first} first"])
+    rows += [["seen", text]] if (text := seen(sweep)) else []
     rows += [["note", note] for note in notes_of(sweep)]
     if sweep.get("best"):
         rows.append(["best", best_words(sweep["best"], sweep["metric"])])
@@ -70,7 +73,7 @@ def group_table(sweep: dict[str, Any]) -> str:
     rows = []
     for number in order[:ROWS]:
         group = sweep["groups"][number]
-        cells = [metric_cell(group["metrics"].get(name)) for name in metrics]
+        cells = [metric_cell(shown_metrics(sweep, group).get(name)) for name in metrics]
         count = max((value.get("n") or 1 for value in group["metrics"].values()), default=0)
         rows.append(
             [

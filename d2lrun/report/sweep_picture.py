@@ -8,13 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.report.figure import INK, save
+from d2lrun.report.figure import save
 from d2lrun.report.heat import heat_figure, scatter_figure
+from d2lrun.report.labels import middle
+from d2lrun.report.layout import head
 from d2lrun.report.lines import dot_figure, line_figure
 from d2lrun.report.parallel import parallel_figure
 from d2lrun.report.points import Point, Topic, distinct, numeric, points_of, topic_of, varying
 from d2lrun.report.sweep import FAILED, words
-from d2lrun.report.text import counted, shortened
+from d2lrun.report.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +35,7 @@ def draw_sweep(sweep: dict[str, Any], path: str | Path) -> None:
     keys = varying(points, sweep["keys"])
     topic = topic_of(sweep)
     figure = draw_points(points, keys, topic)
-    figure.suptitle(title(sweep, points, topic), x=0.01, ha="left", color=INK, fontsize=10, fontweight="bold")
+    head(figure, title(sweep, points, topic))
     figure.set_layout_engine("tight")
     save(figure, path)
 
@@ -64,4 +66,4 @@ def title(sweep: dict[str, Any], points: list[Point], topic: Topic) -> str:
     )
     failed = sum(job["status"] in FAILED for job in sweep["jobs"])
     lost = f"; {failed:,} of {counted(len(sweep['jobs']), 'job')} failed (✗)" if failed else ""
-    return f"{shortened(sweep['name'], 40)}: {words(topic.main)}{spread}{lost}"
+    return f"{middle(sweep['name'], 40)}: {words(topic.main)}{spread}{lost}"

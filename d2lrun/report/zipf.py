@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d2lrun.report.figure import INK, new_figure, save
+from d2lrun.report.figure import new_figure, save
+from d2lrun.report.layout import head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ def draw_zipf(path: str | Path, frequencies: Mapping[str, Sequence[int]], title:
     if not any(frequencies.values()):
         return
     figure = new_figure(900, 650)
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    head(figure, title)
     draw_panel(figure.subplots(), frequencies)
     figure.set_layout_engine("tight")
     save(figure, path)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import files
+from d2lrun.report import fonts
 from d2lrun.report.jobs import Display, job_line
 from d2lrun.report.sweep import show_sweep, write_csv
+from d2lrun.report.sweep_curves import draw_few
 from d2lrun.report.sweep_page import write_sweep_page
 from d2lrun.report.sweep_picture import draw_sweep
 from d2lrun.report.text import listened_to, optional, say
@@ -22,6 +24,7 @@ from d2lrun.sweeps.sweep import Job, Sweep
 if TYPE_CHECKING:
     from rich.console import Console
 
+CURVES = "curves.png"  # of a sweep of few runs
 TICK = 0.5  # seconds between two looks
 
 
@@ -151,12 +154,19 @@ class Monitor:
     def write(self) -> None:
         files.write_json(self.folder / "sweep.json", self.summary())
 
+    def records(self) -> list[list[dict[str, Any]]]:
+        """The lines of metrics.jsonl of each run of the sweep, in the order of its jobs in sweep.json."""
+        return [self.directory(job).records() for job in self.sweep.jobs if job.config.run.dir in self.rows]
+
     def show(self) -> bool:
         """The table of them all, sweep.csv, the pictures and the page; returns whether any is not finished."""
         summary, directory = self.summary(), self.sweep.directory
         write_csv(summary, directory / "sweep.csv")
         with optional(directory / "sweep.png", self.sweep.missing.append):
             draw_sweep(summary, directory / "sweep.png")
+        with optional(directory / CURVES, self.sweep.missing.append):
+            draw_few(summary, self.records(), directory / CURVES)
+        self.sweep.missing += fonts.notices()
         with optional(directory / "report.html", self.sweep.missing.append):
             write_sweep_page(directory / "report.html", summary)
         for line in self.sweep.missing:

@@ -82,6 +82,7 @@ class Study(Sweep):
         counts = self.counts + Counter({"failed": lost})
         counts["running"] -= lost
         return found | {
+            "log": [key_of(key) for key, each in self.space.items() if getattr(each, "log", False)],
             "trials": {"wanted": self.settings.trials, **{name: counts[name] for name in STATUS.values()}},
             "rerun": self.command if self.ended < self.settings.trials else None,
         }

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from d2lrun.report.figure import GREY, new_figure
-from d2lrun.report.overlay import draw_overlay, draw_panel
+from d2lrun.report.overlay import MOST, draw_overlay, draw_panel, legend_lines
 
 
 def records(loss, epochs=3, watched="val"):
@@ -37,10 +37,16 @@ def test_what_was_not_watched_is_a_solid_train_line():
 
 
 def test_of_many_runs_the_best_stands_out():
-    runs = [(f"run {k}", records(1 + k), k == 7) for k in range(12)]
-    axes = panel(runs)
-    assert sum(line.get_color() == GREY for line in axes.get_lines() if len(line.get_xdata())) == 22
-    assert axes.get_legend_handles_labels()[1] == ["★ run 7", "11 others"]
+    runs = [(f"run {k}", records(1 + k), k == 7) for k in range(MOST + 2)]
+    assert sum(line.get_color() == GREY for line in panel(runs).get_lines()) == 2 * (MOST + 1)
+    assert [line.get_label() for line in legend_lines(runs)] == ["★ run 7", f"{MOST + 1} others"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 11, 30, MOST])
+def test_every_run_has_a_line_of_its_own_in_the_legend(count):
+    runs = [("the same label", records(1 + k), False) for k in range(count)]
+    lines = legend_lines(runs)
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == len(lines) == count
 
 
 def test_a_run_that_nearly_diverged_is_cut_and_that_is_said():

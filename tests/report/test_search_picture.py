@@ -20,13 +20,19 @@ def test_the_best_so_far_only_gets_better_and_pruned_trials_do_not_count():
 
 def test_each_kind_of_trial_is_counted():
     axes = new_figure(300, 300).subplots()
-    draw_trials(axes, TRIALS, scale_of([0.5, 0.9]))
-    assert axes.get_legend_handles_labels()[1] == ["finished (4)", "pruned (1)", "failed (1)"]
+    draw_trials(axes, TRIALS, scale_of([0.5, 0.9]), bottom=True)
+    assert axes.get_legend_handles_labels()[1] == [
+        "finished (4)",
+        "pruned (1): value when it was stopped",
+        "failed (1)",
+    ]
 
 
 def test_a_value_far_above_the_axis_is_said():
     axes = new_figure(300, 300).subplots()
-    draw_trials(axes, [*TRIALS, {"number": 6, "value": 1e9, "status": "finished"}], scale_of([0.5, 0.9, 1e9]))
+    draw_trials(
+        axes, [*TRIALS, {"number": 6, "value": 1e9, "status": "finished"}], scale_of([0.5, 0.9, 1e9]), bottom=False
+    )
     assert [text.get_text() for text in axes.texts] == ["1e+09"]
 
 

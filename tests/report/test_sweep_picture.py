@@ -69,7 +69,7 @@ def labels(panel):
 def test_one_number_is_a_line_for_train_and_val_in_a_panel_a_metric(make_sweep):
     panels = figure(make_sweep({"optimizer.lr": LRS}, lambda each: each["optimizer.lr"])).axes
     assert [panel.get_ylabel() for panel in panels] == ["accuracy", "loss"]
-    assert set(labels(panels[1])) == {"train", "val"}
+    assert set(labels(panels[1])) == {"train", "val", "best"}
     points = [tuple(line.get_xdata()) for line in panels[0].get_lines() if len(line.get_xdata()) == 4]
     assert tuple(LRS) in points
 
@@ -131,7 +131,8 @@ def test_a_number_and_a_few_words_of_a_search_are_a_line_a_word(make_sweep):
     sweep["groups"] = [group for place, group in enumerate(sweep["groups"]) if place in (0, 1, 13, 14, 15)]
     panel = axes(sweep)
     assert panel.get_xlabel() == "optimizer.lr"
-    assert set(labels(panel)) == {"model=mlp, val", "model=mlp, train", "model=lenet, val", "model=lenet, train"}
+    named = {"model=mlp, val", "model=mlp, train", "model=lenet, val", "model=lenet, train"}
+    assert set(labels(panel)) == named | {"best"}
 
 
 def test_two_numbers_are_cells_with_their_numbers_sorted(make_sweep):
@@ -162,7 +163,7 @@ def test_two_numbers_of_a_search_are_dots(make_sweep):
     sweep["keys"].append("b")
     panel = axes(sweep)
     assert len(panel.collections[0].get_offsets()) == 19
-    assert labels(panel) == ["failed or diverged"]
+    assert labels(panel) == ["failed or diverged", "best"]
 
 
 def test_beyond_two_keys_the_best_line_is_named_and_a_failure_crossed(make_sweep):

@@ -1,0 +1,178 @@
+"""Texts of a picture that do not overlap: titles are wrapped, labels turned, thinned, made smaller or cut."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from d2lrun.report.fonts import families
+from d2lrun.report.labels import middle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
+
+ROUNDS = 4  # of measuring and changing: what is changed moves the rest
+LINES = 3  # of a title
+SMALLEST = 6.0  # points of a label that is too long for its axis
+AIR = 2.0  # pixels between two labels
+CELL, HANDLE = 10, 60  # pixels of a character and of the line beside it in a legend
+
+
+@contextlib.contextmanager
+def measuring() -> Iterator[None]:
+    """Hide matplotlib's warnings about each glyph that no font has, which ``fonts.notices`` tells once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        warnings.filterwarnings("ignore", "Tight layout not applied")
+        yield
+
+
+def settle(figure: Figure) -> None:
+    """Change what overlaps, as often as the change of one label moves another."""
+    for _ in range(ROUNDS):
+        dress(figure)
+        figure.draw_without_rendering()
+        changed = [turn_or_thin(axis) | fit_label(axis) for axis in axes_of(figure)]
+        if not any(changed):
+            break
+    dress(figure)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        hide_covered(axes)
+
+
+def dress(figure: Figure) -> None:
+    """Give every text the fonts whose glyphs it needs. No text is read as a formula."""
+    from matplotlib.text import Text
+
+    texts = figure.findobj(Text)
+    chosen = families("".join(text.get_text() for text in texts))
+    for text in texts:
+        text.set_parse_math(False)
+        text.set_fontfamily(chosen)
+
+
+def axes_of(figure: Figure) -> Iterator[Axis]:
+    for axes in figure.axes:
+        if axes.axison:
+            yield from (axes.xaxis, axes.yaxis)
+
+
+def turn_or_thin(axis: Axis) -> bool:
+    """Turn the names of an x axis that overlap; of other labels keep every second, third, …; returns any change."""
+    from matplotlib.ticker import FixedLocator
+
+    low, high = sorted(axis.get_view_interval())
+    room = 1e-9 * (high - low)
+    across = axis.axis_name == "x"
+    labels = [label for label in axis.get_majorticklabels() if label.get_visible() and label.get_text()]
+    places = [label.get_position()[0 if across else 1] for label in labels]
+    ticks = [(place, label) for place, label in zip(places, labels, strict=True) if low - room <= place <= high + room]
+    boxes = [label.get_window_extent() for _, label in ticks]
+    if not crowded(boxes):
+        return False
+    named = isinstance(axis.get_major_locator(), FixedLocator)
+    if across and named and ticks[0][1].get_rotation() == 0:
+        axis.set_tick_params(rotation=90)
+        return True
+    step = next(step for step in range(2, len(boxes) + 1) if not crowded(boxes[::step]))
+    kept = [(place, label.get_text()) for place, label in ticks[::step]]
+    axis.set_ticks(*zip(*kept, strict=True))
+    axis.set_ticks([], minor=True)
+    return True
+
+
+def crowded(boxes: list[Bbox]) -> bool:
+    """Whether labels that follow each other along an axis overlap."""
+    return any(left.padded(AIR / 2).overlaps(right.padded(AIR / 2)) for left, right in pairwise(boxes))
+
+
+def fit_label(axis: Axis) -> bool:
+    """Make the name of an axis as short as the axis; returns whether it was longer."""
+    box = axis.axes.get_window_extent()
+    return fit(axis.label, box.width if axis.axis_name == "x" else box.height)
+
+
+def fit(text: Text, room: float) -> bool:
+    """Make a text at most ``room`` pixels long, first smaller, then without its middle; returns whether it was cut."""
+    words = text.get_text()
+    if not words or length_of(text) <= room:
+        return False
+    text.set_fontsize(max(SMALLEST, text.get_fontsize() * room / length_of(text)))
+    cells = cell_len(words)
+    while cells > 3 and length_of(text) > room:
+        cells = min(cells - 1, int(cells * room / length_of(text)))
+        text.set_text(middle(words, max(3, cells)))
+    return text.get_text() != words
+
+
+def length_of(text: Text) -> float:
+    """Pixels along the line of an upright or level text."""
+    box = text.get_window_extent()
+    return max(box.width, box.height)
+
+
+def hide_covered(axes: Axes) -> None:
+    """Hide each text inside the axes that overlaps one drawn before it: the table has its number."""
+    shown: list[Bbox] = []
+    for text in axes.texts:
+        box = text.get_window_extent()
+        free = not any(box.overlaps(other) for other in shown)
+        text.set_visible(free)
+        shown += [box] if free else []
+
+
+def head(figure: Figure, title: str, size: float = 10, color: str = "#222222") -> None:
+    """Put the title above everything, in as many lines as it needs; a word too long for a line is cut in its middle."""
+    text = figure.suptitle("", x=0.01, ha="left", color=color, fontsize=size, fontweight="bold")
+    text.set(parse_math=False, fontfamily=families(title))
+    with measuring():
+        lines = wrapped(text, title.split(), 0.97 * figure.bbox.width)
+    text.set_text("\n".join([*lines[:LINES], *(["…"] if len(lines) > LINES else [])]))
+
+
+def wrapped(text: Text, words: list[str], room: float) -> list[str]:
+    """The words in lines of at most ``room`` pixels in the font of ``text``."""
+    lines: list[str] = []
+    for word in words:
+        text.set_text(word)
+        fit_word(text, word, room)
+        word = text.get_text()
+        text.set_text(f"{lines[-1]} {word}" if lines else word)
+        if lines and text.get_window_extent().width <= room:
+            lines[-1] = text.get_text()
+        else:
+            lines.append(word)
+    return lines
+
+
+def fit_word(text: Text, word: str, room: float) -> None:
+    """Cut a word of a title in its middle until it fits a line."""
+    cells = cell_len(word)
+    while cells > 3 and text.get_window_extent().width > room:
+        cells = min(cells - 1, int(cells * room / text.get_window_extent().width))
+        text.set_text(middle(word, cells))
+
+
+def legend_above(axes: Axes, width: float) -> None:
+    """Put the legend of axes ``width`` pixels wide above them, where it covers neither data nor labels."""
+    names = axes.get_legend_handles_labels()[1]
+    if not names:
+        return
+    columns = columns_of(names, width)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=8, frameon=False, columnspacing=1.2)
+
+
+def columns_of(names: list[str], width: float) -> int:
+    """How many columns of a legend with these names fit in ``width`` pixels."""
+    widest = HANDLE + CELL * max(map(cell_len, names))
+    return max(1, min(len(names), int(width / widest)))
