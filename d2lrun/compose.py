@@ -537,15 +537,10 @@ def parse_command(words: list[str]) -> Namespace:
 
 
 def refuse_option(message: str, words: list[str]) -> NoReturn:
-<<<<<<< HEAD
     known = [option for action in hydra_internal.options_parser()._actions for option in action.option_strings]
-    strange = [word for word in words if word not in known]
-=======
-    known = [option for action in get_args_parser()._actions for option in action.option_strings]
     if meant := meant_by(words):
         raise Refused(f"{message}; a setting is written KEY=VALUE", f"write {shlex.join(meant)}")
     strange = [word for word in words if word.startswith("-") and word not in known]
->>>>>>> hints
     close = next((close for word in strange if (close := schema.suggestion(word, known))), "")
     raise Refused(f"{message}{close}", "d2lrun --help lists the options; a key is set by KEY=VALUE")
 
@@ -559,7 +554,7 @@ def is_shapeless(word: str) -> bool:
 def meant_by(words: list[str], config_dir: str | None = None) -> list[str] | None:
     """The command line as KEY=VALUE, if that is another one and composes; Hydra's own options stay in front."""
     ours, hydras = [], []
-    actions = get_args_parser()._option_string_actions
+    actions = hydra_internal.options_parser()._option_string_actions
     rest = list(words)
     while rest:
         word = rest.pop(0)

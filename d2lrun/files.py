@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from d2lrun.counts import counted
 from d2lrun.errors import InUse
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -96,7 +97,7 @@ def read(path: str | Path, most: int = MOST) -> bytes:
     with open(path, "rb", opener=regular) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            raise OSError(errno.EFBIG, f"it has {size:,} bytes, wanted at most {most:,}", str(path))
+            raise OSError(errno.EFBIG, f"it has {counted(size, 'byte')}, wanted at most {most:,}", str(path))
         return file.read()
 
 
