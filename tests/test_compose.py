@@ -310,8 +310,10 @@ def test_the_options_of_a_command_line():
 
 @pytest.mark.parametrize(
     "words",
-    [["--multirn"], ["-x"], ["-m", "--cfg", "job"], ["--config-dir"], ["-cn", "other"], ["-cp", "conf"]]
-    + [["-r", "-m"], ["-sc", "--cfg", "job"], ["--resolve"], ["-p", "model"]],
+    [
+        *[["--multirn"], ["-x"], ["-m", "--cfg", "job"], ["--config-dir"], ["-cn", "other"], ["-cp", "conf"]],
+        *[["-r", "-m"], ["-sc", "--cfg", "job"], ["--resolve"], ["-p", "model"]],
+    ],
 )
 def test_options_that_are_refused(words):
     with pytest.raises(Refused):
