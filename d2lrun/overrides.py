@@ -15,7 +15,7 @@ from d2lrun import schema
 
 # Keys of Hydra: names with dots, or a group with slashes; a package after @.
 KEY = re.compile(r"[~+]{0,2}[\w$-]*(?:[./][\w$-]+){0,15}(?:@[\w$.-]*)?", re.ASCII)
-WHOLE = ("run.", "sweep.")  # begin the keys that have one value, also in a sweep
+FOLDERS = ("run.root", "run.dir")  # of all runs: a comma in their names separates nothing, also in a sweep
 FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|str|int|float|bool)\((.*)\)", re.DOTALL)
 OF_TEXTS = ("choice", "sort", "shuffle", "tag")  # the functions of which each argument is a value of the key
 ARGUMENT = re.compile(r"((?:list|reverse|seed|tags|exclude|start|stop|end|step)\s*=\s*)?(.*)", re.DOTALL)
@@ -46,7 +46,7 @@ def readable(word: str, several: bool = False) -> str:
     if not equals:
         return word
     if schema.is_text(key):
-        several = several and not key.startswith(WHOLE)
+        several = several and key not in FOLDERS
         return f"{typed_key}={spelled(value, text_leaf, schema.is_list(key), several)}"
     return f"{typed_key}={spelled(value, other_leaf, True, True)}"
 

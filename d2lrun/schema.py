@@ -27,7 +27,6 @@ CIRCUMSTANCES = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.chec
 GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
 EARLIER = CIRCUMSTANCES  # as config hashes were made before data had fingerprints
 CIRCUMSTANCES += ("dataset.path", "device.name")
-LONG = 1000  # characters of a line in a message
 UNKNOWN = "no such key"
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -49,7 +48,7 @@ class Complaint:
         return self.given.partition("=")[0]
 
     def __str__(self) -> str:
-        return f"{one_line(self.given)}: {one_line(self.wanted)}{full_width(self.given)}"
+        return f"{one_line(self.given, 300)}: {one_line(self.wanted)}{full_width(self.given)}"
 
 
 class Mismatch(Exception):
@@ -480,10 +479,10 @@ def join(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def one_line(text: str) -> str:
-    """A text with escapes for what does not print, and cut in the middle if it is very long."""
-    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:LONG])
-    return visible + ("..." if len(text) > LONG else "")
+def one_line(text: str, length: int = 1000) -> str:
+    """A text with escapes for what does not print, cut after ``length`` characters."""
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:length])
+    return visible + ("..." if len(text) > length else "")
 
 
 def full_width(text: str) -> str:

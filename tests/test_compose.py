@@ -9,6 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from d2lrun import hydra_internal
 from d2lrun.compose import (
     Known,
+    check_completion,
     compose,
     compose_all,
     departures,
@@ -17,6 +18,7 @@ from d2lrun.compose import (
     parse_command,
     refuse_unused,
     show,
+    steers_hydra,
 )
 from d2lrun.config import MODELS, conf_dir
 from d2lrun.errors import Refused
@@ -209,6 +211,34 @@ def test_a_duplicate_key_is_refused(own):
     assert "epochs" in refusal("model=twice", config_dir=str(own))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[
+            "model: {_target_: os.mkdir}",
+            "model: {'_target_': x}",
+            '? "_targ\\x65t_"\n: x',
+            "a: &b {_target_: x}\nc: *b",
+        ],
+        *["hydra: {run: {dir: x}}", "'hydra': 1", "hydra.run.dir: x", "# @package hydra.callbacks\na: 1"],
+        *["defaults: [override hydra/launcher: joblib]", "defaults:\n- /model@hydra.x: mlp", "defaults: [/hydra/job]"],
+    ],
+)
+def test_yaml_that_steers_hydra_or_names_code_is_seen(text):
+    assert steers_hydra(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["# _target_ of hydra: a comment\nmodel: {name: mlp}", "a: 'the _target_ of it'", "a: |\n  hydra: x\n"],
+        *["model: {hydra: 1}", "a: [", "", "[1]", "a: &a [*a]"],
+    ],
+)
+def test_yaml_that_only_speaks_of_it_is_data(text):
+    assert not steers_hydra(text)
+
+
 def test_a_config_dir_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(Refused, match="no such folder"):
         existing_folder(str(tmp_path / "nowhere"))
@@ -279,11 +309,28 @@ def test_the_options_of_a_command_line():
 
 
 @pytest.mark.parametrize(
-    "words", [["--multirn"], ["-x"], ["-m", "--cfg", "job"], ["--config-dir"], ["-cn", "other"], ["-cp", "conf"]]
+    "words",
+    [
+        *[["--multirn"], ["-x"], ["-m", "--cfg", "job"], ["--config-dir"], ["-cn", "other"], ["-cp", "conf"]],
+        *[["-r", "-m"], ["-sc", "--cfg", "job"], ["--resolve"], ["-p", "model"]],
+    ],
 )
 def test_options_that_are_refused(words):
     with pytest.raises(Refused):
         parse_command(words)
+
+
+@pytest.mark.parametrize("asked", [[], ["x"], ["install=tcsh"], ["install=bash", "query=zsh"], ["install"]])
+def test_completion_is_of_one_shell(asked):
+    with pytest.raises(Refused, match="wanted one of install=bash, install=zsh"):
+        check_completion(parse_command(["-sc", *asked]))
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_completion_is_asked_for_by_a_shell(shell, monkeypatch):
+    monkeypatch.delenv("COMP_LINE", raising=False)
+    with pytest.raises(Refused, match="only a shell asks so"):
+        check_completion(parse_command(["-sc", f"query={shell}"]))
 
 
 def test_a_mistyped_option_is_met_with_the_nearest():

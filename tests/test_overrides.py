@@ -128,8 +128,8 @@ def test_commas_of_a_sweep_separate_values(word, values, tmp_path, monkeypatch):
     assert [schema.flatten(schema.to_dict(job.config))[key] for job in planned.jobs] == values
 
 
-def test_a_key_of_the_whole_sweep_keeps_its_commas(tmp_path):
-    asked = request.read([f"run.root={tmp_path}/a,b", "sweep.name=x, y", "seed=1,2"], None, "d2lrun -m")
+def test_a_folder_of_the_whole_sweep_keeps_its_commas(tmp_path):
+    asked = request.read([f"run.root={tmp_path}/a,b", "sweep.name='x, y'", "seed=1,2"], None, "d2lrun -m")
     assert grid.plan(asked).directory == tmp_path / "a,b" / "sweeps" / "x, y"
 
 

@@ -170,7 +170,6 @@ REFUSED = {
     "runs' folders": (["run.dir=here,there"], "run.dir: the folder of one run", "sweep.name=NAME"),
     "sweeps": (["sweep.name=a,b"], "sweep.name: it is of the whole sweep", "give it one value"),
     "engines": (["sweep=grid,optuna"], "sweep: it is of the whole sweep", "give it one value"),
-    "roots": (["run.root=a,b"], "run.root: it is of the whole sweep", "give it one value"),
     "unequal": (["seed=1,2", "train.epochs=1,2,3", "sweep.zip=[seed,train.epochs]"], "(seed 2, train.epochs 3)", ""),
     "zip of nothing": (["seed=1,2", "sweep.zip=[seed,lr]"], "sweep.zip: lr has no values", "KEY=VALUE,VALUE"),
     "quotes": (['sweep.combinations=["model=\'mlp"]'], 'sweep.combinations: "model=\'mlp": No closing', "such as"),
