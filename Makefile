@@ -73,7 +73,7 @@ bi-rnn: $(READY) ## book 9.4: a bidirectional LSTM, which cheats
 	@$(BIN)/d2lrun experiment=bi-rnn $(FEW) $(ARGS)
 
 whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last tenth
-	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=2) $(ARGS)
+	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=1) $(ARGS)
 
 model-selection: $(READY) ## book 4.4: underfitting and overfitting; the error against capacity and amount of data
 	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(SOME) $(ARGS)

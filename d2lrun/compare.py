@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ROWS = 50  # of the table
+EQUAL = 0  # how much a column is wanted that says the same of all runs shown
 FIRST = ("directory", "status")  # columns of compare.csv
 FOLLOWS = ("recipe", "book")  # keys of the config that follow from the others
 # Keys that do not tell runs apart: where they lie and how they are saved, not where their data lie or they ran.
@@ -132,14 +133,25 @@ def labels(entries: list[Entry]) -> list[str]:
     """For each run the values of as few differing keys as tell it apart: 'model=lenet lr=0.1'; else its directory."""
     keys = differing(entries)
     names = short_names(shown_key(key) for key in keys)
-    rows: list[str] = [""] * len(entries)
-    for count in range(1, len(keys) + 1):
-        rows = [settings(picked(entry, keys[:count]), names) for entry in entries]
-        if len(set(rows)) == len(rows):
-            return rows
+    rows = [settings(picked(entry, telling(entries, keys)), names) for entry in entries]
     ends = [entry.directory.name for entry in entries]
     twice = {row for row in rows if rows.count(row) > 1}
     return [f"{row} {end}".strip() if row in twice or not row else row for row, end in zip(rows, ends, strict=True)]
+
+
+def telling(entries: list[Entry], keys: list[str]) -> list[str]:
+    """As few of the ``keys``, in their order, as tell apart what all of them do: a dataset that goes with its model no.
+
+    Each of them tells runs apart that those before it do not.
+    """
+    found: list[str] = []
+    rows = [""] * len(entries)
+    for key in keys:
+        finer = [f"{row} {settings(picked(entry, [key]), {})}" for row, entry in zip(rows, entries, strict=True)]
+        if len(set(finer)) > len(set(rows)):
+            found.append(key)
+            rows = finer
+    return found
 
 
 def picked(entry: Entry, keys: Iterable[str]) -> dict[str, Any]:
@@ -191,15 +203,18 @@ def statuses(entries: list[Entry]) -> str:
 
 
 def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> list[list[Column]]:
-    """A column a differing key, those that tell least dropped first; or all of them in one that folds."""
+    """A column a differing key, those that tell least dropped first; or all of them in one that folds.
+
+    A column that is equal in all rows shown, be it a status, is dropped before any that differs.
+    """
     number = Column("", [str(place) for place in range(1, len(shown) + 1)])
     marks = [Column("", ["★" if entry is best else "" for entry in shown])] if best else []
     keys = differing(entries)
     names = short_names(map(shown_key, keys))
-    each = []
-    for place, key in enumerate(keys):
+    each, first = [], telling(entries, keys)
+    for place, key in enumerate([*first, *(key for key in keys if key not in first)]):
         cells = [setting(entry.config[key]) if entry.config and key in entry.config else "" for entry in shown]
-        each.append(Column(names[shown_key(key)], cells, 100 if place < 2 else max(1, 70 - 5 * place), number=False))
+        each.append(Column(names[shown_key(key)], cells, wanted_key(place, len(first)), number=False))
     label = dict(zip(map(id, entries), labels(entries), strict=True))
     together = Column("what differs", [label[id(entry)] for entry in shown], number=False)
     rest = [Column("status", [entry.standing for entry in shown], 90, number=False)]
@@ -208,7 +223,15 @@ def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> lis
         rest.append(Column(words(name, "\n"), cells, 80 - 8 * place if place else 100))
     rest.append(Column("epochs", [str(entry.epochs or 0) for entry in shown], 30))
     rest.append(Column("time", ["" if entry.seconds is None else duration(entry.seconds) for entry in shown], 45))
+    for column in (*each, *rest):
+        if len(shown) > 1 and len(set(column.cells)) == 1:
+            column.wanted = min(column.wanted, EQUAL)
     return [[number, *marks, *each, *rest], [number, *marks, together, *rest]]
+
+
+def wanted_key(place: int, telling: int) -> int:
+    """How long the column of a key stays: the first two always, those that tell runs apart longer than metrics."""
+    return 100 if place < 2 else max(82, 89 - place) if place < telling else max(1, 30 - place)
 
 
 def write_csv(entries: list[Entry], path: Path) -> None:
@@ -237,8 +260,8 @@ def write(entries: list[Entry], out: str | None, arranged: bool = False) -> list
 
     best = best_of(entries)[0] or (entries[0] if arranged else None)
     curves = [
-        (label, entry.records, entry is best)
-        for label, entry in zip(labels(entries), entries, strict=True)
+        (f"{number} {label}", entry.records, entry is best)  # its number in the table
+        for number, (label, entry) in enumerate(zip(labels(entries), entries, strict=True), 1)
         if entry.records
     ]
     try:

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from d2lrun.compare import arranged, best_of, differing, labels, metric_names, show, write, write_csv
+from d2lrun.compare import arranged, best_of, differing, labels, metric_names, show, telling, write, write_csv
 from d2lrun.errors import Refused
 from d2lrun.recorded import Entry
 
@@ -63,6 +63,29 @@ def test_labels_are_as_short_as_tells_the_runs_apart():
 def test_runs_that_are_alike_have_their_directory_for_a_label():
     assert labels([entry("a"), entry("b")]) == ["a", "b"]
     assert labels([entry("a", seed=1), entry("b", seed=1), entry("c", seed=2)]) == ["seed=1 a", "seed=1 b", "seed=2"]
+
+
+def test_a_key_that_goes_with_another_tells_nothing_more():
+    """The dataset follows from the model here; the seed tells apart what the model does not."""
+    rows = [("mlp", "images", 1), ("lstm", "text", 1), ("lstm", "text", 2)]
+    entries = [entry(model__name=model, dataset__name=data, seed=seed) for model, data, seed in rows]
+    assert telling(entries, differing(entries)) == ["model.name", "seed"]
+    assert labels(entries)[1:] == ["model=lstm seed=1", "model=lstm seed=2"]
+
+
+def test_at_80_columns_what_differs_stays_before_what_is_equal():
+    changed = [
+        {"optimizer__lr": lr, "model__hidden": [h] * 6, "train__epochs": e}
+        for lr in (1, 2)
+        for h in (8, 9)
+        for e in (3, 4)
+    ]
+    metrics = dict.fromkeys(("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss"), (0.123, None))
+    entries = [entry(metrics=metrics, **each) for each in changed]
+    console = Console(file=StringIO(), width=80)
+    show(console, entries)
+    head = console.file.getvalue().partition("─")[0]
+    assert all(word in head for word in ("lr", "hidden", "epochs")) and "status" not in head
 
 
 def test_metrics_the_most_telling_first():

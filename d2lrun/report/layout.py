@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 ROUNDS = 4  # of measuring and changing: what is changed moves the rest
 LINES = 3  # of a title
 SMALLEST = 6.0  # points of a label that is too long for its axis
-AIR = 2.0  # pixels between two labels
-CELL, HANDLE = 10, 60  # pixels of a character and of the line beside it in a legend
+AIR = 6.0  # pixels between two labels of an axis
+CELL, HANDLE = 9, 60  # pixels of a character and of the line beside it in a legend
 
 
 @contextlib.contextmanager

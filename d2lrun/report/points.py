@@ -23,7 +23,7 @@ WORD = 24  # characters of a value on an axis
 CROSS = {"marker": "x", "color": RED, "linestyle": "", "markersize": 7, "markeredgewidth": 2}
 OPEN = {"marker": "s", "color": GREY, "linestyle": "", "markersize": 6, "fillstyle": "none"}
 HOLLOW = {"marker": "o", "color": INK, "linestyle": "", "markersize": 6, "fillstyle": "none"}
-PRUNED = "pruned: its value when it was stopped"
+PRUNED = "pruned: value when stopped"
 STAR = {"marker": "*", "color": "#E69F00", "linestyle": "", "markersize": 15, "markeredgecolor": INK, "zorder": 5}
 
 

@@ -64,7 +64,7 @@ def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale, b
     for kind, style in kinds.items():
         own = [trial for trial in trials if kind_of(trial) == kind]
         inside = [trial for trial in own if is_finite(trial["value"]) and scale.holds(trial["value"])]
-        label = f"{kind} ({len(own):,})" + (": value when it was stopped" if kind == "pruned" else "")
+        label = f"{kind} ({len(own):,})" + (": value when stopped" if kind == "pruned" else "")
         for part, across in ((inside, False), ([trial for trial in own if trial not in inside], True)):
             if part:
                 xs = [trial["number"] for trial in part]

@@ -23,7 +23,7 @@ def test_each_kind_of_trial_is_counted():
     draw_trials(axes, TRIALS, scale_of([0.5, 0.9]), bottom=True)
     assert axes.get_legend_handles_labels()[1] == [
         "finished (4)",
-        "pruned (1): value when it was stopped",
+        "pruned (1): value when stopped",
         "failed (1)",
     ]
 

@@ -111,6 +111,15 @@ def test_the_status_of_a_group_counts_what_is_finished(make_sweep):
     assert counts(sweep["jobs"]) == "8 jobs, 5 finished, 1 failed, 2 diverged"
 
 
+def test_what_was_pruned_has_its_value_in_the_table_and_is_last(make_sweep):
+    sweep = make_sweep({"lr": [1, 2]}, failed={0: "pruned"})
+    sweep["jobs"][0]["metrics"] = {"val_accuracy": 0.987}
+    text = shown(sweep)
+    row = next(line for line in text.splitlines() if "0.987" in line)
+    assert "pruned" in row and "★" not in row and ranking(sweep) == [1, 0]
+    assert "pruned: its values are those of the epoch" in " ".join(text.split())
+
+
 def test_every_failure_has_its_reason_in_one_line_and_its_log(make_sweep):
     text = shown(make_sweep(MODELS, failed=(3,)), directory=Path("outputs/sweeps/" + "long" * 30))
     assert "1 failure\n ✗ model=mlp optimizer.lr=0.5 seed=1: diverged: loss nan at epoch 1, step 7, lr 3\n" in text

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from d2lrun.report.points import distinct, numeric, points_of, topic_of, varying
+from d2lrun.report.points import PRUNED, distinct, numeric, points_of, topic_of, varying
 from d2lrun.report.sweep_picture import draw_points, draw_sweep, title
 
 LRS = [0.001, 0.01, 0.1, 1]
@@ -74,11 +74,32 @@ def test_one_number_is_a_line_for_train_and_val_in_a_panel_a_metric(make_sweep):
     assert tuple(LRS) in points
 
 
-def test_two_decades_are_a_logarithmic_axis_and_one_is_not(make_sweep):
+def test_a_decade_is_a_logarithmic_axis_and_less_is_not(make_sweep):
     assert axes(make_sweep({"optimizer.lr": LRS})).get_xscale() == "log"
+    assert axes(make_sweep({"optimizer.lr": [0.05, 0.5]})).get_xscale() == "log"
     assert axes(make_sweep({"optimizer.lr": [0.1, 0.5]})).get_xscale() == "linear"
-    assert axes(make_sweep({"dataset.n_train": [10, 20, 50, 500]})).get_xscale() == "log"  # or 10 and 20 would meet
+    assert axes(make_sweep({"optimizer.lr": [0.1, 0.5]}, log=["optimizer.lr"])).get_xscale() == "log"  # as searched
     assert axes(make_sweep({"optimizer.lr": [0, 1e-4, 1e-2]})).get_xscale() == "symlog"
+
+
+def pruned(make_sweep, **changes):
+    """A search whose last trial was pruned at a value above the best."""
+    sweep = make_sweep({"optimizer.lr": LRS}, failed={3: "pruned"}, engine="optuna", **changes)
+    sweep["jobs"][3]["metrics"] = {"val_accuracy": 0.99, "train_accuracy": 0.98}
+    return sweep
+
+
+def test_a_pruned_trial_is_hollow_at_its_own_value_and_explained(make_sweep):
+    panel = axes(pruned(make_sweep))
+    (hollow,) = [line for line in panel.get_lines() if line.get_fillstyle() == "none" and len(line.get_xdata())]
+    assert (list(hollow.get_xdata()), list(hollow.get_ydata())) == ([1], [0.99])
+    assert PRUNED in labels(panel)
+
+
+def test_no_line_joins_what_a_search_drew(make_sweep):
+    joined = {line.get_linestyle() for line in axes(pruned(make_sweep)).get_lines()}
+    assert joined <= {"None", ""}
+    assert "-" in {line.get_linestyle() for line in axes(make_sweep({"optimizer.lr": LRS})).get_lines()}
 
 
 def test_error_bars_are_the_spread_over_seeds(make_sweep):
