@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ROWS = 50  # of the table
+KEYS = 40  # that differ, in the table and in labels: no terminal has room for more
 FIRST = ("directory", "status")  # columns of compare.csv
 FOLLOWS = ("recipe", "book")  # keys of the config that follow from the others
 # Keys that do not tell runs apart: where they lie and how they are saved, not where their data lie or they ran.
@@ -54,6 +55,11 @@ def differing(entries: list[Entry]) -> list[str]:
         return shown_key(key) == key, not all(key in config for config in whole)
 
     return sorted(found, key=rank)
+
+
+def most_telling(entries: list[Entry]) -> list[str]:
+    """The most telling of the keys that differ."""
+    return differing(entries)[:KEYS]
 
 
 def records_data(configs: list[dict[str, Any]]) -> bool:
@@ -129,7 +135,7 @@ def visible(config: dict[str, Any] | None) -> dict[str, Any]:
 
 def labels(entries: list[Entry]) -> list[str]:
     """For each run the values of as few differing keys as tell it apart: 'model=lenet lr=0.1'; else its directory."""
-    keys = differing(entries)
+    keys = most_telling(entries)
     names = short_names(shown_key(key) for key in keys)
     rows: list[str] = [""] * len(entries)
     for count in range(1, len(keys) + 1):
@@ -173,6 +179,8 @@ def show(console: Console, entries: list[Entry]) -> None:
     notes += [("note", note) for note in dict.fromkeys(note for entry in entries for note in entry.notes)]
     if len(entries) > ROWS:
         notes.append(("more", f"{len(entries) - ROWS:,} rows in compare.csv"))
+    if (more := len(differing(entries)) - KEYS) > 0:
+        notes.append(("more", f"{more:,} keys that differ in compare.csv"))
     if dropped:
         notes.append(("no room", f"for {', '.join(' '.join(head.split()) for head in dropped)}: see compare.csv"))
     if notes:
@@ -192,7 +200,7 @@ def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> lis
     """A column a differing key, those that tell least dropped first; or all of them in one that folds."""
     number = Column("", [str(place) for place in range(1, len(shown) + 1)])
     marks = [Column("", ["★" if entry is best else "" for entry in shown])] if best else []
-    keys = differing(entries)
+    keys = most_telling(entries)
     names = short_names(map(shown_key, keys))
     each = []
     for place, key in enumerate(keys):
