@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ROWS = 50  # of the table
 EQUAL = 0  # how much a column is wanted that says the same of all runs shown
+KEYS = 40  # that differ, in the table and in labels: no terminal has room for more
 FIRST = ("directory", "status")  # columns of compare.csv
 FOLLOWS = ("recipe", "book")  # keys of the config that follow from the others
 # Keys that do not tell runs apart: where they lie and how they are saved, not where their data lie or they ran.
@@ -56,6 +57,11 @@ def differing(entries: list[Entry]) -> list[str]:
         return shown_key(key) == key, not all(key in config for config in whole)
 
     return sorted(found, key=rank)
+
+
+def most_telling(entries: list[Entry]) -> list[str]:
+    """The most telling of the keys that differ."""
+    return differing(entries)[:KEYS]
 
 
 def records_data(configs: list[dict[str, Any]]) -> bool:
@@ -131,7 +137,7 @@ def visible(config: dict[str, Any] | None) -> dict[str, Any]:
 
 def labels(entries: list[Entry]) -> list[str]:
     """For each run the values of as few differing keys as tell it apart: 'model=lenet lr=0.1'; else its directory."""
-    keys = differing(entries)
+    keys = most_telling(entries)
     names = short_names(shown_key(key) for key in keys)
     rows = [settings(picked(entry, telling(entries, keys)), names) for entry in entries]
     ends = [entry.directory.name for entry in entries]
@@ -187,6 +193,8 @@ def show(console: Console, entries: list[Entry]) -> None:
     notes += [("note", line) for line in fonts.notices()]
     if len(entries) > ROWS:
         notes.append(("more", f"{counted(len(entries) - ROWS, 'row')} in compare.csv"))
+    if (more := len(differing(entries)) - KEYS) > 0:
+        notes.append(("more", f"{counted(more, 'key')} more that differ in compare.csv"))
     if dropped:
         notes.append(("no room", f"for {', '.join(' '.join(head.split()) for head in dropped)}: see compare.csv"))
     if notes:
@@ -209,7 +217,7 @@ def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> lis
     """
     number = Column("", [str(place) for place in range(1, len(shown) + 1)])
     marks = [Column("", ["★" if entry is best else "" for entry in shown])] if best else []
-    keys = differing(entries)
+    keys = most_telling(entries)
     names = short_names(map(shown_key, keys))
     each, first = [], telling(entries, keys)
     for place, key in enumerate([*first, *(key for key in keys if key not in first)]):

@@ -15,7 +15,19 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from d2lrun.compare import arranged, best_of, differing, labels, metric_names, show, telling, write, write_csv
+from d2lrun.compare import (
+    KEYS,
+    arranged,
+    best_of,
+    differing,
+    labels,
+    layouts,
+    metric_names,
+    show,
+    telling,
+    write,
+    write_csv,
+)
 from d2lrun.errors import Refused
 from d2lrun.recorded import Entry
 
@@ -327,3 +339,12 @@ def test_the_verb_refuses_without_torch_and_matplotlib(compare, words, message):
     error, hint, modules = done.stderr.splitlines()
     assert (done.returncode, done.stdout, modules) == (2, "", "[]")
     assert error.startswith(f"error: {message}") and hint.startswith("hint: ")
+
+
+def test_of_many_keys_that_differ_the_table_has_the_first(tmp_path):
+    configs = [{f"k{number}": number + run for number in range(500)} for run in range(2)]
+    entries = [Entry(tmp_path / str(run), "finished", config) for run, config in enumerate(configs)]
+    assert all(len(layout) <= KEYS + 10 for layout in layouts(entries, entries, None))
+    assert len(labels(entries)[0].split()) <= KEYS
+    write_csv(entries, tmp_path / "compare.csv")
+    assert "k499" in (tmp_path / "compare.csv").read_text()

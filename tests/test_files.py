@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -152,3 +155,30 @@ def test_a_lock_where_nothing_can_be_written_fails_at_once(tmp_path):
     (tmp_path / "file").write_text("a file, not a folder")
     with pytest.raises(OSError), files.lock(tmp_path / "file" / ".lock", waiting=pytest.fail):
         pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_disk_without_locks_is_not_in_use(tmp_path, monkeypatch, code):
+    def flock(file, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="no file locks") as raised, files.lock(tmp_path / ".lock"):
+        pass
+    assert raised.value.errno == code
+    assert not files.signature(tmp_path / ".lock").exists()
+
+
+def test_only_a_regular_file_is_read_and_none_that_is_too_large(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"1234")
+    assert files.read(path, most=4) == b"1234"
+    (tmp_path / "link").symlink_to(path)
+    assert files.read(tmp_path / "link") == b"1234"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for other in (tmp_path, tmp_path / "pipe", tmp_path / "endless", tmp_path / "none"):
+        with pytest.raises(OSError):
+            files.read(other)
+    with pytest.raises(OSError, match="4 bytes, wanted at most 3"):
+        files.read(path, most=3)

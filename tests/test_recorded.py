@@ -223,3 +223,12 @@ def test_a_config_is_flat_data(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("model:\n  name: 汉服\n  hidden: [1, 2]\n", encoding="utf-8")
     assert read_config(RunDirectory(tmp_path)) == {"model.name": "汉服", "model.hidden": [1, 2]}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "- " * 100_000], ids=["lists", "objects", "dashes"])
+def test_a_config_nested_too_deep_is_damaged(tmp_path, text):
+    """The parser in C would end the process."""
+    (tmp_path / "config.yaml").write_text(text)
+    assert read_config(RunDirectory(tmp_path)) is None
+    with pytest.raises(Refused, match="nested deeper than"):
+        RunDirectory(tmp_path).load_config()
