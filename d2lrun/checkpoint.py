@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from d2lrun import files
+from d2lrun import files, next_step
 from d2lrun.counts import counted
 from d2lrun.errors import Failed, Refused
 
@@ -49,7 +49,7 @@ def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any
         what = "disk full while saving" if error.errno in FULL else "cannot save"
         raise Failed(
             f"{what} step {step} to {directory}: {error.strerror or error}",
-            f"the checkpoint before it is untouched: make room, then d2lrun resume {directory.parent}",
+            f"the checkpoint before it is untouched: make room, then {next_step.resume(directory.parent)}",
         ) from error
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from d2lrun import checkpoint, datasets, devices, files, identity, models, validation, vocabulary, weights
+from d2lrun import checkpoint, datasets, devices, files, identity, models, next_step, validation, vocabulary, weights
 from d2lrun.config import DATASETS, Config
 from d2lrun.datasets.corpus import prefix_tokens
 from d2lrun.datasets.images import ImageDataset
@@ -197,7 +197,7 @@ def read_weights(directory: RunDirectory) -> dict[str, Tensor]:
     found: list[dict[str, Any]] = []
     checkpoint.load_newest(directory.checkpoints, directory.config_hashes(), found.append, say=lambda line: None)
     if not found:
-        raise Refused(f"{directory.path} has no trained weights yet", f"d2lrun resume {directory.path}")
+        raise Refused(f"{directory.path} has no trained weights yet", next_step.resume(directory.path))
     return found[0]["model"]
 
 

@@ -14,7 +14,7 @@ from math import ceil, nan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import datasets, files, identity, schema
+from d2lrun import datasets, files, identity, next_step, schema
 from d2lrun.config import Config, Once
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped, facts_of
 from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
@@ -83,7 +83,7 @@ def run_folds(
     except BaseException as error:
         directory.refuse_deleted()
         if isinstance(error, Stopped):
-            error.args = (f"stopped, saved; continue with: d2lrun resume {directory.path}",)
+            error.args = (f"stopped, saved; continue with: {next_step.resume(directory.path)}",)
         status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
             log.write(f"{status}: {error}")

@@ -24,6 +24,7 @@ from d2lrun import (
     files,
     identity,
     models,
+    next_step,
     optim,
     schema,
     validation,
@@ -120,7 +121,7 @@ def run(
     except BaseException as error:
         directory.refuse_deleted()  # which is what went wrong first, and nothing of it is made anew
         if isinstance(error, Stopped):
-            error.args = (f"{error}; continue with: d2lrun resume {directory.path}",)
+            error.args = (f"{error}; continue with: {next_step.resume(directory.path)}",)
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
             record_failure(error, experiment, directory, log, changed)
         if told := explained(error, config):

@@ -28,6 +28,7 @@ LAYERS = [
     "files",
     "download",
     "rundir",
+    "next_step",
     "likeness",
     "recorded",
     "weights",
