@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.errors import D2lrunError, OtherData, Refused, masked
+from d2lrun.errors import MACHINE, D2lrunError, OtherData, Refused, cause_of, masked
 from d2lrun.streams import complain, visible
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def train_composed(data: Any) -> None:
 
 def train_config(config: Config, resumed: bool = False) -> None:
     """One run in its directory, told on the terminal; a finished one on the same data is only shown again."""
-    from d2lrun import compose, rundir
+    from d2lrun import compose, next_step, rundir
     from d2lrun.report.folds import show_folds
     from d2lrun.report.tables import show_result
     from d2lrun.report.text import say
@@ -138,9 +139,29 @@ def train_config(config: Config, resumed: bool = False) -> None:
             result = directory.result()
         else:
             config = identity.reached(config, directory, partial(say, console))
-            result = kfold.train(config, directory, console, changed)
+            with resumable(directory, console):
+                result = kfold.train(config, directory, console, changed)
         show = show_folds if "folds" in result else show_result
         show(console, result, directory.path)
+        say(console, f" next        {next_step.after_run(config, directory.path)}")
+
+
+@contextmanager
+def resumable(directory: Any, console: Console) -> Iterator[None]:
+    """If a run fails through the machine, say how it is continued, unless the hint of its error does."""
+    from d2lrun.report.text import say
+
+    try:
+        yield
+    except (D2lrunError, OSError) as error:
+        following = directory.command("resume")
+        if (
+            not isinstance(error, Refused)
+            and cause_of(error) == MACHINE
+            and following not in getattr(error, "hint", "")
+        ):
+            say(console, f" next        {following}")
+        raise
 
 
 def resume(words: list[str]) -> int:

@@ -31,6 +31,7 @@ LAYERS = [
     "kinds",
     "download",
     "rundir",
+    "next_step",
     "likeness",
     "recorded",
     "weights",

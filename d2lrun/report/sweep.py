@@ -27,8 +27,8 @@ STATUSES = ("finished", *FAILED, "pruned", "stopped", "running", "pending")
 HIGHER_IS_BETTER = ("accuracy", "_per_second")
 
 
-def show_sweep(console: Console, sweep: dict[str, Any], directory: Path) -> None:
-    """The end of a sweep: a row a group, the best first; the failures; the command that reruns what is missing."""
+def show_sweep(console: Console, sweep: dict[str, Any], directory: Path, following: str) -> None:
+    """The end of a sweep: a row a group, the best first; the failures; ``following``, the command that is next."""
     heading(console, f"{sweep['name']}: {counts(sweep['jobs'])}")
     if sweep["groups"]:
         show_groups(console, sweep)
@@ -42,8 +42,7 @@ def show_sweep(console: Console, sweep: dict[str, Any], directory: Path) -> None
         console.print()
         console.print(pairs(console, rows))
     say(console, f" directory   {directory}")
-    if sweep.get("rerun") and any(job["status"] not in ("finished", "pruned") for job in sweep["jobs"]):
-        say(console, f" rerun       {sweep['rerun']}")
+    say(console, f" next        {following}")
 
 
 def seen_in(sweep: dict[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from d2lrun import next_step
 from d2lrun.errors import Failed, Stopped
 from d2lrun.report.text import counted
 from d2lrun.sweeps.job import BUSY, STOPPED, note_failure, train_in
@@ -28,7 +29,7 @@ def told_to_go_on(sweep: Sweep) -> Iterator[None]:
     except Stopped as stopped:
         elsewhere = sum(job.is_held() for job in sweep.jobs)  # not waited for: Ray would abort this process meanwhile
         told = f"but {counted(elsewhere, 'run')} in other processes may go on" if elsewhere else "saved"
-        stopped.args = (f"stopped, {told}; the same command goes on with what is left",)
+        stopped.args = (f"stopped, {told}; {next_step.continuing(sweep.command)}",)
         raise
 
 

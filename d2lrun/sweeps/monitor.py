@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files
+from d2lrun import files, next_step
 from d2lrun.report import fonts
 from d2lrun.report.jobs import Display, job_line
 from d2lrun.report.sweep import show_sweep, write_csv
@@ -172,7 +172,8 @@ class Monitor:
         for line in self.sweep.missing:
             self.say(line)
         with listened_to():
-            show_sweep(self.console, summary, directory)
+            following = next_step.after_sweep(summary, directory, self.sweep.jobs, self.sweep.chosen)
+            show_sweep(self.console, summary, directory, following)
         rows = [*summary["jobs"], *filter(None, [summary["refit"]])]
         return any(row["status"] not in ("finished", "pruned") for row in rows)
 

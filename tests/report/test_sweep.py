@@ -11,6 +11,7 @@ from d2lrun.report.sweep import counts, group_status, main_metrics, ranking, sho
 
 MODELS = {"model": ["mlp", "lenet"], "optimizer.lr": [0.1, 0.5], "seed": [0, 1]}
 NOTE = "not ranked: with validation=none the test set is watched, and it must not choose"
+NEXT = "d2lrun compare outputs/sweeps/lr"
 SWEEPS = {
     "seeds": {"keys": MODELS},
     "failures": {"keys": MODELS, "failed": (3, 4, 5)},
@@ -38,7 +39,7 @@ def sweep(request, make_sweep):
 
 def shown(sweep, width=80, directory=Path("outputs/sweeps/lr")):
     console = Console(file=StringIO(), width=width)
-    show_sweep(console, sweep, directory)
+    show_sweep(console, sweep, directory, NEXT)
     return console.file.getvalue()
 
 
@@ -49,7 +50,7 @@ def rows(text):
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_only_what_is_copied_is_wider_than_the_console(sweep, width):
-    whole = (" ✗", "   outputs", " directory", " rerun")
+    whole = (" ✗", "   outputs", " directory", " next")
     lines = [line for line in shown(sweep, width).splitlines()[1:] if not line.startswith(whole)]
     assert all(len(line) <= width for line in lines)
     assert len(lines) < 140
@@ -58,7 +59,7 @@ def test_only_what_is_copied_is_wider_than_the_console(sweep, width):
 @pytest.mark.parametrize("encoding", ["ascii", "gbk"])
 def test_a_terminal_without_utf8_gets_its_own_characters(sweep, encoding):
     stream = TextIOWrapper(BytesIO(), encoding=encoding)
-    show_sweep(Console(file=stream, width=80), sweep, Path("x"))
+    show_sweep(Console(file=stream, width=80), sweep, Path("x"), NEXT)
     stream.flush()
 
 
@@ -124,13 +125,13 @@ def test_every_failure_has_its_reason_in_one_line_and_its_log(make_sweep):
     text = shown(make_sweep(MODELS, failed=(3,)), directory=Path("outputs/sweeps/" + "long" * 30))
     assert "1 failure\n ✗ model=mlp optimizer.lr=0.5 seed=1: diverged: loss nan at epoch 1, step 7, lr 3\n" in text
     assert "long" * 30 + "/job-0000000000000003/run.log" in text.replace("\\", "/")
-    assert " rerun       d2lrun -m sweep.name=lr" in text
+    assert f" next        {NEXT}" in text
 
 
-def test_when_all_are_finished_there_is_nothing_to_rerun(make_sweep):
+def test_when_all_are_finished_there_is_no_failure(make_sweep):
     text = shown(make_sweep(MODELS))
     assert "8 jobs, all finished" in text
-    assert "rerun" not in text and "failure" not in text
+    assert "failure" not in text
 
 
 def test_of_a_thousand_jobs_twenty_are_shown_and_the_rest_is_said_to_be_elsewhere(make_sweep):

@@ -541,7 +541,7 @@ def test_a_signal_saves_the_run_and_the_table_and_the_same_command_goes_on(run, 
     with at_step(steps + 2, signalled(name)):
         stopped = run(*words)
     assert stopped.code == code
-    assert stopped.err == "\nstopped, saved; the same command goes on with what is left\n"
+    assert stopped.err.startswith("\nstopped, saved; continue with: d2lrun -m ")
     assert states(told("s")) == ["finished", "stopped", "pending"]
     first = SWEEPS / "s" / told("s")["jobs"][0]["directory"]
     before = snapshot(first)
