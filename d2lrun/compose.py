@@ -7,6 +7,7 @@ composes leniently (every value is forced in) and leaves the judgement to ``sche
 from __future__ import annotations
 
 import copy
+import glob
 import os
 import re
 import shlex
@@ -30,13 +31,18 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from d2lrun import hints, schema
+from d2lrun import hints, own, schema
 from d2lrun.config import VARIANTS, Config, DeviceNames, Grid, Search, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.schema import Complaint
+
+header_of = ConfigSource._get_header_dict
+# Hydra does not see "# @package" after a byte order mark.
+ConfigSource._get_header_dict = staticmethod(lambda text: header_of(text.removeprefix("\ufeff")))
 
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
 ROUNDS = 5  # of suggestions that follow from each other
@@ -182,6 +188,7 @@ def composer(
         known.used |= {(each.key_or_group, each.value()) for each in parsed if isinstance(each.value(), str)}
         try:
             if tuple(choices) not in known.composed:
+                check_files(choices)
                 whole = hydra_compose("config", [*choices, *search])
                 give_way(whole, choices, lambda choice: hydra_compose("config", [choice, *search]))
                 known.composed[tuple(choices)] = whole
@@ -254,8 +261,8 @@ def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[st
 
 def choices_of(override: Override, config_dir: str | None) -> list[str]:
     """The values of a sweep as they are typed; those of a glob are options of a group. Raises Refused."""
-    glob = override.value()
-    if not isinstance(glob, Glob):
+    pattern = override.value()
+    if not isinstance(pattern, Glob):
         try:
             values = list(islice(override.sweep_string_iterator(), MOST + 1))
         except (ValueError, ZeroDivisionError) as error:
@@ -267,7 +274,7 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
             raise Refused(f"{override.input_line}: wanted at most {MOST:,} values", "sweep fewer, or use sweep=optuna")
         return values
     options = group_options(config_dir).get(override.key_or_group, [])
-    if found := glob.filter(options):
+    if found := pattern.filter(options):
         return found
     have = f"have: {', '.join(options)}" if options else "a glob is for a group, such as model or experiment"
     raise Refused(f"{override.input_line}: no option is like that", have)
@@ -290,9 +297,13 @@ def sweep_settings(
     """The config group ``sweep`` that the fixed overrides of a sweep describe, and run.root; raises Refused."""
     data, _ = gather(overrides, config_dir, known)
     complaints: list[Complaint] = []
-    settings = schema.variant("sweep", OmegaConf.to_container(data.sweep, resolve=True), complaints)
+    try:
+        plain, root = OmegaConf.to_container(data.sweep, resolve=True), str(data.run.root)
+    except OmegaConfBaseException as error:
+        refuse_composition(error, [])
+    settings = schema.variant("sweep", plain, complaints)
     schema.refuse(schema.meant(complaints, OmegaConf.to_container(data)))
-    return settings, str(data.run.root)
+    return settings, root
 
 
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
@@ -342,12 +353,23 @@ def check_options(
             elif override.value() is None and key not in VARIANTS:  # as it is by default
                 choices = [choice for choice in choices if key_of(choice) != key]
             else:
+                misnamed = next((conf_dir() / key).glob(f"{glob.escape(str(override.value()))}.[yY]*"), None)
+                if misnamed:
+                    own.check(misnamed)
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
         elif override.package is not None or key.startswith(("hydra.", "hydra/")):
             choices.append(text)
         else:
             values.append(override)
     return choices, values
+
+
+def check_files(choices: list[str]) -> None:
+    """Check the files of conf/ that the choices name, one's own among them; raises Refused."""
+    for choice in choices:
+        path = conf_dir() / key_of(choice) / f"{choice.partition('=')[2]}.yaml"
+        if path.is_file() or path.is_symlink():
+            own.check(path)
 
 
 def is_device(name: object) -> bool:
@@ -392,8 +414,9 @@ def existing_folder(config_dir: str) -> Path:
     folder = Path(config_dir).resolve()
     if not folder.is_dir():
         raise Refused(f"--config-dir {config_dir}: no such folder", "give a folder laid out like conf/")
+    own.check_folder(folder)
     for path in sorted(folder.rglob("*.yaml")):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         inside = path.relative_to(folder).parts[0] == "hydra"
         if inside or "_target_" in text or re.search(r"^\s*[\"']?hydra\b.*:", text, re.MULTILINE):
             raise Refused(

@@ -53,6 +53,7 @@ LAYERS = [
     "run",
     "kfold",
     "cost",
+    "own",
     "compose",
     "sweeps",
     "help",
