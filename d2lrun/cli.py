@@ -9,6 +9,8 @@ import atexit
 import gc
 import re
 import sys
+import traceback
+from pathlib import Path
 from typing import NoReturn
 
 from d2lrun import __version__, signals, streams, threads, verbs
@@ -96,7 +98,17 @@ def attempt(words: list[str], debug: bool) -> int:
             raise
         if isinstance(error, (D2lrunError, OSError)):
             return report(error)
-        return report(Failed(f"{type(error).__name__}: {error}", "this is a fault of d2lrun: --debug shows where"))
+        hint = "this is a fault of d2lrun, or of what was added to its files: --debug shows where"
+        return report(Failed(f"{place_of(error)}: {type(error).__name__}: {error}", hint))
+
+
+def place_of(error: Exception) -> str:
+    """FILE:LINE of the innermost line of d2lrun's own."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(__file__).parent in Path(frame.filename).parents]
+    return f"{ours[-1].filename}:{ours[-1].lineno}"
 
 
 def report(error: Stopped | D2lrunError | OSError) -> int:

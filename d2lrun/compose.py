@@ -7,6 +7,7 @@ composes leniently (every value is forced in) and leaves the judgement to ``sche
 from __future__ import annotations
 
 import copy
+import glob
 import os
 import re
 import shlex
@@ -29,7 +30,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from d2lrun import hints, hydra_internal, schema
+from d2lrun import hints, hydra_internal, own, schema
 from d2lrun.config import VARIANTS, Config, DeviceNames, Grid, Search, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.overrides import as_text, is_hydras, is_key, quoted, readable
@@ -183,6 +184,7 @@ def composer(
         known.used |= {(each.key_or_group, each.value()) for each in parsed if isinstance(each.value(), str)}
         try:
             if tuple(choices) not in known.composed:
+                check_files(choices)
                 whole = hydra_compose("config", [*choices, *search])
                 give_way(whole, choices, lambda choice: hydra_compose("config", [choice, *search]))
                 known.composed[tuple(choices)] = whole
@@ -254,8 +256,8 @@ def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[st
 
 def choices_of(override: Override, config_dir: str | None) -> list[str]:
     """The values of a sweep as they are typed; those of a glob are options of a group. Raises Refused."""
-    glob = override.value()
-    if not isinstance(glob, Glob):
+    pattern = override.value()
+    if not isinstance(pattern, Glob):
         try:
             values = list(map(spelt, islice(override.sweep_iterator(), MOST + 1)))
         except (ValueError, ZeroDivisionError) as error:
@@ -267,7 +269,7 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
             raise Refused(f"{override.input_line}: wanted at most {MOST:,} values", "sweep fewer, or use sweep=optuna")
         return values
     options = group_options(config_dir).get(override.key_or_group, [])
-    if found := glob.filter(options):
+    if found := pattern.filter(options):
         return found
     have = f"have: {', '.join(options)}" if options else "a glob is for a group, such as model or experiment"
     raise Refused(f"{override.input_line}: no option is like that", have)
@@ -369,6 +371,9 @@ def check_options(
             elif override.value() is None and key not in VARIANTS:  # as it is by default
                 choices = [choice for choice in choices if key_of(choice) != key]
             else:
+                misnamed = next((conf_dir() / key).glob(f"{glob.escape(str(override.value()))}.[yY]*"), None)
+                if misnamed:
+                    own.check(misnamed)
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
         elif is_hydras(text):
             complaints.append(Complaint(text, f"not used in a single run; {instead_of(key)}"))
@@ -384,6 +389,14 @@ def instead_of(key: str) -> str:
     if key.startswith(("hydra/launcher", "hydra.launcher", "hydra.sweep")):
         return "add -m, whose runs a launcher carries out"
     return "run.dir=FOLDER names its folder" if key.startswith("hydra.run") else "d2lrun --help lists the keys"
+
+
+def check_files(choices: list[str]) -> None:
+    """Check the files of conf/ that the choices name, one's own among them; raises Refused."""
+    for choice in choices:
+        path = conf_dir() / key_of(choice) / f"{choice.partition('=')[2]}.yaml"
+        if path.is_file() or path.is_symlink():
+            own.check(path)
 
 
 def is_device(name: object) -> bool:
@@ -428,8 +441,9 @@ def existing_folder(config_dir: str) -> Path:
     folder = Path(config_dir).resolve()
     if not folder.is_dir():
         raise Refused(f"--config-dir {config_dir}: no such folder", "give a folder laid out like conf/")
+    own.check_folder(folder)
     for path in sorted(folder.rglob("*.yaml")):
-        if path.relative_to(folder).parts[0] == "hydra" or steers_hydra(path.read_text(encoding="utf-8")):
+        if path.relative_to(folder).parts[0] == "hydra" or steers_hydra(path.read_text(encoding="utf-8-sig")):
             raise Refused(
                 f"{path}: it steers Hydra itself or names code (_target_); files are data here",
                 "give Hydra's own options on the command line, such as hydra/launcher=joblib",

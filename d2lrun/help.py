@@ -100,7 +100,7 @@ def keys(config: Path) -> list[str]:
 
 def headline(path: Path) -> str:
     """The first comment of a YAML file that is not a directive to Hydra."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         if line.startswith("#") and not line.startswith("# @"):
             return line.lstrip("# ")
     return ""

@@ -14,10 +14,17 @@ from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigSource
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from d2lrun.config import conf_dir
+
+
+def ignore_byte_order_marks() -> None:
+    """Let Hydra read ``# @package`` in the first line of a file that begins with a byte order mark."""
+    header = ConfigSource._get_header_dict
+    ConfigSource._get_header_dict = staticmethod(lambda text: header(text.removeprefix("\ufeff")))
 
 
 def version_base(version: str) -> dict[str, str]:
@@ -27,6 +34,7 @@ def version_base(version: str) -> dict[str, str]:
 
 
 VERSION_BASE = version_base(hydra.__version__)
+ignore_byte_order_marks()
 
 
 def initialised() -> AbstractContextManager[None]:

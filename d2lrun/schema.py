@@ -27,6 +27,7 @@ CIRCUMSTANCES = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.chec
 GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
 EARLIER = CIRCUMSTANCES  # as config hashes were made before data had fingerprints
 CIRCUMSTANCES += ("dataset.path", "device.name")
+TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -159,7 +160,11 @@ def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
     options = VARIANTS[group]
     name = value.get(selector(group)) if isinstance(value, dict) else value
     if (option := option_of(group, name)) is None:
-        complaints.append(unknown_option(group, name, list(options)))
+        complaint = unknown_option(group, name, list(options))
+        if group in TABLES and not complaint.fix and isinstance(name, str):
+            wanted = f"no such option: {TABLES[group]} of d2lrun/config.py has no line for it"
+            complaint = Complaint(complaint.given, f"{wanted} (have: {', '.join(options)})")
+        complaints.append(complaint)
         return None
     return build(options[option], value, group, complaints)
 
@@ -191,6 +196,8 @@ def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
     if depth in map(str, depths):
         close += f" model.depth={depth}"  # resnet50
     wanted = f"no such option{did_you_mean(close)} (have: {', '.join(options)})"
+    if isinstance(name, str) and name in VARIANTS.get(group, {}):
+        wanted = f"conf/{group}/{name}.yaml is missing"
     return Complaint(shown(group, name), wanted, f"{group}={close}" if close else "")
 
 

@@ -59,6 +59,7 @@ LAYERS = [
     "run",
     "kfold",
     "cost",
+    "own",
     "hydra_internal",
     "overrides",
     "compose",

@@ -7,12 +7,14 @@ import random
 import re
 import shlex
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from d2lrun import cli, compose, hints, schema
 from d2lrun.config import DATASETS, MODELS, VARIANTS, conf_dir
 from d2lrun.errors import Refused
+from d2lrun.sweeps import launchers
 
 # A value for each key that no other key contradicts.
 VALUES = {
@@ -348,3 +350,41 @@ def test_the_tables_name_what_there_is_and_no_word_twice():
     for table in (hints.WORDS, hints.NEEDLESS, hints.VERBS, *hints.OPTIONS.values()):
         assert len(hints.table(table)) == len({hints.plain(word) for words in table.values() for word in words.split()})
     assert not hints.table(hints.WORDS).keys() & hints.table(hints.NEEDLESS).keys()
+
+
+ROOT = Path(__file__).parents[1]
+REFUSED_THERE = "model=lent"  # which shows what a refusal looks like
+
+
+def documented() -> list[str]:
+    """Every d2lrun command of the README and of docs/, without comments and prompts; continued lines are joined."""
+    found = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8"))
+        found += re.findall(r"(?:^|`|\$ )d2lrun +([^`\n]*)", text, re.MULTILINE)
+    lines = [re.split(r" {2,}#|  #| \\$|`", line)[0].strip() for line in found]
+    return [line for line in dict.fromkeys(lines) if "=" in line and not line.startswith("trains")]
+
+
+@pytest.mark.parametrize("line", documented())
+def test_a_command_of_the_documentation_is_accepted(line):
+    words = shlex.split(line.split("#")[0])
+    verb = words.pop(0) if words[0] in cli.VERBS else "train"
+    if verb in ("resume", "evaluate", "predict", "generate", "compare"):
+        usage = cli.VERBS[verb][0]
+        assert all(f"{word.partition('=')[0]}=" in usage for word in words if "=" in word)
+        return
+    words = [word for word in words if word not in ("…", "...")]
+    options = compose.parse_command(words)
+    fixed, axes, intervals = compose.expand([word for word in options.overrides if not launchers.is_steering(word)])
+    assert options.multirun or not (axes or intervals)
+    given = [*fixed, *(axis[0] for axis in axes)]
+    if REFUSED_THERE in given:
+        with pytest.raises(Refused):
+            compose.compose(given)
+    else:
+        compose.compose(given)
+
+
+def test_the_documentation_has_commands():
+    assert len(documented()) >= 40

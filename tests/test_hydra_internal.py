@@ -82,3 +82,7 @@ def test_every_entry_point_for_hydra_is_a_concrete_plugin():
         plugin = getattr(importlib.import_module(module), name)
         assert issubclass(plugin, Sweeper)
         assert not inspect.isabstract(plugin)
+
+
+def test_a_package_after_a_byte_order_mark_is_seen():
+    assert ConfigSource._get_header_dict("\ufeff# @package _global_\na: 1\n") == {"package": "_global_"}

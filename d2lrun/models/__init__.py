@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from d2lrun.config import MODELS, Model
 from d2lrun.errors import Refused
+from d2lrun.models import faults
 from d2lrun.models.init import initialise
 from d2lrun.models.shapes import smallest_side
 
@@ -29,18 +30,24 @@ def build(config: Any, inputs: tuple[int, ...] | None, classes: int) -> nn.Modul
 
     ``inputs`` is (C, H, W), or None for text, whose ``classes`` are the tokens of the vocabulary, or (D,) for the
     features of a table, of which one number is predicted. Draws from torch's global generator: seed it first.
-    Raises Refused where images are too small for it, or where ``freeze`` names nothing.
+    Raises Refused if images are too small for it, ``freeze`` names nothing, or the file of the network is wrong.
     """
     arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
     make = partial(network(config.name), classes=classes, **arguments)
+    faults.check_arguments(config.name, make.func, {"inputs": inputs, **make.keywords})
     try:
         model = make(inputs=inputs)
         if inputs is not None:
             try_shape(model, inputs)
+    except faults.MISTAKES as error:
+        raise faults.mistake(config.name, error) from error
     except (ValueError, AssertionError) as error:
         if inputs is None or len(inputs) == 1:
             raise Refused(f"model={config.name}: {error}", "d2lrun --cfg job shows its keys") from error
-        raise misfit(config, inputs, smallest_side(lambda shape: make(inputs=shape), inputs[0]), error) from error
+        smallest = smallest_side(lambda shape: make(inputs=shape), inputs[0])
+        if smallest is None:
+            raise faults.wrong_size(config.name, make, inputs, error) from error
+        raise misfit(config, inputs, smallest, error) from error
     init = asdict(config.init)
     initialise(model, init.pop("name"), **init)
     freeze(model, config.freeze)
@@ -48,9 +55,13 @@ def build(config: Any, inputs: tuple[int, ...] | None, classes: int) -> nn.Modul
 
 
 def network(name: str) -> Callable[..., nn.Module]:
-    """The class or function behind a name of the table."""
-    module = import_module(f"d2lrun.models.{name.replace('-', '_')}")
-    return getattr(module, MODELS[name].attribute)
+    """The class or function that a name of the table stands for; raises Refused for a file that is wrong."""
+    faults.check_file(name)
+    try:
+        module = import_module(f"d2lrun.models.{name.replace('-', '_')}")
+    except faults.MISTAKES as error:
+        raise faults.mistake(name, error) from error
+    return faults.attribute(name, module, MODELS[name].attribute)
 
 
 def try_shape(model: nn.Module, inputs: tuple[int, ...]) -> None:

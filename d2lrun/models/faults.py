@@ -1,0 +1,117 @@
+"""What is wrong in the file of a network, told with its file and line."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from d2lrun.errors import Refused
+
+# What Python raises for a mistake in code; a network itself raises ValueError for values that do not go together.
+MISTAKES = (SyntaxError, ImportError, AttributeError, NameError, TypeError, LookupError, NotImplementedError)
+HINT = "correct the network; --debug shows the whole traceback"
+
+
+def file_of(name: str) -> Path:
+    """The file of the network that the table MODELS calls ``name``."""
+    return Path(__file__).with_name(f"{name.replace('-', '_')}.py")
+
+
+def shown(path: Path) -> str:
+    """The path from the current folder, if it lies in it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def mistake(name: str, error: BaseException) -> Refused:
+    """What to tell of a mistake in the code of a network."""
+    path = file_of(name)
+    if isinstance(error, SyntaxError):
+        return Refused(f"{shown(Path(error.filename or path))}:{error.lineno}: not valid Python: {error.msg}", HINT)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
+    where = f"{shown(path)}:{lines[-1]}" if lines else shown(path)
+    return Refused(f"{where}: {type(error).__name__}: {error}", HINT)
+
+
+def check_file(name: str) -> None:
+    """Raise Refused if the table MODELS has a line for a network without a file."""
+    if not file_of(name).is_file():
+        raise Refused(
+            f"model={name}: its file {shown(file_of(name))} is missing",
+            "write the network into it, or take its line out of the table MODELS in d2lrun/config.py",
+        )
+
+
+def attribute(name: str, module: Any, wanted: str) -> Callable[..., nn.Module]:
+    """The class or function of a module that the table MODELS names; raises Refused if there is none."""
+    if hasattr(module, wanted):
+        return getattr(module, wanted)
+    own = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    raise Refused(
+        f"{shown(file_of(name))}: no {wanted} in it, which the table MODELS names (have: {', '.join(own)})",
+        "give it that name, or change the line in d2lrun/config.py",
+    )
+
+
+def check_arguments(name: str, make: Callable[..., nn.Module], given: dict[str, Any]) -> None:
+    """Raise Refused if a network does not take exactly ``given``, the keys of its config."""
+    parameters = inspect.signature(make).parameters.values()
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind is not each.VAR_POSITIONAL]
+    missing = [each for each in needed if each not in given]
+    strange = [each for each in given if each not in [each.name for each in parameters]]
+    if missing or strange:
+        line = inspect.getsourcelines(make.__init__ if isinstance(make, type) else make)[1]
+        told = [f"it wants {', '.join(missing)}, which is not given"] if missing else []
+        told += [f"it does not take {', '.join(strange)}"] if strange else []
+        raise Refused(
+            f"{shown(file_of(name))}:{line}: {make.__name__}: {'; '.join(told)}",
+            "a network takes inputs, classes and the arguments of its line in the table MODELS of d2lrun/config.py",
+        )
+
+
+def wrong_size(name: str, make: Callable[..., nn.Module], inputs: tuple[int, ...], error: Exception) -> Refused:
+    """What to tell of a network that takes no image (C, H, W) of any size: the layer that fails, and its line."""
+    path, lines, entered = file_of(name), {}, []
+    original = nn.Module.__init__
+
+    def init(self: nn.Module, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        frame = sys._getframe(1)
+        while frame and Path(frame.f_code.co_filename) != path:
+            frame = frame.f_back
+        if frame:
+            lines[id(self)] = frame.f_lineno
+
+    nn.Module.__init__ = init
+    try:
+        model = make(inputs=inputs).eval()
+    except Exception as failure:
+        return mistake(name, failure)
+    finally:
+        nn.Module.__init__ = original
+    for layer in model.modules():
+        if not any(layer.children()):
+            layer.register_forward_pre_hook(lambda layer, given: entered.append((layer, given)))
+            layer.register_forward_hook(lambda layer, given, out: entered.clear())
+    try:
+        with torch.inference_mode():
+            model(torch.zeros(1, *inputs))
+    except Exception as failure:
+        error = failure
+    if not entered:
+        return mistake(name, error)
+    layer, (given, *_) = entered[-1]
+    return Refused(
+        f"{shown(path)}:{lines.get(id(layer), '?')}: {layer} gets {'×'.join(map(str, given.shape))}: {error}", HINT
+    )

@@ -1,0 +1,76 @@
+"""A mistake in a network of one's own, as the README adds it, is told with its file, line and what is wrong."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import make_dataclass
+from pathlib import Path
+
+import pytest
+
+from d2lrun import models
+from d2lrun.compose import compose
+from d2lrun.config import MODELS, Count, Entry, Model
+from d2lrun.errors import Refused
+from d2lrun.models import faults
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+NETWORK = re.findall(r"```python\n(.*?)```", README.partition("## Add a network")[2], re.DOTALL)[0]
+# What is written in the place of what, and what is then told, after the file.
+MISTAKES = {
+    "a layer": ("nn.Linear", "nn.Liner", r":15: AttributeError: module .* has no attribute 'Liner'"),
+    "the class": ("class TinyCNN", "class TinyCnn", r": no TinyCNN in it, .* \(have: TinyCnn\)"),
+    "syntax": ("nn.ReLU(),", "nn.ReLU(,", r":10: not valid Python"),
+    "a size": ("channels * 7 * 7", "channels * 7", r":15: Linear\(in_features=14, .* gets 1×98: mat1 and mat2 shapes"),
+    "channels": ("nn.Conv2d(inputs[0]", "nn.Conv2d(3", r":11: Conv2d\(3, 2.* gets 1×1×28×28: .* 3 channels"),
+    "a lost layer": ("            nn.Flatten(),\n", "", r":14: Linear\(.* gets 1×2×7×7: "),
+    "a name": ("nn.Flatten()", "Flatten()", r":14: NameError: name 'Flatten' is not defined"),
+    "a keyword": ("channels", "width", r":9: TinyCNN: it wants width, which is not given; it does not take channels"),
+    "no classes": (", classes: int", "", r":9: TinyCNN: it does not take classes"),
+    "an import": (
+        "from torch import nn",
+        "from torch import nn, nothing",
+        r":3: ImportError: cannot import name 'nothing'",
+    ),
+}
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """``build(TEXT)``: the network of one's own whose file has this text."""
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    monkeypatch.setattr(faults, "file_of", lambda name: tmp_path / "tiny_cnn.py")
+    monkeypatch.setitem(MODELS, "tiny-cnn", Entry("TinyCNN", {"channels": Count}))
+    mlp = compose([]).model
+    fields = [("name", str), ("channels", int)]
+    config = make_dataclass("Tiny", fields, bases=(Model,))(mlp.init, None, [], "tiny-cnn", 2)
+
+    def build(text: str):
+        (tmp_path / "tiny_cnn.py").write_text(text, encoding="utf-8")
+        return models.build(config, (1, 28, 28), 10)
+
+    yield build
+    sys.modules.pop("d2lrun.models.tiny_cnn", None)
+
+
+def test_the_network_of_the_readme_is_built(build):
+    assert sum(parameter.numel() for parameter in build(NETWORK).parameters()) == 2 * 9 + 2 + 98 * 10 + 10
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_file_and_line(build, mistake):
+    right, wrong, told = MISTAKES[mistake]
+    assert right in NETWORK
+    with pytest.raises(Refused, match=rf"tiny_cnn\.py{told}"):
+        build(NETWORK.replace(right, wrong))
+
+
+def test_a_file_that_is_missing_is_named(build, tmp_path):
+    with pytest.raises(Refused, match=r"model=tiny-cnn: its file .*tiny_cnn\.py is missing"):
+        faults.check_file("tiny-cnn")
+
+
+def test_every_network_of_ours_takes_the_arguments_of_its_line():
+    for name, entry in MODELS.items():
+        faults.check_arguments(name, models.network(name), dict.fromkeys(["inputs", "classes", *entry.arguments]))
