@@ -320,6 +320,7 @@ def contradictions(config: Config) -> list[Complaint]:
         wanted = f"wanted one value, or one for each of dataset.inputs={data.inputs}"
         found.append(Complaint(f"dataset.weights: {len(data.weights)} values", wanted))
     found += table_complaints(data)
+    found += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
     found += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
     metric = config.sweep.metric
     if metric is not None and not metric.startswith("val_"):
@@ -349,6 +350,14 @@ def table_complaints(data: Any) -> list[Complaint]:
         return []
     given = " ".join(f"dataset.{key}={getattr(data, key)}" for key in ("n_train", "n_test", columns))
     return [Complaint(given, f"wanted at most {MOST_NUMBERS} numbers, rows times dataset.{columns}")]
+
+
+def place_complaints(key: str, path: str | None) -> list[Complaint]:
+    """What is wrong with the path of a folder that is made, on any disk."""
+    names = [] if path is None else os.fsencode(path).split(os.fsencode(os.sep))
+    if len(os.fsencode(path or "")) <= 3000 and max(map(len, names), default=0) <= 255:
+        return []
+    return [Complaint(shown(key, path), "wanted a path of at most 3000 bytes, and of 255 between two /")]
 
 
 def name_complaints(key: str, name: str | None) -> list[Complaint]:

@@ -14,6 +14,7 @@ from d2lrun.compose import Known, compose, gather, parse_override, resolved
 from d2lrun.errors import Refused
 from d2lrun.overrides import QUOTED, as_text, quoted, readable
 from d2lrun.sweeps import grid, request
+from d2lrun.sweeps.space import space_of
 
 KEYS = sorted(schema.kinds())
 TEXT_KEYS = [key for key in KEYS if schema.is_text(key)]
@@ -126,6 +127,19 @@ def test_commas_of_a_sweep_separate_values(word, values, tmp_path, monkeypatch):
     planned = grid.plan(request.read([word], None, "d2lrun -m"))
     key = word.partition("=")[0]
     assert [schema.flatten(schema.to_dict(job.config))[key] for job in planned.jobs] == values
+
+
+def test_commas_of_a_search_separate_texts():
+    space = space_of(["dataset.prefix=a b,红 (1)", "model.freeze=0.*,1.*"], None)
+    assert space["dataset.prefix"].ends() == ["'a b'", "'红 (1)'"]
+    assert space["model.freeze"].ends() == ["0.*", "1.*"]
+
+
+@pytest.mark.parametrize("path", ["图" * 86, "a/" * 3000])
+@pytest.mark.parametrize("key", ["run.root", "run.dir"])
+def test_a_path_that_no_disk_takes_is_refused(key, path):
+    with pytest.raises(Refused, match="255 between two /"):
+        compose([f"{key}={path}"])
 
 
 def test_a_folder_of_the_whole_sweep_keeps_its_commas(tmp_path):

@@ -53,7 +53,7 @@ def space_of(texts: list[str], config_dir: str | None) -> dict[str, Numbers | Ch
     _, axes, _ = compose.expand(texts, config_dir)
     values = {axis[0].partition("=")[0]: axis for axis in axes if axis}
     found = {}
-    for override in map(parse_override, texts):
+    for override in (parse_override(text, several=True) for text in texts):
         key = override.get_key_element()
         if not override.is_discrete_sweep():
             found[key] = interval(override)
