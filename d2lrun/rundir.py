@@ -341,6 +341,7 @@ def claim(config: Config) -> Iterator[RunDirectory]:
     belongs to another config, or holds something else; it is then as it was.
     """
     with contextlib.ExitStack() as held:
+        directory = None
         try:
             directory = RunDirectory(Path(config.run.dir).expanduser() if config.run.dir else unique(config))
             refuse_unfit(directory, config)  # before the lock is written, and once more when nobody else writes
@@ -353,6 +354,10 @@ def claim(config: Config) -> Iterator[RunDirectory]:
                 f"cannot write to {config.run.dir or config.run.root}: {error.strerror or error}",
                 "choose another place with run.dir=FOLDER or run.root=FOLDER",
             ) from error
+        except KeyboardInterrupt:
+            if directory and not config.run.dir and not directory.config_file.exists():  # nothing can be continued
+                shutil.rmtree(directory.path, ignore_errors=True)
+            raise
         try:
             yield directory
         except Refused:

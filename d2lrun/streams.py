@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import sys
-from typing import TextIO
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline: they may command a terminal
 
@@ -38,6 +41,37 @@ def prepare() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
+
+
+class Terminal:
+    """A stream to a terminal. If that goes away, as when a connection breaks, what is written is dropped.
+
+    A run that trains goes on until it has saved itself, as the SIGHUP asks that comes along.
+    """
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        with self.lasting():
+            return self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self.lasting():
+            self.stream.flush()
+
+    @contextlib.contextmanager
+    def lasting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            hush(self.stream)
 
 
 def settle() -> None:

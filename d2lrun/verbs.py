@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun import streams
 from d2lrun.errors import MACHINE, D2lrunError, OtherData, Refused, cause_of, masked
 from d2lrun.streams import complain, visible
 
@@ -437,7 +438,7 @@ def terminal() -> Console:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=visible(segment.text))
 
-    return Terminal(file=sys.stdout, highlight=False)
+    return Terminal(file=streams.Terminal(sys.stdout) if sys.stdout.isatty() else sys.stdout, highlight=False)
 
 
 def tell(error: D2lrunError) -> None:

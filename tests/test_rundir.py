@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from d2lrun import schema
 from d2lrun.compose import compose
-from d2lrun.errors import Refused
+from d2lrun.errors import Refused, Stopped
 from d2lrun.rundir import RunDirectory, claim, config_hash, unique
 
 
@@ -315,3 +316,34 @@ def test_the_hash_is_that_of_the_experiment(config):
     other.optimizer.lr = 0.2
     assert config_hash(other) != config_hash(config)
     assert re.fullmatch(r"[0-9a-f]{16}", config_hash(config))
+
+
+@pytest.mark.parametrize("place", ["files.lock", "enter"])
+def test_a_signal_before_the_config_is_written_leaves_no_new_directory(config, tmp_path, monkeypatch, place):
+    def stop(*arguments):
+        raise Stopped(2, "stopped")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("x")
+    monkeypatch.setattr(f"d2lrun.rundir.{place}", stop)
+    config.run.dir = None
+    with pytest.raises(Stopped), claim(config):
+        pass
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "mine"]
+    assert not list(tmp_path.glob("runs/*/*/*"))
+    config.run.dir = "run"  # which the same command goes on with
+    with pytest.raises(Stopped), claim(config):
+        pass
+    monkeypatch.undo()
+    config.run.dir = str(tmp_path / "run")
+    with claim(config) as directory:
+        assert directory.config_file.exists()
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json", "run.log", ".lock", "config.yaml"])
+def test_a_pipe_or_a_folder_in_the_place_of_a_file_is_refused(config, tmp_path, name):
+    config.run.dir = str(tmp_path)
+    for make in (os.mkdir, os.mkfifo):
+        make(tmp_path / name)
+        refused(config, f"{name} is not what a run writes there")
+        os.rmdir(tmp_path / name) if make is os.mkdir else os.unlink(tmp_path / name)

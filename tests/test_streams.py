@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 
@@ -73,3 +74,24 @@ def test_nothing_on_the_terminal_gives_commands(capsys, monkeypatch):
 def test_words_in_any_language_are_left_as_they_are():
     text = "学习率 0.1 → ± \t\n é"
     assert streams.visible(text) == text
+
+
+def test_a_terminal_that_goes_away_stops_nothing(tmp_path):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        terminal = streams.Terminal(stream)
+        terminal.write("before\n")
+        assert terminal.isatty()
+        os.close(ours)
+        for _ in range(2):
+            terminal.write("after\n")
+            terminal.flush()
+
+
+def test_a_full_disk_is_told_all_the_same():
+    with open("/dev/full", "w") as device:
+        terminal = streams.Terminal(device)
+        terminal.write("x")
+        with pytest.raises(OSError, match="No space"):
+            terminal.flush()
+        streams.hush(device)
