@@ -237,8 +237,9 @@ def test_a_finished_run_has_every_file_of_the_contract(finished):
     assert not list(finished.path.rglob("*.tmp"))
 
 
-def test_the_last_line_is_the_directory(finished):
-    assert finished.stdout.splitlines()[-1].split() == ["directory", "it"]
+def test_the_last_lines_are_the_directory_and_the_next_command(finished):
+    last = [line.split() for line in finished.stdout.splitlines()[-2:]]
+    assert last == [["directory", "it"], ["next", "d2lrun", "predict", "it"]]
 
 
 def test_it_prints_a_line_per_epoch(finished):
