@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from d2lrun.models.shapes import WINDOWS, output_side, window
-from d2lrun.report.tables import grid, heading, words
+from d2lrun.report.tables import grid, heading, show, words
 from d2lrun.report.text import say, size
 from d2lrun.weights import identity
 
@@ -119,7 +119,7 @@ def show_windows(console: Console, windows: list[tuple[str, str, Window]]) -> No
     for name, kind, moved in windows:
         numbers = (moved.n, moved.kernel, moved.padding, moved.stride, moved.output)
         table.add_row(words(console, f"{name} {kind}".strip()), *map(str, numbers))
-    console.print(table)
+    show(console, table)
     console.print()
 
 
@@ -129,7 +129,7 @@ def show_table(console: Console, header: tuple[str, ...], rows: list[tuple[str, 
     table = grid(*(header[column] for column in kept))
     for row in rows:
         table.add_row(*(words(console, row[column]) for column in kept))
-    console.print(table)
+    show(console, table)
 
 
 def trace(model: nn.Module, example: Tensor) -> tuple[list[Layer], int]:

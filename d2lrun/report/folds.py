@@ -24,6 +24,7 @@ from d2lrun.report.tables import (
     heading,
     notes_of,
     pairs,
+    show,
 )
 from d2lrun.report.text import duration, measured, say
 
@@ -46,7 +47,7 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
     """The end of a K-fold run: ``result`` is its result.json, ``directory`` where its files are."""
     count = counted(len(result["folds"]), "fold")
     heading(console, f"{result['model']} on {result['dataset']}, {count}, seed {result['seed']}: {result['status']}")
-    console.print(fold_table(result))
+    show(console, fold_table(result))
     console.print()
     means = {name: math.nan if each["mean"] is None else each["mean"] for name, each in result["metrics"].items()}
     rows = [("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}")]

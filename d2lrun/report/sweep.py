@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from d2lrun import files
 from d2lrun.files import is_finite
 from d2lrun.report.columns import Column, fitted
-from d2lrun.report.tables import files_row, heading, pairs
+from d2lrun.report.tables import files_row, heading, pairs, show
 from d2lrun.report.text import counted, duration, measured, say, setting, settings, short_names, shortened, spread
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def show_groups(console: Console, sweep: dict[str, Any]) -> None:
     best = (sweep.get("best") or {}).get("group")
     place = order[:ROWS].index(best) if best in order[:ROWS] else None
     table, dropped = fitted(console, *layouts(sweep, order[:ROWS]), best=place)
-    console.print(table)
+    show(console, table)
     notes = []
     if sweep["ranked"] and sweep["metric"]:
         first = "highest" if sweep["direction"] == "max" else "lowest"

@@ -35,7 +35,7 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     # what is not finite has become null in the file
     metrics = {name: math.nan if value is None else value for name, value in result["metrics"].items()}
     if table := metric_table(metrics):
-        console.print(table)
+        show(console, table)
         console.print()
     rows = [("parameters", f"{result['parameters']:,}")] if result.get("parameters") is not None else []
     for unit in ("examples", "tokens"):
@@ -151,7 +151,7 @@ def show_counts(console: Console, dataset: ImageDataset) -> None:
         table.add_row(words(console, name), *(f"{number:,}" for number in counts))
     table.add_section()
     table.add_row("all", f"{sum(train):,}", f"{sum(test):,}")
-    console.print(table)
+    show(console, table)
     console.print()
     total = dataset.train_images.nbytes + dataset.test_images.nbytes
     images = f"{height}×{width}, {counted(channels, 'channel')} of 8 bits"
@@ -176,7 +176,7 @@ def show_facts(console: Console, dataset: TextDataset, facts: Facts) -> None:
     table = grid("", *facts.grams)
     for place, row in enumerate(zip_longest(*(grams.commonest for grams in facts.grams.values())), 1):
         table.add_row(str(place), *(words(console, f"{cell[0]} {cell[1]:,}" if cell else "") for cell in row))
-    console.print(table)
+    show(console, table)
     console.print()
     say(console, f" from        {dataset.source}")
 
@@ -215,7 +215,7 @@ def show_numbers(console: Console, dataset: TableDataset, predicted: Tensor) -> 
     table = grid("Id", dataset.target)
     for name, value in zip(dataset.test_ids[:SHOWN], predicted.tolist(), strict=False):
         table.add_row(name, measured(value))
-    console.print(table)
+    show(console, table)
     say(console, f"\n {counted(len(predicted), 'row')} in all")
 
 
@@ -245,7 +245,7 @@ def show_classes(console: Console, classes: Sequence[str], confusion: Tensor) ->
         recall, precision = share(counts[k][k], sum(counts[k])), share(counts[k][k], predicted)
         cells = (name, recall, precision, mistake(counts[k], k, classes))
         table.add_row(*(words(console, cell) for cell in cells))
-    console.print(table)
+    show(console, table)
     right, total = sum(counts[k][k] for k in range(len(classes))), sum(map(sum, counts))
     say(console, f"\n accuracy {share(right, total)}: {right:,} of {total:,}")
 
@@ -277,6 +277,36 @@ def grid(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right", overflow="fold", min_width=len(name))
     return table
+
+
+def show(console: Console, table: Table) -> None:
+    """Print a table without splitting a word, as rich does in a column that is too narrow.
+
+    The columns share what room there is after the longest word of each. If the words have no room beside each other,
+    each row is printed by itself: its first cell, and below it the others after their heads.
+    """
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    texts = [[str(text) for text in (column.header, *column.cells)] for column in table.columns]
+    most = [max(cell_len(line) for text in column for line in ["", *text.splitlines()]) for column in texts]
+    least = [max(cell_len(word) for text in column for word in ["", *text.split()]) for column in texts]
+    least = [whole if column.no_wrap else words for column, whole, words in zip(table.columns, most, least)]
+    natural = console.measure(table, options=console.options.update(width=10_000)).maximum
+    if natural <= console.width:
+        console.print(table)
+        return
+    room = console.width - (natural - sum(most)) - sum(least) - len(least)  # besides the longest words and a space
+    if room < 0:
+        for first, *others in list(zip(*texts))[1:]:
+            console.print(Text(first, style="bold"))
+            heads = [" ".join(column[0].split()) for column in texts[1:]]
+            console.print(pairs(console, [(head, text) for head, text in zip(heads, others) if text]))
+        return
+    for column, whole, words in zip(table.columns, most, least):
+        column.width = words + 1 + min(room, whole - words)
+        room -= column.width - words - 1
+    console.print(table)
 
 
 def pairs(console: Console, rows: list[tuple[str, str]]) -> Table:

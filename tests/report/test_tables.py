@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.datasets.table import Field, TableDataset
 from d2lrun.report.tables import (
     chance_words,
+    grid,
     mistake,
+    show,
     show_classes,
     show_counts,
     show_numbers,
@@ -250,3 +255,18 @@ def test_the_norm_of_the_weights_is_told_where_there_is_one():
     with_it = {**RESULT, "metrics": {**RESULT["metrics"], "weight_norm": 13.3649}}
     assert "‖w‖ 13.365" in shown(lambda console: show_result(console, with_it, Path("run")))
     assert "‖w‖" not in shown(SHOW["result"])
+
+
+WORDS = st.lists(st.text("abc中", min_size=1, max_size=9), max_size=4).map(" ".join)
+
+
+@given(st.lists(st.tuples(WORDS, WORDS, WORDS), max_size=4), st.integers(32, 80))
+def test_no_word_of_a_table_is_split(rows, width):
+    console = Console(file=StringIO(), width=width)
+    table = grid("", "one head", "other")
+    for row in rows:
+        table.add_row(*row)
+    show(console, table)
+    text = console.file.getvalue()
+    assert {word for row in rows for cell in row for word in cell.split()} <= set(text.split())
+    assert all(cell_len(line) <= width for line in text.splitlines())
