@@ -149,7 +149,7 @@ def refuse_verb(words: list[str]) -> None:
     from d2lrun import hints
     from d2lrun.schema import did_you_mean
 
-    close = hints.verb(words[0], VERBS) or hints.near(words[0], ("--help", "--version"), likeness=1.0)
+    close = hints.verb(words[0], VERBS)
     if not close:
         from d2lrun.compose import meant_by
 

@@ -131,7 +131,7 @@ def consistent(
             changed = corrected(overrides, complaint)
             told.append(complaint if changed != overrides else each)
             overrides = changed
-            named |= {key_of(word): word for word in each.fix.split() if "=" in word}
+            named = {key_of(word): word for word in overrides}
         if not fixed:
             break
         complaints = refused(overrides, gathered, [])
@@ -178,20 +178,26 @@ def composer(
     folder = f"file://{existing_folder(config_dir)}" if config_dir else ""
     search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # in which Hydra resolves no ${…}
 
+    def composed(choices: tuple[str, ...]) -> DictConfig:
+        if choices not in known.composed:
+            check_files(choices)
+            data = hydra_compose("config", [*choices, *search])
+            give_way(data, choices, lambda choice: composed((choice,)))
+            known.composed[choices] = data
+        return known.composed[choices]
+
     def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
         parsed, complaints = parse_overrides(overrides)
         choices, values = check_options(parsed, known.options, complaints)
         known.used |= {(each.key_or_group, each.value()) for each in parsed if isinstance(each.value(), str)}
         try:
-            if tuple(choices) not in known.composed:
-                check_files(choices)
-                whole = hydra_compose("config", [*choices, *search])
-                give_way(whole, choices, lambda choice: hydra_compose("config", [choice, *search]))
-                known.composed[tuple(choices)] = whole
-            data = copy.deepcopy(known.composed[tuple(choices)])
+            data = copy.deepcopy(composed(tuple(choices)))
             for override in values:
                 if override.is_delete():
                     hydra_internal.delete(override, data)
+                    continue
+                if unlike := chooses_another(override, data):
+                    complaints.append(unlike)
                     continue
                 OmegaConf.update(data, override.key_or_group, override.value(), merge=True, force_add=True)
             return data, complaints
@@ -203,7 +209,7 @@ def composer(
         yield gathered
 
 
-def give_way(data: DictConfig, choices: list[str], alone: Callable[[str], DictConfig]) -> None:
+def give_way(data: DictConfig, choices: tuple[str, ...], alone: Callable[[str], DictConfig]) -> None:
     """Take out of ``data`` what a recipe says of an option, if another option of its group is chosen after all.
 
     That is what the chosen option does not take and another one does. If one choice by itself leads to it, it is a
@@ -230,6 +236,16 @@ def give_way(data: DictConfig, choices: list[str], alone: Callable[[str], DictCo
                     del data[group][key]
             for key in aimless:
                 del grid[key]
+
+
+def chooses_another(override: Override, data: DictConfig) -> Complaint | None:
+    """A complaint about model.name=lenet for another option than the chosen one: its other keys would be missing."""
+    group, _, key = override.key_or_group.partition(".")
+    if group not in VARIANTS or key != schema.selector(group) or group == "device":
+        return None
+    if override.value() == schema.chosen(group, data):
+        return None
+    return Complaint(override.key_or_group, f"the group chooses the option{schema.did_you_mean(group)}", group)
 
 
 def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[str], list[list[str]], list[Override]]:
@@ -391,7 +407,7 @@ def instead_of(key: str) -> str:
     return "run.dir=FOLDER names its folder" if key.startswith("hydra.run") else "d2lrun --help lists the keys"
 
 
-def check_files(choices: list[str]) -> None:
+def check_files(choices: tuple[str, ...]) -> None:
     """Check the files of conf/ that the choices name, one's own among them; raises Refused."""
     for choice in choices:
         path = conf_dir() / key_of(choice) / f"{choice.partition('=')[2]}.yaml"
@@ -551,10 +567,18 @@ def parse_command(words: list[str]) -> Namespace:
 
 
 def refuse_option(message: str, words: list[str]) -> NoReturn:
+<<<<<<< HEAD
     known = [option for action in hydra_internal.options_parser()._actions for option in action.option_strings]
     if meant := meant_by(words):
         raise Refused(f"{message}; a setting is written KEY=VALUE", f"write {shlex.join(meant)}")
     strange = [word for word in words if word.startswith("-") and word not in known]
+=======
+    known = [option for action in get_args_parser()._actions for option in action.option_strings]
+    if (meant := meant_by(words)) is not None:
+        hint = f"write {shlex.join(meant)}" if meant else "leave it out"
+        raise Refused(f"{message}; a setting is written KEY=VALUE", hint)
+    strange = [word for word in words if word.startswith("-") and word not in known and len(word) > 3]
+>>>>>>> hints
     close = next((close for word in strange if (close := schema.suggestion(word, known))), "")
     raise Refused(f"{message}{close}", "d2lrun --help lists the options; a key is set by KEY=VALUE")
 

@@ -35,7 +35,7 @@ WORDS = {
     "validation.fraction": "val_split validation_split test_size val_size val_fraction valid_size val_ratio val_frac",
     "device.precision": "dtype mixed_precision amp fp16 bf16",
     "device.threads": "num_threads n_threads nthreads n_jobs cpus",
-    "dataset.dir": "data_dir data_path data_root datadir dataset_dir",
+    "dataset.dir": "root data_dir data_path data_root datadir dataset_dir",
     "dataset.resize": "imgsz img_size image_size input_size resolution",
     "dataset.steps": "num_steps seq_len seq_length sequence_length bptt context_length block_size",
     "dataset.path": "text_file input_file",
@@ -45,7 +45,7 @@ WORDS = {
     "model.activation": "act act_fn activation_fn nonlinearity",
     "model.dropout": "drop dropout_rate drop_rate dropout_p",
     "model.init.name": "init weight_init weights_init initializer",
-    "model.weights": "ckpt ckpt_path checkpoint_path resume_from",
+    "model.weights": "checkpoint ckpt ckpt_path checkpoint_path resume_from",
     "model.freeze": "frozen",
     "run.root": "output out output_dir out_dir outdir save_dir log_dir logdir results_dir",
     "run.name": "name exp_name experiment_name run_name",
@@ -85,8 +85,11 @@ VERBS = {
     "cost": "bench benchmark profile time estimate",
     "data": "download explore",
     "compare": "diff plot results",
-    "doctor": "check env version versions",
+    "doctor": "check env",
     "resume": "continue restart",
+    "-m": "sweep tune search multirun grid_search",
+    "--help": "help list ls options usage",
+    "--version": "version versions",
 }
 
 # A flag of other tools, as it is written here.
