@@ -567,18 +567,11 @@ def parse_command(words: list[str]) -> Namespace:
 
 
 def refuse_option(message: str, words: list[str]) -> NoReturn:
-<<<<<<< HEAD
     known = [option for action in hydra_internal.options_parser()._actions for option in action.option_strings]
-    if meant := meant_by(words):
-        raise Refused(f"{message}; a setting is written KEY=VALUE", f"write {shlex.join(meant)}")
-    strange = [word for word in words if word.startswith("-") and word not in known]
-=======
-    known = [option for action in get_args_parser()._actions for option in action.option_strings]
     if (meant := meant_by(words)) is not None:
         hint = f"write {shlex.join(meant)}" if meant else "leave it out"
         raise Refused(f"{message}; a setting is written KEY=VALUE", hint)
     strange = [word for word in words if word.startswith("-") and word not in known and len(word) > 3]
->>>>>>> hints
     close = next((close for word in strange if (close := schema.suggestion(word, known))), "")
     raise Refused(f"{message}{close}", "d2lrun --help lists the options; a key is set by KEY=VALUE")
 
