@@ -29,9 +29,8 @@ def test_a_run_that_diverges_says_so_and_keeps_what_is_finite(room, train, resum
         assert all(tensor.isfinite().all() for tensor in model.values())
 
 
-@pytest.mark.parametrize("hidden", [2 * 10**9, 10**17, 10**30])
-def test_a_model_too_big_for_memory_is_told_with_a_hint(room, train, hidden):
-    failed = train(f"model.hidden=[{hidden}]")
+def test_a_model_too_big_for_memory_is_told_with_a_hint(room, train):
+    failed = train("model.hidden=[1000000,1000000]", "model.dropout=[0.5]")  # 4 TB
     assert failed.code in (1, 2)
     message, hint = failed.err.splitlines()
     assert "out of memory with train.batch_size=32: " in message
