@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait
 import torch
 from hypothesis import settings
 
+from d2lrun import signals
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import D2lrunError, Stopped
@@ -76,6 +77,13 @@ class Outcome:
     err: str
 
 
+@pytest.fixture(autouse=True)
+def no_signal_is_left():
+    """A Stopped that a test catches ends no process: what it leaves must not stop the next test."""
+    yield
+    signals.handler.received = None
+
+
 @pytest.fixture
 def d2lrun(tmp_path, monkeypatch, capsys):
     """``d2lrun(WORD…)``: the command in this process, in the test's own folder, without pictures of single runs."""
@@ -96,6 +104,7 @@ def d2lrun(tmp_path, monkeypatch, capsys):
             code = cli.dispatch([*map(str, words)])
         except (Stopped, D2lrunError) as error:
             code = cli.report(error)
+            signals.handler.received = None  # the process ends here, and the next call is another
         return Outcome(code, *capsys.readouterr())
 
     return call

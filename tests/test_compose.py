@@ -9,7 +9,6 @@ from hydra.core.global_hydra import GlobalHydra
 from d2lrun import hydra_internal
 from d2lrun.compose import (
     Known,
-    check_completion,
     compose,
     compose_all,
     departures,
@@ -318,19 +317,6 @@ def test_the_options_of_a_command_line():
 def test_options_that_are_refused(words):
     with pytest.raises(Refused):
         parse_command(words)
-
-
-@pytest.mark.parametrize("asked", [[], ["x"], ["install=tcsh"], ["install=bash", "query=zsh"], ["install"]])
-def test_completion_is_of_one_shell(asked):
-    with pytest.raises(Refused, match="wanted one of install=bash, install=zsh"):
-        check_completion(parse_command(["-sc", *asked]))
-
-
-@pytest.mark.parametrize("shell", ["bash", "fish"])
-def test_completion_is_asked_for_by_a_shell(shell, monkeypatch):
-    monkeypatch.delenv("COMP_LINE", raising=False)
-    with pytest.raises(Refused, match="only a shell asks so"):
-        check_completion(parse_command(["-sc", f"query={shell}"]))
 
 
 def test_a_mistyped_option_is_met_with_the_nearest():

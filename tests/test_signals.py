@@ -13,7 +13,7 @@ import pytest
 from d2lrun import cli, signals
 from d2lrun.errors import Failed, Stopped
 
-PATIENCE = 60  # seconds until a signal counts as lost
+PATIENCE = 1800  # seconds: only a process that hangs for ever takes so long
 
 # Sends itself a signal, and drops whatever is raised in it, as the imports of torch and numpy may.
 SLOW = """
