@@ -209,7 +209,7 @@ def test_all_complaints_of_all_runs_come_at_once(d2lrun, tmp_path):
     assert refused.code == 2
     lines = refused.err.splitlines()
     assert lines[0] == "error: 5 problems in the configuration"
-    for given in ("model=lent", "optimizer.lr=-1", "optimizer.lr=nan", "train.epochs=0", "trian"):
+    for given in ("model=lent", "optimizer.lr=-1", "optimizer.lr=nan", "train.epochs=0", "trian.epochs"):
         assert len([line for line in lines if line.startswith(f"  {given}:")]) == 1
     assert list(tmp_path.iterdir()) == []
 
