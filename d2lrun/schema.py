@@ -23,6 +23,7 @@ PLACES = ("dataset.dir", "dataset.path")  # of the data: what lies there is comp
 CIRCUMSTANCES = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
 EARLIER = CIRCUMSTANCES  # as config hashes were made before data had fingerprints
 CIRCUMSTANCES += ("dataset.path", "device.name")
+UNKNOWN = 20  # keys of one group that are not there and are each complained of: to guess what was meant takes time
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -107,9 +108,11 @@ def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
         complaints.append(Complaint(shown(path, data), f"wanted a group of keys: {', '.join(keys_of(cls))}"))
         return None
     known = keys_of(cls)
-    for key in data:
-        if key not in known:
-            complaints.append(Complaint(f"{join(path, key)}", f"no such key{guess(path, str(key), known)}"))
+    unknown = [key for key in data if key not in known]
+    for key in unknown[:UNKNOWN]:
+        complaints.append(Complaint(f"{join(path, key)}", f"no such key{guess(path, str(key), known)}"))
+    if more := unknown[UNKNOWN:]:
+        complaints.append(Complaint(join(path, more[0]), f"no such key, nor are {len(more) - 1:,} others after it"))
     values = {}
     for key, kind in known.items():
         where = join(path, key)
