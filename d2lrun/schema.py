@@ -29,6 +29,7 @@ EARLIER = CIRCUMSTANCES  # as config hashes were made before data had fingerprin
 CIRCUMSTANCES += ("dataset.path", "device.name")
 TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"
+MOST_UNKNOWN = 20  # unknown keys of one group that are each complained of: to guess what was meant takes time
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -127,10 +128,13 @@ def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
         complaints.append(Complaint(shown(path, data), wanted, name))
         return None
     known = keys_of(cls)
+    unknown: list[str] = []
     for key in data:
         if key not in known:
-            leaves = flatten({str(key): data[key]}, f"{path}." if path else "") or {join(path, key): None}
-            complaints += [Complaint(leaf, UNKNOWN) for leaf in leaves]
+            unknown += flatten({str(key): data[key]}, f"{path}." if path else "") or [join(path, key)]
+    complaints += [Complaint(key, UNKNOWN) for key in unknown[:MOST_UNKNOWN]]
+    if more := unknown[MOST_UNKNOWN:]:
+        complaints.append(Complaint(more[0], f"{UNKNOWN}, nor are {len(more) - 1:,} others after it"))
     values = {}
     for key, kind in known.items():
         where = join(path, key)

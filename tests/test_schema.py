@@ -15,6 +15,7 @@ from d2lrun.compose import compose
 from d2lrun.config import FLOAT32_MAX, Between, Count, Fraction, NonNegative, Number, Positive, Probability, Seed
 from d2lrun.errors import Refused
 from d2lrun.schema import (
+    MOST_UNKNOWN,
     Complaint,
     Mismatch,
     convert,
@@ -402,3 +403,11 @@ def test_the_name_of_data_is_one_folder(text):
 def test_verified_data_have_the_name_of_the_dataset(words):
     dataset = compose(words).dataset
     assert data_name(dataset) == dataset.name
+
+
+def test_of_thousands_of_unknown_keys_the_first_are_named():
+    with pytest.raises(Refused) as refused:
+        parse({f"k{number}": number for number in range(5000)})
+    unknown = [str(each) for each in refused.value.complaints if "no such key" in str(each)]
+    assert len(unknown) == MOST_UNKNOWN + 1
+    assert unknown[-1] == "k20: no such key, nor are 4,979 others after it"
