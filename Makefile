@@ -99,8 +99,9 @@ sweep: $(READY) $(DATA) ## two models, three learning rates, one table; stop it,
 FEW = $(if $(QUICK),train.epochs=20)
 SOME = $(if $(QUICK),train.epochs=300)
 chapter = $(BIN)/d2lrun model=$(1) $(LOOK) $(ARGS)
-long_chapter = $(if $(QUICK),,$(BIN)/d2lrun cost model=$(1) $(ARGS) &&) $(chapter)
+long_chapter = $(if $(QUICK),,$(BIN)/d2lrun cost model=$(1) $(ARGS) &&) $(BIN)/d2lrun model=$(1) $(GLANCE) $(ARGS)
 LOOK = $(if $(QUICK),train.epochs=1 train.limit_batches=20)
+GLANCE = $(if $(QUICK),train.epochs=1 train.limit_batches=5)
 
 # --- look ----------------------------------------------------------------------------------------------------
 

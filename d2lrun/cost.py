@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LONG = 180  # seconds; what takes longer deserves a hint
 MEASURING = 3.0  # seconds at most for the steps that are timed, when they are short
-LOOK = ("train.epochs=1", "train.limit_batches=20")  # what QUICK=1 adds to a target of the Makefile
+LOOK = ("train.epochs=1", "train.limit_batches=5")  # what QUICK=1 adds to a long chapter of the Makefile
 
 
 @dataclass(frozen=True)

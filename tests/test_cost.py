@@ -117,16 +117,16 @@ def test_a_short_run_is_one_line(one_thread):
 @pytest.mark.parametrize(
     "have, overrides, hint",
     [
-        (["fp32"], [], "  a look takes train.epochs=1 train.limit_batches=20 (make: QUICK=1)"),
+        (["fp32"], [], "  a look takes train.epochs=1 train.limit_batches=5 (make: QUICK=1)"),
         (
             ["fp32", "bf16", "fp16"],
             [],
-            "  device.precision=bf16 may halve it; a look takes train.epochs=1 train.limit_batches=20 (make: QUICK=1)",
+            "  device.precision=bf16 may halve it; a look takes train.epochs=1 train.limit_batches=5 (make: QUICK=1)",
         ),
         (
             ["fp32", "bf16"],
             ["device.precision=bf16"],
-            "  a look takes train.epochs=1 train.limit_batches=20 (make: QUICK=1)",
+            "  a look takes train.epochs=1 train.limit_batches=5 (make: QUICK=1)",
         ),
     ],
 )
@@ -182,7 +182,7 @@ def test_the_verb_times_a_run_that_is_resized_mixed_and_frozen(monkeypatch, caps
 
 def test_the_look_of_the_hint_is_a_config():
     config = compose([*cost.LOOK])
-    assert (config.train.epochs, config.train.limit_batches) == (1, 20)
+    assert (config.train.epochs, config.train.limit_batches) == (1, 5)
 
 
 @pytest.mark.parametrize("more, evaluated", [([], False), (["validation=holdout"], True)])
