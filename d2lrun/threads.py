@@ -15,9 +15,8 @@ import ctypes
 import importlib.util
 import os
 import threading
-import time
 from collections.abc import Callable, MutableMapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 SPIN = 300_000  # turns of a loop, some 3 ms, before a waiting thread sleeps: as libgomp by default
@@ -157,6 +156,6 @@ def adapt() -> bool:
     library = libgomp()
     if library is None or of_user() or cores() < 2 or not Path("/proc/self/schedstat").exists():
         return False
-    arguments = Usage().share, torch.get_num_threads, Sleep(library), lambda: time.sleep(TICK)
+    arguments = Usage().share, torch.get_num_threads, Sleep(library), partial(threading.Event().wait, TICK)
     threading.Thread(target=watch, args=arguments, name="d2lrun-threads", daemon=True).start()
     return True

@@ -311,7 +311,7 @@ def test_the_options_of_a_command_line():
     "words",
     [
         *[["--multirn"], ["-x"], ["-m", "--cfg", "job"], ["--config-dir"], ["-cn", "other"], ["-cp", "conf"]],
-        *[["-r", "-m"], ["-sc", "--cfg", "job"], ["--resolve"], ["-p", "model"]],
+        *[["-r", "-m"], ["--resolve"], ["-p", "model"]],
     ],
 )
 def test_options_that_are_refused(words):

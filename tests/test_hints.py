@@ -14,7 +14,7 @@ import pytest
 from d2lrun import cli, compose, hints, schema, verbs
 from d2lrun.config import DATASETS, MODELS, VARIANTS, conf_dir
 from d2lrun.errors import Refused
-from d2lrun.sweeps import launchers
+from d2lrun.overrides import is_hydras
 
 # A value for each key that no other key contradicts.
 VALUES = {
@@ -392,7 +392,7 @@ def test_a_command_of_the_documentation_is_accepted(line):
         return
     words = [word for word in words if word not in ("…", "...")]
     options = compose.parse_command(words)
-    fixed, axes, intervals = compose.expand([word for word in options.overrides if not launchers.is_steering(word)])
+    fixed, axes, intervals = compose.expand([word for word in options.overrides if not is_hydras(word)])
     assert options.multirun or not (axes or intervals)
     given = [*(verbs.reader(fixed) if verb == "data" else []), *fixed, *(axis[0] for axis in axes)]
     if REFUSED_THERE in given:

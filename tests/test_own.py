@@ -72,7 +72,9 @@ def test_every_file_of_ours_passes():
     own.check_folder(conf_dir())
 
 
-@pytest.mark.parametrize("word", ["run.root=${nowhere}", "sweep.name=${nowhere}", "train.epochs=${oc.env:NOT_THERE}"])
+@pytest.mark.parametrize(
+    "word", ["run.root=${train.nowhere}", "sweep.name=${train.nowhere}", "train.epochs=${oc.env:NOT_THERE}"]
+)
 def test_a_failing_interpolation_is_told_in_a_sweep_as_in_a_run(word):
     with pytest.raises(Refused) as alone:
         compose([word])

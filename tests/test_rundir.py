@@ -7,13 +7,13 @@ import re
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from d2lrun import schema
 from d2lrun.compose import compose
 from d2lrun.errors import Refused, Stopped
-from d2lrun.rundir import RunDirectory, claim, config_hash, unique
+from d2lrun.rundir import RunDirectory, as_text, claim, config_hash, unique
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +189,8 @@ def test_files_of_the_user_are_never_changed(composed, tmp_path_factory, files, 
     """Whatever their names; with ``told`` a config.yaml that d2lrun can read but did not write lies there too."""
     config, folder = copy.deepcopy(composed), tmp_path_factory.mktemp("user")
     config.run.dir = str(folder)
+    ours = as_text(config).encode()
+    assume(not any(ours.startswith(content) for content in files.values()))  # as a killed write leaves it
     if told:
         other = schema.to_dict(config) | {"seed": 77}
         files = files | {"config.yaml": json.dumps(other, indent=1).encode()}

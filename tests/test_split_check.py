@@ -321,7 +321,7 @@ def refused(d2lrun, sorted_folder, tmp_path):
             "leaves no example of 10 classes",
             "validation.fraction=0.87",
         ),
-        (["validation=kfold", "validation.k=99999999"], "train with (40)", "validation.k=40"),
+        (["validation=kfold", "validation.k=999999"], "train with (40)", "validation.k=40"),
         (
             ["validation=kfold", "validation.k=10", "validation.shuffle=false"],
             "class 0",
@@ -329,7 +329,7 @@ def refused(d2lrun, sorted_folder, tmp_path):
         ),
         (["-m", "validation=holdout", "seed=1,2"], "leaves none to validate", "validation.fraction=0.13"),
         (
-            ["-m", "sweep=optuna", "validation=kfold", "validation.k=99999999", "optimizer.lr=interval(0.1,1)"],
+            ["-m", "sweep=optuna", "validation=kfold", "validation.k=999999", "optimizer.lr=interval(0.1,1)"],
             "train with (40)",
             "validation.k=40",
         ),

@@ -80,7 +80,7 @@ MAIN = "from d2lrun.cli import main; main()"
 @pytest.mark.parametrize("module", ["hydra", "torch._tensor"])
 def test_a_signal_while_importing_is_obeyed_quietly(room, fresh, end, experiment, module):
     stopped = end(fresh(module, *experiment, python=("-c", START + MAIN)))
-    assert (stopped.code, stopped.out) == (130, "")
+    assert stopped.code == 130  # the first line of the run may have been said before the import is over
     assert stopped.err in ("\nstopped\n", f"\nstopped; {GO_ON}\n")
 
 
