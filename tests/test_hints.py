@@ -376,13 +376,7 @@ def documented() -> list[str]:
     return [line for line in dict.fromkeys(lines) if "=" in line and "tiny-cnn" not in line]
 
 
-def quoting_of_values(line: str) -> object:
-    """A case of the test below; Hydra's grammar takes these values in inner quotes only."""
-    unquoted = pytest.mark.xfail(reason="unquoted ~ and Chinese", strict=False)
-    return pytest.param(line, marks=[] if line.isascii() and "=~" not in line else unquoted)
-
-
-@pytest.mark.parametrize("line", [*map(quoting_of_values, documented())])
+@pytest.mark.parametrize("line", documented())
 def test_a_command_of_the_documentation_is_accepted(line):
     words = shlex.split(line.split("#")[0])
     verb = words.pop(0) if words[0] in cli.VERBS else "train"
