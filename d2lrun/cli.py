@@ -54,7 +54,7 @@ ARGUMENTS = {
     "invert": "make a light background dark, as the dataset's is; auto: if it is",
     "dataset.dir": "where its data lie now; used if the content is the same",
     "dataset.path": "the same for a text",
-    "device": "another than the run's: auto, cpu, cuda or mps",
+    "device": "another than the run's: auto, cpu, cuda, cuda:1 or mps",
     "prefix": "the text to be continued; without it, that of the run's dataset",
     "length": "so many tokens (characters or words) are written",
     "temperature": "0: the likeliest token; 1: drawn by its chances; above: bolder",
@@ -151,7 +151,7 @@ def refuse_verb(words: list[str]) -> None:
 
     close = hints.verb(words[0], VERBS)
     if not close:
-        from d2lrun.compose import meant_by
+        from d2lrun.command import meant_by
 
         if meant_by(words):
             return

@@ -228,13 +228,13 @@ def overrides(before: list[str], word: str) -> list[str]:
 
 def options(config_dir: str | None) -> dict[str, list[str]]:
     """The options of each config group, those of the user's own folder included."""
-    from d2lrun.compose import own_options
+    from d2lrun import user_yaml
     from d2lrun.config import conf_dir
 
     found: dict[str, list[str]] = {}
     for folder in filter(None, (conf_dir(), config_dir)):
         with suppress(OSError):
-            for group, option in own_options(os.path.expanduser(folder)):
+            for group, option in user_yaml.options(os.path.expanduser(folder)):
                 found.setdefault(group, []).append(option)
     return found
 

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import copy
 import glob
-import os
 import re
-import shlex
-import sys
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -30,18 +25,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from d2lrun import hints, hydra_internal, own, schema
+from d2lrun import hydra_internal, schema, user_yaml
 from d2lrun.config import VARIANTS, Config, DeviceNames, Grid, Search, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.overrides import as_text, is_hydras, is_key, quoted, readable
 from d2lrun.schema import Complaint
 
 MOST = 100_000  # runs in a sweep; more is a slip of the pen
-MODES = ("multirun", "run", "cfg", "info", "hydra-help")
 FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # of what is composed
 ROUNDS = 5  # of suggestions that follow from each other
-UNUSED = ("config_name", "config_path", "experimental_rerun")  # options of Hydra that are refused
-LISTED = 10  # options of the user's own folder in a message
 
 
 def compose(overrides: list[str], config_dir: str | None = None) -> Config:
@@ -95,7 +87,7 @@ def compose_all(
                 explained.update(raw)
                 complaints |= dict.fromkeys(consistent(overrides, raw, gathered)[0])
     schema.refuse(list(complaints))
-    refuse_unused(config_dir, known)
+    user_yaml.refuse_unused(config_dir, known.used)
     return found
 
 
@@ -140,7 +132,7 @@ def consistent(
 
 def yielded(complaint: Complaint, named: dict[str, str]) -> Complaint:
     """A complaint about a key that needs another option: if the user has named one of its group, the key goes."""
-    if not complaint.wanted.startswith(("belongs to", "needs")):
+    if "=" in complaint.given or "=" not in complaint.fix:
         return complaint
     if word := named.get(key_of(complaint.fix)):
         return Complaint(complaint.given, f"{complaint.wanted}; leave it out with {word}", "~")
@@ -175,7 +167,7 @@ def composer(
     same way as Hydra sets them.
     """
     known = known or Known()
-    folder = f"file://{existing_folder(config_dir)}" if config_dir else ""
+    folder = f"file://{user_yaml.existing_folder(config_dir)}" if config_dir else ""
     search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # in which Hydra resolves no ${…}
 
     def composed(choices: tuple[str, ...]) -> DictConfig:
@@ -389,7 +381,7 @@ def check_options(
             else:
                 misnamed = next((conf_dir() / key).glob(f"{glob.escape(str(override.value()))}.[yY]*"), None)
                 if misnamed:
-                    own.check(misnamed)
+                    user_yaml.check(misnamed)
                 complaints.append(schema.unknown_option(key, override.value(), options[key]))
         elif is_hydras(text):
             complaints.append(Complaint(text, f"not used in a single run; {instead_of(key)}"))
@@ -412,7 +404,7 @@ def check_files(choices: tuple[str, ...]) -> None:
     for choice in choices:
         path = conf_dir() / key_of(choice) / f"{choice.partition('=')[2]}.yaml"
         if path.is_file() or path.is_symlink():
-            own.check(path)
+            user_yaml.check(path)
 
 
 def is_device(name: object) -> bool:
@@ -424,93 +416,9 @@ def group_options(config_dir: str | None) -> dict[str, list[str]]:
     """The options of each config group, those of the user's own folder included."""
     loader = GlobalHydra.instance().config_loader()
     found = {group: set(loader.get_group_options(group)) for group in loader.list_groups("")}
-    for group, option in own_options(config_dir) if config_dir else ():
+    for group, option in user_yaml.options(config_dir) if config_dir else ():
         found.setdefault(group, set()).add(option)
     return {group: sorted(names) for group, names in found.items() if group != "hydra"}
-
-
-def own_options(config_dir: str | Path) -> list[tuple[str, str]]:
-    """Group and name of each option that the user's own folder offers."""
-    return sorted((path.parent.name, path.stem) for path in Path(config_dir).glob("*/*.yaml"))
-
-
-def refuse_unused(config_dir: str | None, known: Known) -> None:
-    """Raise Refused if a folder of the user's own was given and no option of it was used."""
-    if config_dir is None:
-        return
-    options = own_options(config_dir)
-    if not known.used & set(options):
-        words = [f"{group}={option}" for group, option in options]
-        more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
-        raise Refused(
-            f"--config-dir {config_dir}: nothing of it is used; it offers {', '.join(words[:LISTED])}{more}",
-            f"give one of them, such as {words[0]}, or leave --config-dir out",
-        )
-
-
-def existing_folder(config_dir: str) -> Path:
-    """The user's own folder of YAML files, which must be data and be used: raises Refused for one that is not.
-
-    Hydra calls what is named by ``_target_`` in its own part of the config (callbacks, launchers, loggers). Of two
-    files of the same name it takes that of conf/.
-    """
-    folder = Path(config_dir).resolve()
-    if not folder.is_dir():
-        raise Refused(f"--config-dir {config_dir}: no such folder", "give a folder laid out like conf/")
-    own.check_folder(folder)
-    for path in sorted(folder.rglob("*.yaml")):
-        if path.relative_to(folder).parts[0] == "hydra" or steers_hydra(path.read_text(encoding="utf-8-sig")):
-            raise Refused(
-                f"{path}: it steers Hydra itself or names code (_target_); files are data here",
-                "give Hydra's own options on the command line, such as hydra/launcher=joblib",
-            )
-    if not own_options(folder):
-        raise Refused(
-            f"--config-dir {config_dir}: it offers no option",
-            "wanted FOLDER/GROUP/NAME.yaml, such as FOLDER/model/mine.yaml, which model=mine then uses",
-        )
-    for path in sorted(folder.rglob("*.yaml")):
-        ours = conf_dir() / path.relative_to(folder)
-        if ours.is_file() and ours.read_bytes() != path.read_bytes():
-            raise Refused(
-                f"{path}: it has the name of a file of d2lrun's own, which would be used instead",
-                "give it another name",
-            )
-    return folder
-
-
-def steers_hydra(text: str) -> bool:
-    """Whether the YAML text names code (``_target_``) or holds a part of Hydra's own config.
-
-    It is parsed as Hydra does it, but aliases are not unfolded; what is not YAML is told when it is used.
-    """
-    if re.search(r"^\s*#\s*@package\s+[\"']?hydra\b", text, re.MULTILINE):
-        return True
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
-        return False
-    top = {key.value: value for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
-    packages = [node.value for node in scalars(top.get("defaults"))]  # such as override hydra/launcher
-    return (
-        any(re.match(r"hydra\b", str(key)) for key in top)
-        or any(re.search(r"\bhydra\b", name) for name in packages)
-        or any(node.value == "_target_" for node in scalars(root))
-    )
-
-
-def scalars(root: yaml.Node | None) -> list[yaml.ScalarNode]:
-    """The keys and values in a tree of YAML nodes, those that aliases share once."""
-    found, waiting, seen = [], [root], set()
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, yaml.ScalarNode):
-            found.append(node)
-        elif isinstance(node, yaml.CollectionNode) and id(node) not in seen:
-            seen.add(id(node))
-            pairs = isinstance(node, yaml.MappingNode)
-            waiting += [part for pair in node.value for part in pair] if pairs else node.value
-    return found
 
 
 def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoReturn:
@@ -538,90 +446,3 @@ def departures(config: Config) -> list[str]:
 @cache
 def compose_recipe(choice: str) -> Config:
     return compose([choice])
-
-
-def parse_command(words: list[str]) -> Namespace:
-    """Hydra's own options and the overrides; raises Refused for an option that does not exist."""
-    parser = hydra_internal.options_parser()
-    parser.error = lambda message: refuse_option(message, words)
-    options, unknown = parser.parse_known_intermixed_args(words)
-    if unknown:
-        refuse_option(f"{unknown[0]}: no such option", words)
-    strange = next(filter(is_shapeless, options.overrides), None)
-    if strange is not None and (meant := meant_by(words, options.config_dir)):
-        raise Refused(f"{strange}: wanted KEY=VALUE, without spaces", f"write {shlex.join(meant)}")
-    modes = [f"--{name}" for name in MODES if getattr(options, name.replace("-", "_"))]
-    if len(modes) > 1:
-        raise Refused(f"{' and '.join(modes)} do not go together", "give one of them")
-    if (options.package or options.resolve) and not options.cfg:
-        raise Refused("--package and --resolve say how --cfg prints the config", "d2lrun --cfg job --resolve")
-    if options.config_dir:
-        options.config_dir = os.path.expanduser(options.config_dir)
-    for name in UNUSED:
-        if getattr(options, name):
-            raise Refused(
-                f"--{name.replace('_', '-')} is not used here: the config is conf/config.yaml",
-                "add your own groups and options with --config-dir FOLDER",
-            )
-    return options
-
-
-def refuse_option(message: str, words: list[str]) -> NoReturn:
-    known = [option for action in hydra_internal.options_parser()._actions for option in action.option_strings]
-    if (meant := meant_by(words)) is not None:
-        hint = f"write {shlex.join(meant)}" if meant else "leave it out"
-        raise Refused(f"{message}; a setting is written KEY=VALUE", hint)
-    strange = [word for word in words if word.startswith("-") and word not in known and len(word) > 3]
-    close = next((close for word in strange if (close := schema.suggestion(word, known))), "")
-    raise Refused(f"{message}{close}", "d2lrun --help lists the options; a key is set by KEY=VALUE")
-
-
-def is_shapeless(word: str) -> bool:
-    """Whether a word is no override: it has no key, no value, or a comma too many."""
-    whole = word.startswith("~") or re.match(r"[+]*[\w@/.-]+=.", word, re.DOTALL)
-    return not whole or word[-1] in ",;"
-
-
-def meant_by(words: list[str], config_dir: str | None = None) -> list[str] | None:
-    """The command line as KEY=VALUE, if that is another one and composes; Hydra's own options stay in front."""
-    ours, hydras = [], []
-    actions = hydra_internal.options_parser()._option_string_actions
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        action = actions.get(word.partition("=")[0])
-        (hydras if action else ours).append(word)
-        if action and action.nargs is None and "=" not in word and rest:
-            hydras.append(rest.pop(0))
-    options = {option: group for group, variants in VARIANTS.items() for option in variants}
-    options = {path.stem: "experiment" for path in (conf_dir() / "experiment").glob("*.yaml")} | options
-    meant = hints.written(ours, options, schema.all_keys())
-    if meant == ours:
-        return None
-    try:
-        fixed, axes, _ = expand(meant, config_dir)
-        first = [*fixed, *(axis[0] for axis in axes)]
-        with composer(config_dir) as gathered:
-            complaints, _ = consistent(first, refused(first, gathered, []), gathered)
-    except Refused:
-        return None
-    for each in complaints:
-        meant = corrected(meant, each)
-    return [*hydras, *meant] if all(each.fix for each in complaints) else None
-
-
-def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None:
-    """Let Hydra act on the command line: show its config, or call ``job`` for each combination."""
-    options = parse_command(words)
-    overrides = options.overrides
-    others = [word for word in words if word not in overrides]
-    if options.config_dir:
-        existing_folder(options.config_dir)
-        others.append(f"--config-dir={options.config_dir}")  # the last one counts: ~ is not Hydra's
-    overrides = [parse_override(word).input_line for word in overrides]
-    sys.argv[1:] = [*others, *overrides]  # it takes no other order
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come as exceptions, to be told in our way
-    try:
-        hydra_internal.main(job)
-    except FAULTS as error:
-        refuse_composition(error, [])

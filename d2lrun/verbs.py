@@ -31,20 +31,20 @@ A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/ml
 
 
 def train(words: list[str]) -> int:
-    from d2lrun import compose
+    from d2lrun import command, compose
 
-    options = compose.parse_command(words)
+    options = command.parse(words)
     if options.multirun:
         return sweep(words)
     if options.hydra_help:
-        compose.hand_to_hydra(words, job=train_composed)
+        command.hand_to_hydra(words, job=train_composed)
         return 0
     if options.cfg == "job" and not options.package and not options.resolve:
         print(visible(masked(compose.show(options.overrides, options.config_dir))), end="")
         return 0
     config = compose.compose(own_overrides(options), options.config_dir)
     if options.cfg or options.info:
-        compose.hand_to_hydra([*map(masked, words)], job=train_composed)
+        command.hand_to_hydra([*map(masked, words)], job=train_composed)
         return 0
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
         raise Refused("sweep: it names several runs, and this is one", shlex.join(["d2lrun", "-m", *words]))
@@ -58,18 +58,18 @@ def own_overrides(options: Any) -> list[str]:
 
     if options.cfg not in ("hydra", "all") and not options.info:
         return options.overrides
-    from d2lrun import compose
+    from d2lrun import user_yaml
     from d2lrun.sweeps import launchers
 
     if options.config_dir:
-        compose.existing_folder(options.config_dir)
+        user_yaml.existing_folder(options.config_dir)
     launchers.check([word for word in options.overrides if is_hydras(word)])
     return [word for word in options.overrides if not is_hydras(word)]
 
 
 def sweep(words: list[str]) -> int:
     """Run every combination that is not finished; one that fails is named and does not stop the others."""
-    from d2lrun import compose
+    from d2lrun import command, user_yaml
     from d2lrun.overrides import is_hydras
     from d2lrun.report.text import listened_to, say
     from d2lrun.sweeps import grid, launchers, refit, request, search
@@ -78,11 +78,11 @@ def sweep(words: list[str]) -> int:
     from d2lrun.sweeps.monitor import Monitor
     from d2lrun.sweeps.sweep import check_splits
 
-    options = compose.parse_command(words)
+    options = command.parse(words)
     steering = [word for word in options.overrides if is_hydras(word)]
     overrides = [word for word in options.overrides if word not in steering]
     if options.config_dir:
-        compose.existing_folder(options.config_dir)
+        user_yaml.existing_folder(options.config_dir)
     launchers.check(steering)
     asked = request.read(overrides, options.config_dir, shlex.join(["d2lrun", *map(masked, words)]))
     engine = {"grid": grid, "optuna": search}[asked.settings.engine]
@@ -104,7 +104,7 @@ def sweep(words: list[str]) -> int:
     with listened_to():
         say(console, planned.opening())
     with Monitor(planned, console) as monitor:
-        compose.hand_to_hydra(["-m", *launchers.within(planned.directory, steering)], task)
+        command.hand_to_hydra(["-m", *launchers.within(planned.directory, steering)], task)
     return SOME_JOBS_FAILED if monitor.show() else 0
 
 
@@ -362,9 +362,9 @@ def doctor(words: list[str]) -> int:
 
 def composed(words: list[str]) -> Config:
     """The config that the overrides behind a verb describe."""
-    from d2lrun import compose
+    from d2lrun import command, compose
 
-    options = compose.parse_command(words)
+    options = command.parse(words)
     return compose.compose(options.overrides, options.config_dir)
 
 

@@ -6,18 +6,14 @@ import pytest
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 
-from d2lrun import hydra_internal
+from d2lrun import command, hydra_internal, user_yaml
 from d2lrun.compose import (
     Known,
     compose,
     compose_all,
     departures,
-    existing_folder,
     gather,
-    parse_command,
-    refuse_unused,
     show,
-    steers_hydra,
 )
 from d2lrun.config import MODELS, conf_dir
 from d2lrun.errors import Refused
@@ -224,7 +220,7 @@ def test_a_duplicate_key_is_refused(own):
     ],
 )
 def test_yaml_that_steers_hydra_or_names_code_is_seen(text):
-    assert steers_hydra(text)
+    assert user_yaml.steers_hydra(text)
 
 
 @pytest.mark.parametrize(
@@ -235,12 +231,12 @@ def test_yaml_that_steers_hydra_or_names_code_is_seen(text):
     ],
 )
 def test_yaml_that_only_speaks_of_it_is_data(text):
-    assert not steers_hydra(text)
+    assert not user_yaml.steers_hydra(text)
 
 
 def test_a_config_dir_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(Refused, match="no such folder"):
-        existing_folder(str(tmp_path / "nowhere"))
+        user_yaml.existing_folder(str(tmp_path / "nowhere"))
     with pytest.raises(Refused, match="no such folder"):
         compose([], str(tmp_path / "nowhere"))
 
@@ -262,7 +258,7 @@ def test_an_option_is_used_however_it_is_written(own, word):
         gather([word], str(own), known)
     except Refused as refusal:
         assert "nothing of it is used" not in str(refusal)
-    refuse_unused(str(own), known)
+    user_yaml.refuse_unused(str(own), known.used)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "notes.txt", "a/b/c.yaml"])
@@ -303,7 +299,7 @@ def test_composing_inside_a_hydra_job_leaves_the_jobs_state():
 
 
 def test_the_options_of_a_command_line():
-    options = parse_command(["-m", "seed=1,2", "--config-dir", "mine", "model=mlp"])
+    options = command.parse(["-m", "seed=1,2", "--config-dir", "mine", "model=mlp"])
     assert (options.multirun, options.config_dir, options.overrides) == (True, "mine", ["seed=1,2", "model=mlp"])
 
 
@@ -316,9 +312,9 @@ def test_the_options_of_a_command_line():
 )
 def test_options_that_are_refused(words):
     with pytest.raises(Refused):
-        parse_command(words)
+        command.parse(words)
 
 
 def test_a_mistyped_option_is_met_with_the_nearest():
     with pytest.raises(Refused, match="did you mean --multirun"):
-        parse_command(["--multirn"])
+        command.parse(["--multirn"])

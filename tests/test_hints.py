@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from d2lrun import cli, compose, hints, schema, verbs
+from d2lrun import cli, command, compose, hints, schema, verbs
 from d2lrun.config import DATASETS, MODELS, VARIANTS, conf_dir
 from d2lrun.errors import Refused
 from d2lrun.overrides import is_hydras
@@ -315,9 +315,9 @@ FORMS = {
 @pytest.mark.parametrize("line", FORMS)
 def test_a_command_line_of_another_tool_is_written_as_ours(line):
     with pytest.raises(Refused) as caught:
-        compose.parse_command(line.split())
+        command.parse(line.split())
     assert caught.value.hint == f"write {FORMS[line]}"
-    options = compose.parse_command(FORMS[line].split())
+    options = command.parse(FORMS[line].split())
     fixed, axes, _ = compose.expand(options.overrides)
     compose.compose([*fixed, *(axis[0] for axis in axes)])
 
@@ -326,12 +326,12 @@ def test_a_command_line_of_another_tool_is_written_as_ours(line):
     "line", ["--lr abc", "-v", "--dry-run", "xyz", "--config conf/model/lenet.yaml", "C:/photo.png"]
 )
 def test_what_can_not_be_written_as_ours_is_not(line):
-    assert compose.meant_by(line.split()) is None
+    assert command.meant_by(line.split()) is None
 
 
 @pytest.mark.parametrize("line", ["seed=3", "run.name='a, b'", "~model.hidden model=lenet", "-m seed=1,2 model=mlp"])
 def test_a_command_line_that_is_ours_stays(line):
-    assert compose.parse_command(shlex.split(line))
+    assert command.parse(shlex.split(line))
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_a_command_of_the_documentation_is_accepted(line):
         assert all(f"{word.partition('=')[0]}=" in usage for word in words if "=" in word)
         return
     words = [word for word in words if word not in ("…", "...")]
-    options = compose.parse_command(words)
+    options = command.parse(words)
     fixed, axes, intervals = compose.expand([word for word in options.overrides if not is_hydras(word)])
     assert options.multirun or not (axes or intervals)
     given = [*(verbs.reader(fixed) if verb == "data" else []), *fixed, *(axis[0] for axis in axes)]
@@ -402,5 +402,5 @@ def test_the_documentation_has_commands():
 
 def test_what_nothing_here_needs_is_left_out():
     with pytest.raises(Refused) as caught:
-        compose.parse_command(["--workers", "4"])
+        command.parse(["--workers", "4"])
     assert caught.value.hint == "leave it out"

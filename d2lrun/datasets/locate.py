@@ -127,7 +127,7 @@ def writable_cache(folder: Path, say: Say) -> Iterator[Path | None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock(folder / ".lock", lambda holder: say(f"waiting for {folder}: {holder} has it")))
-        except (OSError, NotImplementedError) as error:  # the latter: a disk without locks
+        except OSError as error:
             say(f"{folder} cannot be written, so nothing is kept: {error}")
             folder = None
         else:

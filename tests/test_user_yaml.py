@@ -6,7 +6,7 @@ import codecs
 
 import pytest
 
-from d2lrun import own
+from d2lrun import user_yaml
 from d2lrun.compose import compose, sweep_settings
 from d2lrun.config import conf_dir
 from d2lrun.errors import Refused
@@ -69,7 +69,7 @@ def test_a_link_that_leads_to_no_file_is_told_as_that(mine, target, message):
 
 
 def test_every_file_of_ours_passes():
-    own.check_folder(conf_dir())
+    user_yaml.check_folder(conf_dir())
 
 
 @pytest.mark.parametrize(

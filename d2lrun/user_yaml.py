@@ -1,18 +1,104 @@
-"""YAML files of the user's own, looked at before Hydra reads them: Hydra takes each of these faults for another."""
+"""YAML files of the user's own, checked before Hydra reads them: Hydra reports each of these faults as another."""
 
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 import yaml
 
 from d2lrun import schema
-from d2lrun.config import VARIANTS, Config
+from d2lrun.config import VARIANTS, Config, conf_dir
 from d2lrun.errors import Refused
 
 MOST_VALUES = 100_000  # in one file, with each alias written out
 HEADER = "# @package _global_"
+LISTED = 10  # options of the user's own folder in a message
+
+
+def existing_folder(config_dir: str) -> Path:
+    """The user's own folder of YAML files, which must be data and be used: raises Refused for one that is not.
+
+    Hydra calls what is named by ``_target_`` in its own part of the config (callbacks, launchers, loggers). Of two
+    files of the same name it takes that of conf/.
+    """
+    folder = Path(config_dir).resolve()
+    if not folder.is_dir():
+        raise Refused(f"--config-dir {config_dir}: no such folder", "give a folder laid out like conf/")
+    check_folder(folder)
+    for path in sorted(folder.rglob("*.yaml")):
+        if path.relative_to(folder).parts[0] == "hydra" or steers_hydra(path.read_text(encoding="utf-8-sig")):
+            raise Refused(
+                f"{path}: it steers Hydra itself or names code (_target_); files are data here",
+                "give Hydra's own options on the command line, such as hydra/launcher=joblib",
+            )
+    if not options(folder):
+        raise Refused(
+            f"--config-dir {config_dir}: it offers no option",
+            "wanted FOLDER/GROUP/NAME.yaml, such as FOLDER/model/mine.yaml, which model=mine then uses",
+        )
+    for path in sorted(folder.rglob("*.yaml")):
+        ours = conf_dir() / path.relative_to(folder)
+        if ours.is_file() and ours.read_bytes() != path.read_bytes():
+            raise Refused(
+                f"{path}: it has the name of a file of d2lrun's own, which would be used instead",
+                "give it another name",
+            )
+    return folder
+
+
+def options(config_dir: str | Path) -> list[tuple[str, str]]:
+    """Group and name of each option that the user's own folder offers."""
+    return sorted((path.parent.name, path.stem) for path in Path(config_dir).glob("*/*.yaml"))
+
+
+def refuse_unused(config_dir: str | None, used: set[tuple[str, str]]) -> None:
+    """Raise Refused if a folder of the user's own was given and none of its options is ``used`` (group, name)."""
+    if config_dir is None:
+        return
+    offered = options(config_dir)
+    if not used & set(offered):
+        words = [f"{group}={option}" for group, option in offered]
+        more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
+        raise Refused(
+            f"--config-dir {config_dir}: nothing of it is used; it offers {', '.join(words[:LISTED])}{more}",
+            f"give one of them, such as {words[0]}, or leave --config-dir out",
+        )
+
+
+def steers_hydra(text: str) -> bool:
+    """Whether the YAML text names code (``_target_``) or holds a part of Hydra's own config.
+
+    It is parsed as Hydra does it, but aliases are not unfolded; what is not YAML is told when it is used.
+    """
+    if re.search(r"^\s*#\s*@package\s+[\"']?hydra\b", text, re.MULTILINE):
+        return True
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        return False
+    top = {key.value: value for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
+    packages = [node.value for node in scalars(top.get("defaults"))]  # such as override hydra/launcher
+    return (
+        any(re.match(r"hydra\b", str(key)) for key in top)
+        or any(re.search(r"\bhydra\b", name) for name in packages)
+        or any(node.value == "_target_" for node in scalars(root))
+    )
+
+
+def scalars(root: yaml.Node | None) -> list[yaml.ScalarNode]:
+    """The keys and values in a tree of YAML nodes, those that aliases share once."""
+    found, waiting, seen = [], [root], set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.ScalarNode):
+            found.append(node)
+        elif isinstance(node, yaml.CollectionNode) and id(node) not in seen:
+            seen.add(id(node))
+            pairs = isinstance(node, yaml.MappingNode)
+            waiting += [part for pair in node.value for part in pair] if pairs else node.value
+    return found
 
 
 def check_folder(folder: Path) -> None:
