@@ -68,6 +68,12 @@ def stripes_folder(stripes, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def own_images(stripes_folder) -> list[str]:
+    """The overrides for ``stripes`` in the place of Fashion-MNIST, which a machine may not have."""
+    return [f"dataset.dir={stripes_folder}", "dataset.verify=false"]
+
+
 @dataclass
 class Outcome:
     """How a command ended: its exit code, and what it said."""

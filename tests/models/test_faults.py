@@ -1,4 +1,4 @@
-"""A mistake in a network of one's own, as the README adds it, is told with its file, line and what is wrong."""
+"""A mistake in a network of one's own, as the docs add it, is told with its file, line and what is wrong."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from d2lrun.config import MODELS, Count, Entry, Model
 from d2lrun.errors import Refused
 from d2lrun.models import faults
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-NETWORK = re.findall(r"```python\n(.*?)```", README.partition("## Add a network")[2], re.DOTALL)[0]
+DOCS = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+NETWORK = re.findall(r"```python\n(.*?)```", DOCS.partition("## Add a network")[2], re.DOTALL)[0]
 # What is written in the place of what, and what is then told, after the file.
 MISTAKES = {
     "a layer": ("nn.Linear", "nn.Liner", r":15: AttributeError: module .* has no attribute 'Liner'"),

@@ -78,11 +78,12 @@ def rehearsal(monkeypatch):
 
 
 @pytest.fixture
-def planned(tmp_path):
+def planned(tmp_path, own_images):
     """``planned(WORD…)``: the search that the words describe, open."""
 
     def planned(*words, root=tmp_path):
-        study = search.plan(request.read([*WORDS, f"run.root={root}", *words], None, "d2lrun -m …"))
+        place = [] if any(word.startswith("dataset=") for word in words) else own_images
+        study = search.plan(request.read([*WORDS, f"run.root={root}", *place, *words], None, "d2lrun -m …"))
         search.prepare(study)
         return study
 
