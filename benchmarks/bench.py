@@ -17,7 +17,7 @@ import startup
 import table
 from rich.console import Console
 
-from d2lrun.compose import compose
+from d2lrun.config.compose import compose
 from d2lrun.errors import D2lrunError
 
 RATIOS = {"mlp": (7.0, 1.15), "lenet": (2.5, 1.15)}  # book/d2lrun at least, d2lrun/pure at most

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from d2lrun.datasets import fashion_mnist
-from d2lrun.datasets.images import ImageDataset
-from d2lrun.vision import torchvision
+from d2lrun.models.vision import torchvision
+from d2lrun.tasks.classification.images import ImageDataset
 
 WORKERS = {"num_workers": 4, "multiprocessing_context": "fork" if sys.platform == "linux" else None}
 

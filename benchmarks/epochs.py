@@ -25,9 +25,9 @@ from book import Book
 from rich.console import Console
 from torch.nn import functional as F
 
-from d2lrun import run
-from d2lrun.compose import compose
-from d2lrun.fit import fit, keep_freed_memory
+from d2lrun.config.compose import compose
+from d2lrun.runs import run
+from d2lrun.training.fit import fit, keep_freed_memory
 
 Epoch = Callable[[], object]
 

@@ -38,11 +38,12 @@ from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
 
-from d2lrun import devices, run
-from d2lrun.compose import compose
+from d2lrun.config.compose import compose
 from d2lrun.errors import D2lrunError
-from d2lrun.fit import fit
-from d2lrun.tasks import Classification
+from d2lrun.runs import run
+from d2lrun.training import devices
+from d2lrun.training.fit import fit
+from d2lrun.training.task import Classification
 
 FP32, BF16 = ["device.precision=fp32"], ["device.precision=bf16"]
 PLAIN = [*FP32, "device.channels_last=false", "device.compile=false"]

@@ -119,7 +119,7 @@ def process(words: list[str], variables: dict[str, str]) -> Iterator[subprocess.
 
 def serve(overrides: list[str]) -> None:
     """Answer each number of seconds on stdin with the steps per second of that time."""
-    from d2lrun.threads import prepare_waiting
+    from d2lrun.training.threads import prepare_waiting
 
     prepare_waiting()
     import steps

@@ -25,10 +25,10 @@ from text_book import LAYERS, Network, TextBook
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from d2lrun import run
-from d2lrun.compose import compose
+from d2lrun.config.compose import compose
 from d2lrun.datasets import pydoc, text
-from d2lrun.fit import fit, keep_freed_memory
+from d2lrun.runs import run
+from d2lrun.training.fit import fit, keep_freed_memory
 
 TURN = 1.0  # seconds of epochs in a turn; one epoch at least
 CORPUS = ["dataset=pydoc", "dataset.rule=letters", "dataset.max_tokens=10000"]

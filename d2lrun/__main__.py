@@ -13,9 +13,9 @@ import sys  # noqa: E402
 
 
 def main() -> None:
-    from d2lrun import cli
+    from d2lrun.cli import main as command_line
 
-    cli.main()
+    command_line.main()
 
 
 def without_working_directory(path: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from d2lrun import hydra_internal
+from d2lrun.config import hydra_internal
 
 
 @dataclass
@@ -46,7 +46,7 @@ class D2lrunSweeper(Sweeper):
 
     def launch(self, directories: Sequence[Path]) -> list[str | Exception]:
         """Let the runs whose configs lie in ``directories`` be trained; returns how each ended, when all have."""
-        from d2lrun.overrides import quoted
+        from d2lrun.config.overrides import quoted
         from d2lrun.sweeps import workers
 
         overrides = [[f"run.dir={quoted(str(directory))}"] for directory in directories]

@@ -22,8 +22,8 @@ from hypothesis import settings
 
 from d2lrun import signals
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
-from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import D2lrunError, Stopped
+from d2lrun.tasks.classification.images import ImageDataset
 
 settings.register_profile("d2lrun", deadline=None)  # a busy machine breaks any
 settings.load_profile("d2lrun")
@@ -93,14 +93,14 @@ def no_signal_is_left():
 @pytest.fixture
 def d2lrun(tmp_path, monkeypatch, capsys):
     """``d2lrun(WORD…)``: the command in this process, in the test's own folder, without pictures of single runs."""
-    from d2lrun import cli
+    from d2lrun.cli import main as cli
     from d2lrun.sweeps import monitor
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["d2lrun"])  # which Hydra reads and d2lrun changes
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("d2lrun.run.draw", lambda *arguments: None)
+    monkeypatch.setattr("d2lrun.runs.run.draw", lambda *arguments: None)
     for name in ("draw_sweep", "write_sweep_page"):
         monkeypatch.setattr(monitor, name, lambda *arguments: None, raising=False)
     monkeypatch.setattr(monitor, "TICK", 0.05)
@@ -119,7 +119,7 @@ def d2lrun(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def at_step(monkeypatch):
     """``with at_step(n, fault):`` — behind the n-th step of training from here on, ``fault()`` happens."""
-    from d2lrun import fit
+    from d2lrun.training import fit
 
     @contextlib.contextmanager
     def faulty(step: int, fault: Callable[[], object]):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import d2lrun
-from d2lrun.config import conf_dir
+from d2lrun.config.keys import conf_dir
 
 PACKAGE = Path(d2lrun.__file__).parent
 

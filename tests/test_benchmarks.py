@@ -30,10 +30,11 @@ import table
 import text_book
 import tokens
 
-from d2lrun import devices, run
-from d2lrun.compose import compose
-from d2lrun.datasets.images import scale
-from d2lrun.fit import fit
+from d2lrun.config.compose import compose
+from d2lrun.runs import run
+from d2lrun.tasks.classification.images import scale
+from d2lrun.training import devices
+from d2lrun.training.fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # torch's workers, as in the book
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from d2lrun.compose import compose
-from d2lrun.config import MODELS
-from d2lrun.cost import LOOK
+from d2lrun.config.compose import compose
+from d2lrun.config.tables import MODELS
+from d2lrun.runs.cost import LOOK
 from d2lrun.sweeps import grid, request
 
 MAKEFILE = Path(__file__).parents[1] / "Makefile"

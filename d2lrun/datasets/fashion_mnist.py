@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from d2lrun.counts import counted
 from d2lrun.datasets import idx
-from d2lrun.datasets.content import Content, fingerprint
-from d2lrun.datasets.images import ImageDataset
-from d2lrun.datasets.locate import Files, Found, Progress, Say, Unusable, candidates, locate, places_of, read
+from d2lrun.disk.content import Content, fingerprint
+from d2lrun.disk.locate import Files, Found, Progress, Say, Unusable, candidates, locate, places_of, read
 from d2lrun.errors import Refused
+from d2lrun.tasks.classification.images import ImageDataset
 
 SHAPE = (1, 28, 28)  # (C, H, W)
 CLASSES = (
@@ -71,6 +72,14 @@ def load(
     classes = CLASSES if proved else numbered(train_labels, test_labels)
     tensors = train_images, train_labels, test_images, test_labels
     return ImageDataset("fashion-mnist", classes, *tensors, source, contents, pools)
+
+
+def form(config: Any) -> tuple[tuple[int, int, int], int] | None:
+    """(C, H, W) and the number of classes of the verified images; None for the user's own, which are to be read."""
+    if not config.verify:
+        return None
+    _, height, width = SHAPE
+    return (config.channels, config.resize or height, config.resize or width), len(CLASSES)
 
 
 def own_files(files: Files, dir: str | None) -> dict[str, Found]:

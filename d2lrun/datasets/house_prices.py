@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2lrun.datasets.content import Content
-from d2lrun.datasets.locate import Files, Found, Progress, Say, locate
-from d2lrun.datasets.table import Field, TableDataset
+from d2lrun.disk.content import Content
+from d2lrun.disk.locate import Files, Found, Progress, Say, locate
 from d2lrun.errors import Refused
+from d2lrun.tasks.regression.table import Field, TableDataset
 
 TRAIN, TEST = "kaggle_house_pred_train.csv", "kaggle_house_pred_test.csv"
 FILES = Files(

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from d2lrun.datasets.content import made
-from d2lrun.datasets.locate import Progress, Say
 from d2lrun.datasets.made import draw, tensor
-from d2lrun.datasets.table import Field, Line, TableDataset
+from d2lrun.disk.content import made
+from d2lrun.disk.locate import Progress, Say
+from d2lrun.tasks.regression.table import Field, Line, TableDataset
 
 GRID = 400  # points of the line that is drawn
 

@@ -9,10 +9,11 @@ import platform
 import re
 from typing import Any
 
-from d2lrun.datasets.content import Content, fingerprint
-from d2lrun.datasets.locate import Progress, Say
-from d2lrun.datasets.stream import TextDataset, build
+from d2lrun.disk.content import Content, fingerprint
+from d2lrun.disk.locate import Progress, Say
 from d2lrun.errors import Refused
+from d2lrun.tasks.language_model.build import build
+from d2lrun.tasks.language_model.stream import TextDataset
 
 BLANK_LINES = re.compile(r"\n\s*\n")
 WORDS = 5  # of a paragraph, at least
@@ -20,9 +21,11 @@ LETTERS = 0.85  # share of letters and spaces in a paragraph: with fewer it is c
 
 
 def load(say: Say = lambda line: None, progress: Progress | None = None, **preparation: Any) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
+    """The dataset on the CPU; ``preparation`` is that of ``build``. Raises Refused."""
     text, source = read()
-    return build("pydoc", text, source, contents=[Content(source, fingerprint(text))], **preparation)
+    return build(
+        "pydoc", text, source, contents=[Content(source, fingerprint(text))], read=lambda: read()[0], **preparation
+    )
 
 
 def read(say: Say = lambda line: None, progress: Progress | None = None) -> tuple[str, str]:

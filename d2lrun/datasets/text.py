@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from d2lrun.counts import counted
-from d2lrun.datasets.content import Content
-from d2lrun.datasets.locate import Found, Progress, Say
-from d2lrun.datasets.stream import TextDataset, build
-from d2lrun.download import Unusable
-from d2lrun.download import read as read_stream
+from d2lrun.disk.content import Content
+from d2lrun.disk.download import Unusable
+from d2lrun.disk.download import read as read_stream
+from d2lrun.disk.files import sha256
+from d2lrun.disk.locate import Found, Progress, Say
 from d2lrun.errors import Refused
-from d2lrun.files import sha256
+from d2lrun.tasks.language_model.build import build
+from d2lrun.tasks.language_model.stream import TextDataset
 
 LIMIT = 1 << 30  # bytes of all files together
 WIDE = ("utf-16", "utf-32")  # encodings in which an ordinary text has NUL bytes
@@ -29,10 +30,17 @@ def load(
     progress: Progress | None = None,
     **preparation: Any,
 ) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
+    """The dataset on the CPU; ``preparation`` is that of ``build``. Raises Refused."""
     found = read_files(path, encoding)
     contents = [Content(file.origin, file.sha256) for file in found]
-    return build("text", joined(found, encoding), names(found), contents=contents, **preparation)
+    return build(
+        "text",
+        joined(found, encoding),
+        names(found),
+        contents=contents,
+        read=lambda: read(path, encoding)[0],
+        **preparation,
+    )
 
 
 def read(

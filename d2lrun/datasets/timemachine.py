@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from d2lrun.datasets.content import Content
-from d2lrun.datasets.locate import Files, Progress, Say, locate
-from d2lrun.datasets.stream import TextDataset, build
+from d2lrun.disk.content import Content
+from d2lrun.disk.locate import Files, Progress, Say, locate
+from d2lrun.tasks.language_model.build import build
+from d2lrun.tasks.language_model.stream import TextDataset
 
 FILE = "timemachine.txt"
 FILES = Files(
@@ -28,9 +29,16 @@ def load(
     files: Files = FILES,
     **preparation: Any,
 ) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``stream.build``. Raises Refused."""
+    """The dataset on the CPU; ``preparation`` is that of ``build``. Raises Refused."""
     text, source = read(dir, mirrors, say, progress, files)
-    return build("timemachine", text, source, contents=[Content(source, files.sums[FILE])], **preparation)
+    return build(
+        "timemachine",
+        text,
+        source,
+        contents=[Content(source, files.sums[FILE])],
+        read=lambda: read(dir, mirrors, files=files)[0],
+        **preparation,
+    )
 
 
 def read(

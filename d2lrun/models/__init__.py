@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from d2lrun.config import MODELS, Model
+from d2lrun.config.keys import Model
+from d2lrun.config.tables import MODELS
 from d2lrun.errors import Refused
 from d2lrun.models import faults
 from d2lrun.models.init import initialise

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from d2lrun.config.schema import suggestion
 from d2lrun.errors import Refused
-from d2lrun.schema import suggestion
-from d2lrun.vision import torchvision
+from d2lrun.models.vision import torchvision
 
 
 def build(*, inputs: tuple[int, int, int], classes: int, arch: str) -> nn.Module:

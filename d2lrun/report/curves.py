@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config.metrics import direction
 from d2lrun.report.figure import new_figure, save
 from d2lrun.report.layout import head
 from d2lrun.report.scale import plain_ticks
@@ -73,7 +74,7 @@ def draw_panel(axes: Axes, name: str, records: list[dict[str, Any]], band: dict[
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.legend(loc="lower right" if name == "accuracy" else "upper right", fontsize=8, framealpha=0.8)
+    axes.legend(loc="lower right" if direction(name) == "max" else "upper right", fontsize=8, framealpha=0.8)
 
 
 def steep(values: list[float]) -> bool:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d2lrun.files import write_atomic
+from d2lrun.disk.files import write_atomic
 from d2lrun.report.layout import measuring, settle
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files
+from d2lrun.config.metrics import SPLITS, mean_and_std, split_of
+from d2lrun.disk import files
 from d2lrun.report.curves import STYLES, metric_names, number
 from d2lrun.report.figure import new_figure, save
 from d2lrun.report.layout import head
@@ -15,7 +16,6 @@ from d2lrun.report.page import embed, fact_rows, page_of, table
 from d2lrun.report.progress import metrics_of
 from d2lrun.report.scale import plain_ticks
 from d2lrun.report.tables import (
-    SPLITS,
     book_rows,
     chance_words,
     counted,
@@ -49,7 +49,7 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
     heading(console, f"{result['model']} on {result['dataset']}, {count}, seed {result['seed']}: {result['status']}")
     show(console, fold_table(result))
     console.print()
-    means = {name: math.nan if each["mean"] is None else each["mean"] for name, each in result["metrics"].items()}
+    means = real({name: mean_and_std(each)[0] for name, each in result["metrics"].items()})
     rows = [("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}")]
     rows += book_rows(result["book"], means)
     if refit := result.get("refit"):
@@ -66,7 +66,7 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
 
 def fold_table(result: dict[str, Any]) -> Table:
     """A row for each fold, and the mean with the standard deviation; a column for each metric of train and val."""
-    names = [name for name in result["metrics"] if name.startswith(SPLITS)]
+    names = [name for name in result["metrics"] if split_of(name)]
     rows = grid("", *(name.replace("_", " ") for name in names))
     for fold in result["folds"]:
         rows.add_row(fold["directory"], *(of(fold["metrics"].get(name)) for name in names))
@@ -121,10 +121,10 @@ def draw_panel(axes: Axes, name: str, curves: list[list[dict[str, Any]]]) -> Non
 def write_folds_page(path: Path, result: dict[str, Any], config: str) -> None:
     """Write the page of a finished K-fold run; pictures are the PNGs that lie beside ``path``."""
     title = f"{result['model']} on {result['dataset']}, {len(result['folds'])} folds, seed {result['seed']}"
-    names = [name for name in result["metrics"] if name.startswith(SPLITS)]
+    names = [name for name in result["metrics"] if split_of(name)]
     rows = [[fold["directory"], *(of(fold["metrics"].get(name)) for name in names)] for fold in result["folds"]]
     rows += [[key, *(of(result["metrics"][name][key]) for name in names)] for key in ("mean", "std")]
-    means = {name: each["mean"] for name, each in result["metrics"].items()}
+    means = {name: mean_and_std(each)[0] for name, each in result["metrics"].items()}
     parts = [
         table(["fold", *(name.replace("_", " ") for name in names)], rows),
         table([], fact_rows(result | {"metrics": means})),

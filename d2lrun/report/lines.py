@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config.metrics import direction
 from d2lrun.report.curves import STYLES
 from d2lrun.report.figure import GREY, PALETTE, RED, new_figure
 from d2lrun.report.labels import middle
@@ -25,7 +26,6 @@ from d2lrun.report.points import (
     text_of,
 )
 from d2lrun.report.scale import Scale, logarithmic, plain_ticks, scale_of
-from d2lrun.report.sweep import HIGHER_IS_BETTER
 from d2lrun.report.text import setting, short_names
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def line_figure(points: list[Point], key: str, by: str | None, topic: Topic) -> 
         else:
             draw_families(axes, points, key, by, name, topic, scale)
         mark(axes, points, key, f"{topic.watched}_{name}", scale)
-        mark_lost(axes, points, key, name.endswith(HIGHER_IS_BETTER))
+        mark_lost(axes, points, key, direction(name) == "max")
         axes.set(xlabel=key, ylabel=name)
         finish(axes, PANEL)
     return figure

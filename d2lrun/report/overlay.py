@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config.metrics import SPLITS
 from d2lrun.report.curves import FEW, metric_names, number
 from d2lrun.report.figure import DPI, GREY, PALETTE, new_figure, save
 from d2lrun.report.labels import middle
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Curves = Sequence[tuple[str, list[dict[str, Any]], bool]]
 
-SPLITS = ("train", "val", "test")
 PANELS = 3
 MARKERS = ("o", "s", "^", "D")  # every ten runs have the colours of the palette and a marker of their own
 MOST = len(PALETTE) * len(MARKERS)  # runs that can be told apart

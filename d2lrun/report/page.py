@@ -9,10 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from d2lrun import files
+from d2lrun.config.metrics import SPLITS
 from d2lrun.counts import counted
+from d2lrun.disk import files
 from d2lrun.report.curves import metric_names
-from d2lrun.report.tables import SPLITS, book_rows, chance_words, notes_of
+from d2lrun.report.tables import book_rows, chance_words, notes_of
 from d2lrun.report.text import duration
 
 PAGE = """<!DOCTYPE html>

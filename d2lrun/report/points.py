@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.files import is_finite
+from d2lrun.config.metrics import direction, is_finite, mean_and_std
 from d2lrun.report.curves import STYLES
 from d2lrun.report.figure import GREY, INK, RED
 from d2lrun.report.scale import plain_ticks
-from d2lrun.report.sweep import FAILED, HIGHER_IS_BETTER, main_metrics, shown_metrics, words
+from d2lrun.report.sweep import FAILED, main_metrics, shown_metrics, words
 from d2lrun.report.text import setting
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def points_of(sweep: dict[str, Any]) -> list[Point]:
 def point(values: dict[str, Any], metrics: dict[str, Any], statuses: list[str], best: bool) -> Point:
     pairs = {}
     for name, value in metrics.items():
-        mean, std = (value.get("mean"), value.get("std")) if isinstance(value, dict) else (value, None)
-        if is_finite(mean):
-            pairs[name] = (mean, std if is_finite(std) else None)
+        mean, std = mean_and_std(value)
+        if mean is not None:
+            pairs[name] = (mean, std)
     failed = any(status in FAILED for status in statuses)
     if "finished" in statuses and pairs:
         return Point(values, pairs, "", failed, best)
@@ -87,7 +87,7 @@ def topic_of(sweep: dict[str, Any]) -> Topic:
     split, _, name = main.partition("_")
     watched = split if split in STYLES else "val"
     beside = ["loss"] if name != "loss" and f"{watched}_loss" in names else []
-    lower = sweep["direction"] == "min" if sweep["metric"] else not main.endswith(HIGHER_IS_BETTER)
+    lower = sweep["direction"] == "min" if sweep["metric"] else direction(main) == "min"
     names = [name if split in STYLES else main, *beside]
     return Topic(watched, names, lower, sweep.get("engine") != "optuna", frozenset(sweep.get("log", ())))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config.metrics import RANKING, SHORT, SPLITS, speeds
 from d2lrun.report.text import measured, say
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 REDRAW = 1 / 8  # seconds between two redraws
 LINES = 50  # of epochs, about: metrics.jsonl has them all
 NARROWEST = 6  # columns of the bar itself
-SPLITS = ("train", "val", "test")
-SHORT = {"accuracy": "acc", "perplexity": "ppl"}  # where the terminal is narrow
 
 
 class Progress:
@@ -147,8 +146,8 @@ def epoch_line(record: dict[str, Any], epochs: int, width: float = math.inf) -> 
 
 
 def gist(record: dict[str, Any]) -> list[str]:
-    """The training loss and the last accuracy or perplexity that was measured: what 40 columns hold."""
-    keys = [key for split in SPLITS for name in SHORT if (key := f"{split}_{name}") in record]
+    """The training loss and the last metric that ranks: what 40 columns hold."""
+    keys = [key for split in SPLITS for name in RANKING if (key := f"{split}_{name}") in record]
     rated = [abbreviated(f"{key.replace('_', ' ')} {measured(record[key])}") for key in keys]
     return [f"loss {measured(record['train_loss'])}", *rated[-1:]]
 
@@ -164,12 +163,6 @@ def metrics_of(record: dict[str, Any], split: str) -> str:
     prefix = f"{split}_"
     names = {key: key.removeprefix(prefix).replace("_", " ") for key in record if key.startswith(prefix)}
     return " ".join(f"{name} {measured(record[key]):>5}" for key, name in names.items())
-
-
-def speeds(record: dict[str, Any]) -> list[tuple[str, float]]:
-    """[("examples", 212345.0)]."""
-    suffix = "_per_second"
-    return [(key.removesuffix(suffix), value) for key, value in record.items() if key.endswith(suffix)]
 
 
 def epoch_of(epoch: int, epochs: int) -> str:

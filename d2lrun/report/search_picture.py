@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.files import is_finite
+from d2lrun.config.metrics import is_finite
 from d2lrun.report.figure import GREY, INK, PALETTE, RED, new_figure, save
 from d2lrun.report.labels import middle
 from d2lrun.report.layout import head, legend_above

@@ -10,8 +10,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files
-from d2lrun.files import is_finite
+from d2lrun.disk import files
 from d2lrun.report.columns import Column, fitted
 from d2lrun.report.tables import files_row, heading, pairs, show
 from d2lrun.report.text import counted, duration, measured, say, setting, settings, short_names, shortened, spread
@@ -24,7 +23,6 @@ ROWS = 20  # of the table, and of the failures
 FAILED = ("failed", "diverged")
 LONGEST = 300  # characters of a reason: the log has it all
 STATUSES = ("finished", *FAILED, "pruned", "stopped", "running", "pending")
-HIGHER_IS_BETTER = ("accuracy", "_per_second")
 
 
 def show_sweep(console: Console, sweep: dict[str, Any], directory: Path, following: str) -> None:
@@ -160,22 +158,22 @@ def ranking(sweep: dict[str, Any]) -> list[int]:
     name = sweep["metric"]
     if not (sweep["ranked"] and name):
         return numbers
-    means = [(group["metrics"].get(name) or {}).get("mean") for group in sweep["groups"]]
+    means = [mean_and_std(group["metrics"].get(name))[0] for group in sweep["groups"]]
     sign = -1 if sweep["direction"] == "max" else 1
-    with_metric = [number for number in numbers if is_finite(means[number])]
+    with_metric = [number for number in numbers if means[number] is not None]
     with_metric.sort(key=lambda number: (bool(sweep["groups"][number].get("lacks")), sign * means[number]))
-    return with_metric + [number for number in numbers if not is_finite(means[number])]
+    return with_metric + [number for number in numbers if means[number] is None]
 
 
 def main_metrics(sweep: dict[str, Any]) -> list[str]:
     """The metrics' names, the most telling first: the one that ranks, those of val (else test), of train, speed."""
     names = list(dict.fromkeys(name for group in sweep["groups"] for name in group["metrics"]))
-    watched = [name for name in names if name.startswith("val_")] or [n for n in names if n.startswith("test_")]
-    watched.sort(key=lambda name: name.endswith("_loss"))
-    train = [name for name in names if name.startswith("train_")]
+    monitored = [name for name in names if split_of(name) == "val"] or [n for n in names if split_of(n) == "test"]
+    monitored.sort(key=lambda name: name.endswith("_loss"))
+    train = [name for name in names if split_of(name) == "train"]
     train.sort(key=lambda name: not name.endswith("_loss"))
     first = [sweep["metric"]] if sweep["metric"] in names else []
-    return list(dict.fromkeys([*first, *watched, *train, *names]))
+    return list(dict.fromkeys([*first, *monitored, *train, *names]))
 
 
 def group_keys(sweep: dict[str, Any]) -> list[str]:
@@ -202,7 +200,7 @@ def refit_words(refit: dict[str, Any]) -> str:
     """'on all training data: test accuracy 0.853, test loss 0.410 (measured once, after all choosing)'."""
     if refit["status"] != "finished":
         return f"{refit['status']}: {refit['error'] or 'the same command goes on with it'}"
-    tested = [name for name in refit["metrics"] if name.startswith("test_")]
+    tested = [name for name in refit["metrics"] if split_of(name) == "test"]
     values = [f"{words(name)} {measured(refit['metrics'][name])}" for name in sorted(tested)]
     told = f"{', '.join(values)} ({refit['test_set']})" if values else f"test set {refit['test_set']}"
     return f"on all training data: {told}"
@@ -221,7 +219,7 @@ def reason(job: dict[str, Any]) -> str:
 
 def words(name: str, separator: str = " ") -> str:
     """'val accuracy'; the speed says its unit."""
-    unit = name.removesuffix("_per_second")
+    unit = name.removesuffix(SPEED)
     return f"{unit}/s" if unit != name else name.replace("_", separator, 1).replace("_", " ")
 
 
@@ -240,7 +238,7 @@ def value_cell(group: dict[str, Any], key: str) -> str:
 
 def metric_cell(value: dict[str, Any] | None) -> str:
     """'0.853 ± 0.004', of {"mean", "std"}."""
-    return spread(value["mean"], value.get("std")) if value else ""
+    return spread(*mean_and_std(value)) if value else ""
 
 
 def write_csv(sweep: dict[str, Any], path: Path) -> None:

@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from d2lrun import files
 from d2lrun.counts import counted
+from d2lrun.disk import files
 from d2lrun.report.page import embed, page_of, table
 from d2lrun.report.seen import seen
 from d2lrun.report.sweep import (

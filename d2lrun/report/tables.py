@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files, rundir
-from d2lrun.report.text import counted, duration, measured, printable, say, size
+from d2lrun.config.metrics import SPLITS, name_of, speeds, split_of
+from d2lrun.disk import files, rundir
+from d2lrun.report.text import counted, duration, measured, printable, say
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-    from torch import Tensor
-
-    from d2lrun.datasets.facts import Facts
-    from d2lrun.datasets.images import ImageDataset
-    from d2lrun.datasets.stream import TextDataset
-    from d2lrun.datasets.table import TableDataset
-
-SPLITS = ("train", "val", "test")
-FIRST = 10  # tokens of a vocabulary that are shown
-BAR = 12  # columns of a probability of 1
-SHOWN = 5  # fields with missing values, predicted rows
 
 
 def show_result(console: Console, result: dict[str, Any], directory: Path) -> None:
@@ -38,14 +26,13 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
         show(console, table)
         console.print()
     rows = [("parameters", f"{result['parameters']:,}")] if result.get("parameters") is not None else []
-    for unit in ("examples", "tokens"):
-        if (speed := metrics.get(f"{unit}_per_second")) is not None:
-            rows.append(("speed", f"{speed:,.0f} {unit}/s (whole epochs: training + evaluation)"))
+    for unit, speed in speeds(metrics):
+        rows.append(("speed", f"{speed:,.0f} {unit}/s (whole epochs: training + evaluation)"))
     if (norm := metrics.get("weight_norm")) is not None:
         rows.append(("weights", f"‖w‖ {measured(norm)}"))
     if baselines := result.get("baselines"):
         values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
-        rows.append(("beside it", f"perplexity of guessing: {values}"))
+        rows.append(("beside it", f"guessing comes to: {values}"))
     rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
@@ -101,8 +88,7 @@ def last_sample(directory: Path) -> str:
 
 def metric_table(metrics: dict[str, float]) -> Table | None:
     """A row for train, val and test, a column for loss, accuracy and whatever else was measured."""
-    parts = [key.partition("_") for key in metrics]
-    names = list(dict.fromkeys(name for split, _, name in parts if split in SPLITS))
+    names = list(dict.fromkeys(name_of(key) for key in metrics if split_of(key)))
     if not names:
         return None
     table = grid("", *(name.replace("_", " ") for name in names))
@@ -137,128 +123,6 @@ def verdict(name: str, value: float | None, low: float, high: float) -> str:
     while (low <= round(value, digits) <= high) != inside and digits < 6:  # 0.3864 is not inside [0.377, 0.386]
         digits += 1
     return f"{words} {value:.{digits}f} " + (f"in {band} ✓" if inside else f"outside {band} ✗")
-
-
-def show_counts(console: Console, dataset: ImageDataset) -> None:
-    """How many images each class has: uint8 images [N, C, H, W], labels [N]."""
-    channels, height, width = dataset.train_images.shape[1:]
-    count = len(dataset.classes)
-    train = dataset.train_labels.bincount(minlength=count).tolist()
-    test = dataset.test_labels.bincount(minlength=count).tolist()
-    heading(console, f"{dataset.name}: {counted(count, 'class', 'classes')}")
-    table = grid("class", "train", "test")
-    for name, *counts in zip(dataset.classes, train, test, strict=True):
-        table.add_row(words(console, name), *(f"{number:,}" for number in counts))
-    table.add_section()
-    table.add_row("all", f"{sum(train):,}", f"{sum(test):,}")
-    show(console, table)
-    console.print()
-    total = dataset.train_images.nbytes + dataset.test_images.nbytes
-    images = f"{height}×{width}, {counted(channels, 'channel')} of 8 bits"
-    console.print(pairs(console, [("images", images), ("memory", size(total))]))
-    say(console, f" from        {dataset.source}")
-
-
-def show_facts(console: Console, dataset: TextDataset, facts: Facts) -> None:
-    """What a text holds, and its commonest words, pairs and triples."""
-    heading(console, f"{dataset.name}: {counted(facts.tokens, 'token')} ({dataset.kind})")
-    used = "all" if len(dataset.tokens) == facts.tokens else f"the first {len(dataset.tokens):,}"
-    rows = [
-        ("lines", f"{facts.lines:,}, {facts.empty:,} of them empty"),
-        ("tokens", f"{facts.tokens:,} of {counted(facts.types, 'type')}; {used} are used"),
-        ("vocabulary", f"{facts.vocabulary:,}: {' '.join(map(repr, dataset.vocabulary.tokens[:FIRST]))} …"),
-        ("words", f"{facts.words:,}"),
-        *((f"{name}", f"{counted(grams.types, 'type')}") for name, grams in facts.grams.items()),
-        ("memory", size(dataset.tokens.nbytes)),
-    ]
-    console.print(pairs(console, rows))
-    console.print()
-    table = grid("", *facts.grams)
-    for place, row in enumerate(zip_longest(*(grams.commonest for grams in facts.grams.values())), 1):
-        table.add_row(str(place), *(words(console, f"{cell[0]} {cell[1]:,}" if cell else "") for cell in row))
-    show(console, table)
-    console.print()
-    say(console, f" from        {dataset.source}")
-
-
-def show_table(console: Console, dataset: TableDataset) -> None:
-    """What the rows and fields of a table are, and what is predicted."""
-    numbers = sum(field.categories is None for field in dataset.fields)
-    absent = sorted((field for field in dataset.fields if field.missing), key=lambda field: -field.missing)
-    train, test = len(dataset.train_features), len(dataset.test_features)
-    values = counted((train + test) * len(dataset.fields), "value")
-    most = ", ".join(f"{field.name} {field.missing:,}" for field in absent[:SHOWN])
-    targets = dataset.train_targets
-    heading(console, f"{dataset.name}: {counted(train + test, 'row')}")
-    unlabelled = "" if dataset.test_targets is not None else f" (without {dataset.target})"
-    rows = [
-        ("rows", f"{train:,} to train, {test:,} to test{unlabelled}"),
-        ("fields", f"{counted(numbers, 'number')}, {len(dataset.fields) - numbers:,} with categories"),
-        ("features", f"{dataset.input_shape[0]:,}"),
-        (
-            "missing",
-            f"{sum(field.missing for field in absent):,} of {values}" + (f": {most}" if most else ""),
-        ),
-        (
-            dataset.target,
-            f"{measured(targets.min().item())} to {measured(targets.max().item())}, "
-            f"median {measured(targets.median().item())}",
-        ),
-        ("memory", size(dataset.train_features.nbytes + dataset.test_features.nbytes + targets.nbytes)),
-    ]
-    console.print(pairs(console, rows))
-    say(console, f" from        {dataset.source}")
-
-
-def show_numbers(console: Console, dataset: TableDataset, predicted: Tensor) -> None:
-    """The first of the predictions [N] of the test rows, and how many they are."""
-    table = grid("Id", dataset.target)
-    for name, value in zip(dataset.test_ids[:SHOWN], predicted.tolist(), strict=False):
-        table.add_row(name, measured(value))
-    show(console, table)
-    say(console, f"\n {counted(len(predicted), 'row')} in all")
-
-
-def show_predictions(console: Console, rows: Iterable[tuple[str | Path, str, list[tuple[str, float]]]]) -> None:
-    """Per file the classes taken for most probable: (file, a remark or "", [(class, probability), ...])."""
-    from rich.table import Table
-
-    for file, remark, classes in rows:
-        say(console, f"{file}" + (f"  ({remark})" if remark else ""))
-        table = Table.grid(padding=(0, 1, 0, 0))
-        table.add_column(overflow="fold", min_width=16)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column()
-        for name, probability in classes:
-            filled = 0 if math.isnan(probability) else round(BAR * probability)
-            table.add_row(words(console, f"  {name}"), f"{probability:.1%}", words(console, "█" * filled))
-        console.print(table)
-
-
-def show_classes(console: Console, classes: Sequence[str], confusion: Tensor) -> None:
-    """Recall, precision and the most frequent mistake per class; counts ``confusion`` [true, predicted]."""
-    counts = confusion.tolist()
-    table = grid("class", "recall", "precision")
-    table.add_column("mistaken for", overflow="fold")
-    for k, name in enumerate(classes):
-        predicted = sum(row[k] for row in counts)
-        recall, precision = share(counts[k][k], sum(counts[k])), share(counts[k][k], predicted)
-        cells = (name, recall, precision, mistake(counts[k], k, classes))
-        table.add_row(*(words(console, cell) for cell in cells))
-    show(console, table)
-    right, total = sum(counts[k][k] for k in range(len(classes))), sum(map(sum, counts))
-    say(console, f"\n accuracy {share(right, total)}: {right:,} of {total:,}")
-
-
-def mistake(row: list[int], true: int, classes: Sequence[str]) -> str:
-    """'Shirt (98)': the wrong class that took most of a class's examples."""
-    others = [(count, -k) for k, count in enumerate(row) if k != true]
-    count, k = max(others, default=(0, 0))
-    return f"{classes[-k]} ({count:,})" if count else "–"
-
-
-def share(part: int, whole: int) -> str:
-    return f"{part / whole:.3f}" if whole else "–"
 
 
 def heading(console: Console, text: str) -> None:

@@ -7,11 +7,12 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from d2lrun import compose, files, schema
-from d2lrun.compose import MOST
-from d2lrun.config import Grid
+from d2lrun.config import compose, schema
+from d2lrun.config.compose import MOST
+from d2lrun.config.keys import Grid
+from d2lrun.config.overrides import is_hydras
+from d2lrun.disk import files
 from d2lrun.errors import Refused
-from d2lrun.overrides import is_hydras
 from d2lrun.sweeps import trial
 from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import Launch, train_all

@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files, threads
+from d2lrun.disk import files
+from d2lrun.disk.rundir import RunDirectory, claim, is_at_chance, is_sound, notes_of
 from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of, masked
-from d2lrun.rundir import RunDirectory, claim, is_at_chance, is_sound, notes_of
 from d2lrun.sweeps import trial, workers
+from d2lrun.training import threads
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from d2lrun.config import Config
+    from d2lrun.config.keys import Config
 
 SPOILED = ("failed", "diverged")  # came to nothing
 ENDED = ("finished", *SPOILED, "pruned")
@@ -82,14 +83,18 @@ def train_quietly(config: Config, directory: RunDirectory) -> None:
     """Train without a word on the terminal: run.log has it all."""
     from rich.console import Console
 
-    from d2lrun import compose, devices, kfold
+    from d2lrun.config import compose
     from d2lrun.report.progress import Progress
+    from d2lrun.runs import kfold
+    from d2lrun.runs.run import run
+    from d2lrun.training import devices
 
     nowhere = Console(file=io.StringIO(), force_terminal=False, force_interactive=False)
     curve = trial.curve_of(config, directory)
     silent = partial(trial.Reporting, curve=curve) if curve else partial(Progress, lines=0)
     with devices.a_gpu(config.device):
-        kfold.train(config, directory, nowhere, compose.departures(config), silent)
+        train = kfold.run_folds if kfold.is_folded(config) else run
+        train(config, directory, nowhere, compose.departures(config), silent)
 
 
 def note_failure(directory: RunDirectory, reason: str, cause: str = MACHINE) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from d2lrun import next_step
 from d2lrun.errors import Failed, Stopped
 from d2lrun.report.text import counted
+from d2lrun.runs import next_step
 from d2lrun.sweeps.job import BUSY, STOPPED, note_failure, train_in
 from d2lrun.sweeps.sweep import Job, Sweep
 

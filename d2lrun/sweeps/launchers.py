@@ -13,11 +13,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from d2lrun import hydra_internal
-from d2lrun.compose import aside, parse_override
+from d2lrun.config import hydra_internal
+from d2lrun.config.compose import aside, parse_override
+from d2lrun.config.overrides import is_key, quoted, references
+from d2lrun.config.schema import Complaint, one_line, suggestion
 from d2lrun.errors import Refused
-from d2lrun.overrides import is_key, quoted, references
-from d2lrun.schema import Complaint, one_line, suggestion
 
 # The launchers that were tried, and the extra that brings each.
 EXTRAS = {"joblib": "parallel", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}

@@ -7,7 +7,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import files, next_step
+from d2lrun.config.metrics import main_metric, mean_and_std
+from d2lrun.disk import files
+from d2lrun.disk.rundir import FOLDS, RunDirectory
 from d2lrun.report import fonts
 from d2lrun.report.jobs import Display, job_line
 from d2lrun.report.sweep import show_sweep, write_csv
@@ -15,10 +17,9 @@ from d2lrun.report.sweep_curves import draw_few
 from d2lrun.report.sweep_page import write_sweep_page
 from d2lrun.report.sweep_picture import draw_sweep
 from d2lrun.report.text import listened_to, optional, say
-from d2lrun.rundir import FOLDS, RunDirectory
+from d2lrun.runs import next_step
 from d2lrun.sweeps import refit
 from d2lrun.sweeps.job import ENDED, tell
-from d2lrun.sweeps.ranking import main_metric
 from d2lrun.sweeps.sweep import Job, Sweep
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Monitor:
         self.live.update(display.rows([self.of(job) for job in self.jobs()]), refresh=True)
 
     def metric(self) -> str | None:
-        return main_metric(list(self.rows.values()), self.sweep.settings.metric)
+        return main_metric({name for row in self.rows.values() for name in row["metrics"]}, self.sweep.settings.metric)
 
     def of(self, job: Job) -> dict[str, Any]:
         """The job as ``report.jobs`` wants it."""
@@ -133,8 +134,7 @@ class Monitor:
         label = " ".join(job.overrides) or job.directory.path.name
         told = {"label": label, "status": row["status"], "epochs": epochs, "metric_name": metric}
         if row["status"] in ENDED:
-            value = row["metrics"].get(metric)
-            value = value["mean"] if isinstance(value, dict) else value
+            value = mean_and_std(row["metrics"].get(metric))[0]
             return told | {"metric": value, "epoch": row["epochs"], "seconds": row["seconds"], "error": row["error"]}
         directory = self.directory(job)
         folds = fold_folders(directory) if folds_of(job) > 1 else []

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
-from d2lrun import likeness
-from d2lrun.likeness import Choice
+from d2lrun.config.metrics import direction, main_metric, mean_and_std, split_of
+from d2lrun.report import likeness
+from d2lrun.report.likeness import Choice
 
-# What validation measures of a kind of dataset; log-RMSE of prices alone.
-MEASURED = {
-    "images": ("val_accuracy", "val_loss"),
-    "text": ("val_perplexity", "val_loss", "val_bits_per_character"),
-    "table": ("val_log_rmse", "val_loss"),
-}
-MAIN = tuple(dict.fromkeys(name for names in zip(*MEASURED.values()) for name in names))  # the first there is ranks
 REPEATS = ("seed", "validation.fold")  # runs that differ in these alone are one group
 UNRANKED = "not ranked: nothing was validated, and the test set must not choose; add validation=holdout or kfold"
 UNLIKE = "not ranked: the runs were not measured on the same examples"
-
-
-def direction(metric: str) -> str:
-    """Whether more of it is better ("max") or less ("min")."""
-    return "max" if metric.endswith("accuracy") else "min"
-
-
-def main_metric(jobs: Sequence[dict[str, Any]], wanted: str | None) -> str | None:
-    """The metric that ranks, None where there is none of validation."""
-    measured = {name for job in jobs for name in job["metrics"]}
-    return next((name for name in ((wanted,) if wanted else MAIN) if name in measured), None)
 
 
 def grouped(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -55,18 +37,12 @@ def grouped(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def spread(values: list[Any]) -> dict[str, Any]:
     """Mean, sample standard deviation (by n − 1) and number of ``values``, each a number, null or a mean itself."""
-    numbers = [number(value) for value in values]
+    numbers = [mean_and_std(value)[0] for value in values]
     if len(values) == 1 and isinstance(values[0], dict):  # of K folds
         return {"std": None, **values[0], "mean": numbers[0]}
     known = None not in numbers
     std = stdev(numbers) if known and len(numbers) > 1 else None
     return {"mean": fmean(numbers) if known else None, "std": std, "n": len(numbers)}
-
-
-def number(value: Any) -> float | None:
-    """A metric, or the mean of one; None where a file holds no finite number for it."""
-    mean = value.get("mean") if isinstance(value, dict) else value
-    return mean if isinstance(mean, (int, float)) and isfinite(mean) else None
 
 
 def measured_on(jobs: list[dict[str, Any]], group: dict[str, Any], metric: str | None) -> frozenset[str]:
@@ -110,7 +86,7 @@ def best_of(
 
 def unranked(jobs: list[dict[str, Any]], wanted: str | None) -> str | None:
     """Why nothing ranks; None before anything has finished."""
-    measured = sorted({name for job in jobs for name in job["metrics"] if name.startswith("val_")})
+    measured = sorted({name for job in jobs for name in job["metrics"] if split_of(name) == "val"})
     if wanted and measured:
         return f"not ranked: {wanted} was not measured; there is {', '.join(measured)}"
     return UNRANKED if any(job["status"] == "finished" for job in jobs) else None
@@ -127,7 +103,7 @@ def ranked(
     ``configs`` gives the flat config of each job: asked if the groups were not measured on the same examples, to name
     the keys that make them differ.
     """
-    metric = main_metric(jobs, wanted)
+    metric = main_metric({name for job in jobs for name in job["metrics"]}, wanted)
     groups = grouped(jobs)
     candidates = complete(groups, metric)
     sets = [measured_on(jobs, groups[place], metric) for place in candidates]

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from d2lrun.disk.rundir import RunDirectory, lift_submission
 from d2lrun.errors import Refused
-from d2lrun.rundir import RunDirectory, lift_submission
 from d2lrun.sweeps.job import MARKER, tell
 from d2lrun.sweeps.launch import Launch, train_all
 from d2lrun.sweeps.sweep import Job, Sweep, content
@@ -34,7 +34,7 @@ def carry_out(sweep: Sweep, launch: Launch | None) -> None:
 
 def chosen(sweep: Sweep, best: dict[str, Any], places: list[int]) -> Job:
     """The run on everything of the best setting, whose own runs stand at ``places``; its config is written."""
-    from d2lrun import kfold
+    from d2lrun.runs import kfold
 
     members = [sweep.jobs[place] for place in places]
     results = [member.directory.result() for member in members]
@@ -59,7 +59,7 @@ def told(job: Job, directory: RunDirectory, sweep: Path) -> dict[str, Any]:
 
     ``directory`` is the job's and ``sweep`` the sweep's folder, both with absolute paths.
     """
-    from d2lrun.kfold import test_set
+    from d2lrun.runs.kfold import test_set
 
     row = tell(directory, job.overrides, job.values, sweep)
     if row["status"] != "finished":

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import compose, schema
-from d2lrun.compose import parse_override
-from d2lrun.config import DATASETS, Config, Grid, Search
+from d2lrun.config import compose, schema
+from d2lrun.config.compose import parse_override
+from d2lrun.config.keys import Config, Grid, Search
+from d2lrun.config.metrics import validated
+from d2lrun.config.tables import DATASETS
 from d2lrun.errors import Refused
-from d2lrun.sweeps.ranking import MEASURED
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -88,8 +89,7 @@ def refuse_places(fixed: list[str], keys: list[str]) -> None:
 
 def check_metric(metric: str | None, configs: list[Config]) -> None:
     """Raise Refused for a metric that is not measured on any of the datasets."""
-    kinds = {kind for config in configs for kind in DATASETS[config.dataset.name].kinds}
-    have = sorted({name for kind in kinds for name in MEASURED[kind]})
+    have = sorted(validated(DATASETS[config.dataset.name].task for config in configs))
     if metric and metric not in have:
         close = schema.suggestion(metric, have)
         raise Refused(f"sweep.metric={metric}: not measured here{close}", f"there is {', '.join(have)}")

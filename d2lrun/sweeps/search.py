@@ -18,12 +18,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from d2lrun import compose, files, schema
-from d2lrun.config import DATASETS, Config
+from d2lrun.config import compose, schema
+from d2lrun.config.keys import Config
+from d2lrun.config.metrics import direction, main_metric, mean_and_std, validated
+from d2lrun.config.tables import DATASETS
+from d2lrun.disk import files
+from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Failed, Refused, masked
 from d2lrun.report.search_picture import draw_history, draw_importance
 from d2lrun.report.text import counted, optional
-from d2lrun.rundir import RunDirectory
 from d2lrun.sweeps import ranking, trial
 from d2lrun.sweeps.job import MARKER
 from d2lrun.sweeps.launch import PATIENCE, Launch, launched, train_here
@@ -152,13 +155,13 @@ def corners(study: Study) -> list[Config]:
 
 def check_alike(study: Study) -> None:
     """Raise Refused if a key changes what the runs are measured on: then no value of it is better than another."""
-    from d2lrun import kfold
+    from d2lrun.runs import kfold
 
     ends = [study.keys[0], *(key_of(key) for key, each in study.space.items() for _ in each.ends()[1:])]
     found = [kfold.identity_of(config, RunDirectory(study.directory)) for config in study.corners]
     study.read = found[0]["content"]
     measured = [each["measured"] for each in found]
-    metric = ranking.main_metric([{"metrics": measured[0]}], study.settings.metric)
+    metric = main_metric(measured[0], study.settings.metric)
     for key, found in zip(ends, measured, strict=True):
         alike = [name for name in found if name.startswith("val_") and found[name] == measured[0].get(name)]
         if metric not in alike:
@@ -178,11 +181,12 @@ def composed(study: Study, combinations: list[list[str]]) -> list[Config]:
 def direction_of(configs: list[Config], metric: str | None) -> str:
     """Whether more is better, which Optuna wants to know before anything is measured; raises Refused."""
     if metric:
-        return ranking.direction(metric)
-    found = {"max" if DATASETS[config.dataset.name].kinds == ("images",) else "min" for config in configs}
-    if len(found) > 1:
-        raise Refused("dataset: an accuracy and a loss cannot be compared", "name what all have: sweep.metric=val_loss")
-    return found.pop()
+        return direction(metric)
+    names = {validated([DATASETS[config.dataset.name].task])[0] for config in configs}
+    if len({direction(name) for name in names}) > 1:
+        reason = f"dataset: {' and '.join(sorted(names))} cannot be compared"
+        raise Refused(reason, "name what all have: sweep.metric=val_loss")
+    return direction(names.pop())
 
 
 def prepare(study: Study) -> None:
@@ -411,23 +415,17 @@ def tell(study: Study, number: int, job: Job) -> None:
     """Tell the study how a trial has ended; raises Refused where the metric that was asked for was not measured."""
     result = job.directory.result() or {}
     metrics = result.get("metrics") or {}
-    name = ranking.main_metric([{"metrics": metrics}], study.settings.metric)
+    name = main_metric(metrics, study.settings.metric)
     state = trial.engine().trial.TrialState
     if result.get("status") == "pruned":
         study.study.tell(number, state=state.PRUNED, skip_if_finished=True)
-    elif result.get("status") == "finished" and name and (value := number_of(metrics[name])) is not None:
+    elif result.get("status") == "finished" and name and (value := mean_and_std(metrics[name])[0]) is not None:
         study.study.tell(number, value, skip_if_finished=True)
     else:
         study.study.tell(number, state=state.FAIL, skip_if_finished=True)
     if result.get("status") == "finished" and name is None:
         measured = ", ".join(key for key in metrics if key.startswith("val_"))
         raise Refused(f"sweep.metric={study.settings.metric}: not measured", f"a run of this search has {measured}")
-
-
-def number_of(value: Any) -> float | None:
-    """A metric as a number, of K folds their mean; None where it is not finite."""
-    value = value["mean"] if isinstance(value, dict) else value
-    return value if files.is_finite(value) else None
 
 
 def note_lost(study: Study, jobs: list[Job]) -> None:
@@ -442,8 +440,8 @@ def draw(study: Study) -> None:
     """history.png and, of more than a few finished trials, importance.png; one that fails is only reported."""
     ended = [one for one in study.study.get_trials(deepcopy=False) if one.state.is_finished()]
     trials = [{"number": one.number, "value": one.value, "status": STATUS[one.state.name]} for one in ended]
-    rows = [{"metrics": (job.directory.result() or {}).get("metrics") or {}} for job in study.jobs]
-    metric = ranking.main_metric(rows, study.settings.metric) or "metric"
+    measured = {name for job in study.jobs for name in (job.directory.result() or {}).get("metrics") or {}}
+    metric = main_metric(measured, study.settings.metric) or "metric"
     name = study.directory.name
     path = study.directory / "history.png"
     with optional(path, study.missing.append):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from d2lrun import compose
-from d2lrun.compose import parse_override
+from d2lrun.config import compose
+from d2lrun.config.compose import parse_override
 from d2lrun.errors import Refused
 from d2lrun.sweeps import trial
 

@@ -15,12 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from d2lrun import files, schema
-from d2lrun.compose import parse_override
-from d2lrun.config import Config, Grid, Search
+from d2lrun.config import schema
+from d2lrun.config.compose import parse_override
+from d2lrun.config.keys import Config, Grid, Search
+from d2lrun.disk import files
+from d2lrun.disk.rundir import RunDirectory, begins_as_ours, config_hash, names_in, read_object
 from d2lrun.errors import InUse, Refused
 from d2lrun.report.text import counted
-from d2lrun.rundir import RunDirectory, begins_as_ours, config_hash, names_in, read_object
 from d2lrun.sweeps.job import ENDED, SPOILED
 from d2lrun.sweeps.ranking import ranked
 
@@ -130,7 +131,7 @@ def check_splits(sweep: Sweep) -> None:
     Data that cannot be loaded are left to their run, which says so.
     """
     from d2lrun import datasets
-    from d2lrun.split_check import check_split
+    from d2lrun.training.split_check import check_split
 
     checked = set()
     for overrides, config in sweep.foreseen():
@@ -210,7 +211,7 @@ def begun_as(named: str) -> Path:
 
 def adopt(jobs: list[Job]) -> None:
     """Record the data of runs that an earlier version finished: they are taken to be those that there are now."""
-    from d2lrun import kfold
+    from d2lrun.runs import kfold
 
     for job in jobs:
         if job.directory.finished() and job.directory.data() is None:
@@ -228,7 +229,8 @@ def content(sweep: Sweep, config: Config, ignored: tuple[str, ...] = schema.CIRC
 
 def data_of(sweep: Sweep, config: Config) -> str | None:
     """The fingerprint of the data that a run reads; None if they can not be read, which the run itself will say."""
-    from d2lrun import datasets, identity
+    from d2lrun import datasets
+    from d2lrun.runs import identity
 
     key = json.dumps(asdict(config.dataset))
     if key not in sweep.contents:

@@ -11,14 +11,14 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config.metrics import main_metric
+from d2lrun.disk.kinds import IS_TRIAL
+from d2lrun.disk.rundir import RunDirectory, read_object
 from d2lrun.errors import HIDDEN, MACHINE, Pruned, Refused, masked
-from d2lrun.kinds import IS_TRIAL
 from d2lrun.report.progress import Progress
-from d2lrun.rundir import RunDirectory, read_object
-from d2lrun.sweeps.ranking import main_metric
 
 if TYPE_CHECKING:
-    from d2lrun.config import Config
+    from d2lrun.config.keys import Config
 
 FILE = ".trial.json"  # study, storage (null: STUDY; its password masked), number, metric, pruner, startup
 ADDRESS = "D2LRUN_STORAGE"  # environment variable: the storage with its password, which no file holds
@@ -100,7 +100,7 @@ class Curve:
 
     def report(self, part: str, record: dict[str, Any]) -> None:
         """Report an epoch of a fold, "" where there is none; raises Pruned. The last epoch of all ends by itself."""
-        metric = main_metric([{"metrics": record}], self.metric)
+        metric = main_metric(record, self.metric)
         if part not in self.parts or metric is None or not isfinite(record[metric]):
             return
         step = self.parts.index(part) * self.epochs + record["epoch"]
@@ -117,7 +117,7 @@ def curve_of(config: Config, directory: RunDirectory) -> Curve | None:
     told = read_object(directory.path / FILE)
     if not IS_TRIAL(told):
         return None
-    from d2lrun import kfold
+    from d2lrun.runs import kfold
 
     optuna = engine()
     kept = storage(unmasked(told["storage"]), directory.path.parent)

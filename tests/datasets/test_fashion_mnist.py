@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from d2lrun import datasets
-from d2lrun.config import VARIANTS
+from d2lrun.config.keys import VARIANTS
 from d2lrun.datasets import fashion_mnist
 from d2lrun.datasets.fashion_mnist import FILES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
-from d2lrun.datasets.locate import Files
+from d2lrun.disk.files import sha256
+from d2lrun.disk.locate import Files
 from d2lrun.errors import Refused
-from d2lrun.files import sha256
 
 
 def idx(*shape: int, values=None) -> bytes:

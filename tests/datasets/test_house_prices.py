@@ -8,8 +8,8 @@ import torch
 
 from d2lrun.datasets import house_prices
 from d2lrun.datasets.house_prices import TEST, TRAIN
+from d2lrun.disk.files import sha256
 from d2lrun.errors import Refused
-from d2lrun.files import sha256
 
 COLUMNS = "Id,Area,Rooms,Street,Veneer"
 TRAIN_ROWS = ["1,10,2,Pave,None,100", "2,20,NA,Grvl,NA,200", "3,40,2,Pave,Brick,300", "4,80,2,Dirt,None,400"]

@@ -7,10 +7,10 @@ import tempfile
 
 import pytest
 
-from d2lrun.datasets import corpus
-from d2lrun.datasets.corpus import chinese_words, clean, tokenise, untokenise
-from d2lrun.datasets.facts import facts
-from d2lrun.datasets.stream import build
+from d2lrun.tasks.language_model import corpus
+from d2lrun.tasks.language_model.corpus import chinese_words, clean, tokenise, untokenise
+from d2lrun.tasks.language_model.facts import facts
+from d2lrun.tasks.language_model.stream import build
 
 TEXT = "我来到北京清华大学，时间 旅行者(for so it will)说：2020年3.14！\r\n\n第二行　全角\n"
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from d2lrun.files import sha256
+from d2lrun.disk.files import sha256
 
 FORKS = Path(__file__).with_name("forks.py")
 TIMES = ("seconds", "examples_per_second")  # what may differ between two equal runs
@@ -227,7 +227,7 @@ def golden(environment, tmp_path_factory, experiment) -> Room:
 @pytest.fixture(scope="session")
 def stopped_once(forks, tmp_path_factory, experiment) -> Room:
     room = Room(tmp_path_factory.mktemp("stopped"))
-    forks(room, experiment, "at('d2lrun.fit:train_batch', 12, lambda: send('SIGTERM'))", compose=True)
+    forks(room, experiment, "at('d2lrun.training.fit:train_batch', 12, lambda: send('SIGTERM'))", compose=True)
     return room
 
 

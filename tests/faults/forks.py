@@ -154,7 +154,8 @@ def import_everything() -> None:
     import torch
     from hydra.core.plugins import Plugins
 
-    from d2lrun import compose, kfold, run, verbs  # noqa: F401
+    from d2lrun.config import compose
+    from d2lrun.runs import run
     from d2lrun.sweeps import grid, job, launch, monitor  # noqa: F401
 
     torch.optim.Adam([torch.zeros(1, requires_grad=True)]).zero_grad()  # the first optimizer imports for seconds
@@ -172,7 +173,6 @@ def import_everything() -> None:
 
 def import_all_but_torch() -> None:
     sys.modules["torch"] = None  # whoever imports it, fails
-    from d2lrun import compose, rundir, verbs  # noqa: F401
 
 
 def serve() -> None:
@@ -180,7 +180,7 @@ def serve() -> None:
         request = json.loads(line)
         if request.pop("compose"):  # the children find it in the cache; what is refused, a child says
             with contextlib.suppress(sys.modules["d2lrun.errors"].Refused):
-                sys.modules["d2lrun.compose"].compose(request["words"])
+                sys.modules["d2lrun.config.compose"].compose(request["words"])
         pid = os.fork()
         if pid == 0:
             child(**request)

@@ -20,7 +20,7 @@ def test_a_finished_run_is_left_alone(request, room, train, golden, again):
 
 @pytest.mark.parametrize("state", ["finished", "killed"])
 def test_a_directory_with_another_config_is_refused(room, train, golden, state):
-    train(fault="" if state == "finished" else "at('d2lrun.fit:train_batch', 12, lambda: send('SIGKILL'))")
+    train(fault="" if state == "finished" else "at('d2lrun.training.fit:train_batch', 12, lambda: send('SIGKILL'))")
     (room.run / ".lock.holder").unlink(missing_ok=True)
     before = room.snapshot()
     refused = train("optimizer.lr=0.5", "model.hidden=[16,8]")

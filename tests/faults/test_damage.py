@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from d2lrun.disk.rundir import is_sound
 from d2lrun.report.folds import show_folds
 from d2lrun.report.tables import show_result
-from d2lrun.rundir import is_sound
 
 
 def replaced(make):

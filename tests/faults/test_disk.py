@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from d2lrun import checkpoint
+from d2lrun.disk import checkpoint
 
 ROOM_FOR_SMALL_FILES = 100_000  # bytes: a checkpoint has 164,000
 
 
 def test_a_disk_that_fills_up_keeps_the_checkpoint_before(room, train, resume, golden):
-    failed = train(fault=f"at('d2lrun.run:save', 2, lambda: full_disk({ROOM_FOR_SMALL_FILES}), 'before')")
+    failed = train(fault=f"at('d2lrun.runs.run:save', 2, lambda: full_disk({ROOM_FOR_SMALL_FILES}), 'before')")
     assert failed.code == 1
     message, hint = failed.err.splitlines()
     assert message == "error: disk full while saving step 10 to run/checkpoints: File too large"
@@ -40,7 +40,7 @@ def test_a_disk_that_was_full_from_the_start(room, fresh, end, experiment, train
 
 
 def test_a_disk_that_is_full_at_the_end_loses_nothing(room, train, resume, golden):
-    failed = train(fault="at('d2lrun.run:finish', 1, lambda: full_disk(10_000), 'before')")  # the weights: 51,200
+    failed = train(fault="at('d2lrun.runs.run:finish', 1, lambda: full_disk(10_000), 'before')")  # the weights: 51,200
     assert (failed.code, failed.err.count("\n")) == (1, 2)
     assert "File too large" in failed.err
     room.assert_tidy()

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from d2lrun.files import sha256, write_json
+from d2lrun.disk.files import sha256, write_json
 
 SENTINEL = "touched"
 

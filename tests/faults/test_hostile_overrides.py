@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import pytest
 import yaml
 
-from d2lrun import schema
-from d2lrun.compose import Known, compose_all
-from d2lrun.config import VARIANTS
+from d2lrun.config import schema
+from d2lrun.config.compose import Known, compose_all
+from d2lrun.config.keys import VARIANTS
+from d2lrun.config.schema import keys_of
+from d2lrun.disk.rundir import as_text
 from d2lrun.errors import Refused
-from d2lrun.rundir import as_text
-from d2lrun.schema import keys_of
 from d2lrun.sweeps import grid, request, search
 
 LINES = 300

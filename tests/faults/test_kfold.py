@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-STEP, STEPS = "d2lrun.fit:train_batch", 3 * 2 * 11 + 2 * 16  # of 3 folds and the refit, 2 epochs each
+STEP, STEPS = "d2lrun.training.fit:train_batch", 3 * 2 * 11 + 2 * 16  # of 3 folds and the refit, 2 epochs each
 TIMES = ("seconds", "at", "examples_per_second")
 FOLDED = ("validation=kfold", "validation.k=3", "validation.refit=true", "train.epochs=2", "run.pictures=false")
 

@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
-STEP, SAVE = "d2lrun.fit:train_batch", "d2lrun.run:save"
-BATCH = "d2lrun.datasets.images:scale"  # each epoch 16 batches of training, then 4 of evaluation
+STEP, SAVE = "d2lrun.training.fit:train_batch", "d2lrun.runs.run:save"
+BATCH = "d2lrun.tasks.classification.images:scale"  # each epoch 16 batches of training, then 4 of evaluation
 MOMENTS = {  # function, which call of it, before or after; the step of the newest checkpoint there is then
     "before the first step": (STEP, 1, "before", None),
     "before the first checkpoint": (STEP, 4, "after", None),
@@ -19,8 +19,8 @@ MOMENTS = {  # function, which call of it, before or after; the step of the newe
     "behind the checkpoint of an epoch": (SAVE, 4, "after", 16),
     "in the last epoch": (STEP, 43, "after", 40),
     "in the last evaluation": (BATCH, 2 * 20 + 16 + 3, "before", 45),
-    "before the weights are written": ("d2lrun.run:finish", 1, "before", 48),
-    "before the result is written": ("d2lrun.run:draw", 1, "after", 48),
+    "before the weights are written": ("d2lrun.runs.run:finish", 1, "before", 48),
+    "before the result is written": ("d2lrun.runs.run:draw", 1, "after", 48),
 }
 
 

@@ -127,7 +127,7 @@ def test_a_whole_process_refuses_without_torch(fresh, end):
     assert refused.code == 2
     assert "error: train.epoch: no such key" in refused.err
     imported = {line.rpartition("|")[2].strip() for line in refused.err.splitlines() if line.startswith("import time:")}
-    assert "d2lrun.schema" in imported
+    assert "d2lrun.config.schema" in imported
     assert not imported & {"torch", "torchvision", "matplotlib", "PIL"}
 
 

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-STEP = "d2lrun.fit:train_batch"
-SECOND_OF_EVALUATION = "'d2lrun.datasets.images:scale', 16 + 2"  # an epoch trains on 16 batches before
+STEP = "d2lrun.training.fit:train_batch"
+SECOND_OF_EVALUATION = "'d2lrun.tasks.classification.images:scale', 16 + 2"  # an epoch trains on 16 batches before
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 GO_ON = "continue with: d2lrun resume run"
 
@@ -57,7 +57,7 @@ def test_a_second_signal_does_not_wait(room, train, resume, golden):
 
 def test_a_second_signal_amid_a_save_leaves_nothing_half(room, train, resume, golden):
     saving = "at('os:fsync', 2, lambda: (send('SIGTERM'), send('SIGTERM')))"
-    stopped = train(fault=f"at('d2lrun.checkpoint:prune', 2, lambda: {saving})")  # the save of step 10
+    stopped = train(fault=f"at('d2lrun.disk.checkpoint:prune', 2, lambda: {saving})")  # the save of step 10
     assert stopped.code == 143
     assert room.newest_step() == 5
     assert not list(room.run.rglob("*.tmp"))
@@ -65,7 +65,7 @@ def test_a_second_signal_amid_a_save_leaves_nothing_half(room, train, resume, go
     room.assert_same_bits(golden)
 
 
-@pytest.mark.parametrize("where", ["d2lrun.datasets:load", "d2lrun.models:build", "d2lrun.run:draw"])
+@pytest.mark.parametrize("where", ["d2lrun.datasets:load", "d2lrun.models:build", "d2lrun.runs.run:draw"])
 def test_a_signal_outside_the_training_loop_loses_nothing(room, train, golden, where):
     stopped = train(fault=f"at({where!r}, 1, lambda: send('SIGINT'))")
     assert (stopped.code, stopped.err) == (130, f"\nstopped; {GO_ON}\n")

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-STEP, STEPS = "d2lrun.fit:train_batch", 6 * 2 * 15  # 6 runs of 2 epochs; 460 of 512 images train
+STEP, STEPS = "d2lrun.training.fit:train_batch", 6 * 2 * 15  # 6 runs of 2 epochs; 460 of 512 images train
 TIMES = ("seconds", "examples_per_second")
 SWEPT = ("optimizer.lr=0.001,0.01", "seed=1,2,3", "train.epochs=2", "validation=holdout", "sweep.name=s")
 
@@ -103,7 +103,7 @@ def test_several_at_once_share_the_runs(sweep, whole, size):
     assert sweep.starts() == [1] * 6
 
 
-ONE_DIES = "if not os.fork(): signal.alarm(0); at('d2lrun.fit:train_batch', 20, lambda: send('SIGKILL'))"
+ONE_DIES = "if not os.fork(): signal.alarm(0); at('d2lrun.training.fit:train_batch', 20, lambda: send('SIGKILL'))"
 
 
 def test_what_a_process_held_that_was_killed_the_other_takes_over(sweep, whole):
@@ -122,7 +122,7 @@ def test_two_at_once_try_a_failing_run_once_between_them(sweep):
 
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_between_two_runs_is_obeyed(sweep, whole, name, code):
-    ended = sweep(fault=f"at('d2lrun.kfold:train', 2, lambda: send({name!r}))")
+    ended = sweep(fault=f"at('d2lrun.runs.kfold:train', 2, lambda: send({name!r}))")
     assert ended.code == code
     assert ended.err.startswith("\nstopped, saved; continue with: d2lrun -m ")
     assert [job["status"] for job in sweep.table()["jobs"]].count("finished") == 2

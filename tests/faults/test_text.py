@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from d2lrun.files import sha256
+from d2lrun.disk.files import sha256
 
-STEP = "d2lrun.fit:train_batch"
+STEP = "d2lrun.training.fit:train_batch"
 TIMES = ("seconds", "tokens_per_second")
 TEXT = "the cat sat on a mat and saw how nine dogs ran over the old hills\n"
 MODELS = ("rnn", "gru", "lstm")
@@ -90,8 +90,8 @@ def test_a_run_stopped_amid_an_epoch_continues_with_the_state_it_carried(room, w
 def test_no_epoch_is_twice_in_the_samples(room, write, resume, model, when):
     """Killed between a sample and the checkpoint behind it; and as the last picture is drawn."""
     whole = write.whole(model)
-    assert write(model, fault=f"at('d2lrun.run:sample', 1, lambda: send('SIGKILL'), {when!r})").code == -9
-    assert resume(fault="at('d2lrun.run:draw', 1, lambda: send('SIGKILL'))").code == -9
+    assert write(model, fault=f"at('d2lrun.runs.run:sample', 1, lambda: send('SIGKILL'), {when!r})").code == -9
+    assert resume(fault="at('d2lrun.runs.run:draw', 1, lambda: send('SIGKILL'))").code == -9
     assert resume().code == 0
     assert_same(room.run, whole)
 
@@ -141,7 +141,7 @@ def test_a_checkpoint_of_an_earlier_version_keeps_the_samples_that_can_be_read(r
 
 def test_counting_killed_is_counted_anew(room, write, resume):
     whole = write.whole("ngram")
-    assert write("ngram", fault="at('d2lrun.fit:watch', 1, lambda: send('SIGKILL'))").code == -9
+    assert write("ngram", fault="at('d2lrun.training.fit:watch', 1, lambda: send('SIGKILL'))").code == -9
     assert resume().code == 0
     assert_same(room.run, whole)
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from d2lrun import models
-from d2lrun.compose import compose
-from d2lrun.config import MODELS
+from d2lrun.config.compose import compose
+from d2lrun.config.tables import MODELS
 from d2lrun.errors import Refused
 
 # The fewest pixels a side, by hand from the book's formula: one is left before the last layer that shrinks them.

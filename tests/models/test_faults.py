@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from d2lrun import models
-from d2lrun.compose import compose
-from d2lrun.config import MODELS, Count, Entry, Model
+from d2lrun.config.compose import compose
+from d2lrun.config.keys import Model
+from d2lrun.config.tables import MODELS, Entry
+from d2lrun.config.types import Count
 from d2lrun.errors import Refused
 from d2lrun.models import faults
 

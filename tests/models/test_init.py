@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from d2lrun.config import Init
+from d2lrun.config.keys import Init
 from d2lrun.models import gru, lstm, rnn
 from d2lrun.models.init import initialise
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from d2lrun.config import MODELS
+from d2lrun.config.tables import MODELS
 
 FORKS = Path(__file__).parents[1] / "faults" / "forks.py"
 SMALL = {
@@ -40,7 +40,7 @@ UNINTERRUPTED = {"ngram"}  # counts once and has no step amid which it could be 
 TEXT = {name for name in SMALL if "text" in MODELS[name].kinds}
 TABLE = {name for name in SMALL if MODELS[name].kinds == ("table",)}
 TRAINING = ["train.epochs=1", "train.batch_size=8", "train.limit_batches=4", "train.checkpoint_every=2"]
-KILL = "at('d2lrun.fit:train_batch', 3, lambda: send('SIGKILL'))"  # behind the third of four steps
+KILL = "at('d2lrun.training.fit:train_batch', 3, lambda: send('SIGKILL'))"  # behind the third of four steps
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from d2lrun import models
-from d2lrun.compose import compose
+from d2lrun.config.compose import compose
 
 
 def build(*words, features=5):

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from d2lrun import datasets, models
-from d2lrun.compose import compose
-from d2lrun.config import MODELS
+from d2lrun.config.compose import compose
+from d2lrun.config.tables import MODELS
 
 # BOOK.md; torchvision's resnet18 has 11,689,512 for 3 channels and 1000 classes.
 PARAMETERS = {

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from d2lrun.models.resnet import STAGES, Bottleneck, Residual, ResNet
-from d2lrun.vision import torchvision
+from d2lrun.models.vision import torchvision
 
 DEPTHS = (18, 34, 50)
 

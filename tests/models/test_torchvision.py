@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from d2lrun import models
-from d2lrun.compose import compose
+from d2lrun.config.compose import compose
 from d2lrun.errors import Refused
 from d2lrun.models.torchvision import build
-from d2lrun.vision import torchvision
+from d2lrun.models.vision import torchvision
 
 NAMES = torchvision.models.list_models(module=torchvision.models)
 CALCULATED = [name for name in NAMES if name.startswith("regnet")]  # their widths, with tensors: not on "meta"

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from d2lrun.models.vgg import CONVOLUTIONS, VGG, VGGBlock
-from d2lrun.vision import torchvision
+from d2lrun.models.vision import torchvision
 
 # torchvision's own lists of layers: the channels of a convolution, or "M" for a pooling.
 PAPER = {depth: torchvision.models.vgg.cfgs[key] for depth, key in ((11, "A"), (13, "B"), (16, "D"), (19, "E"))}

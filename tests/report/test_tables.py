@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from d2lrun.datasets.images import ImageDataset
-from d2lrun.datasets.table import Field, TableDataset
 from d2lrun.report.tables import (
     chance_words,
     grid,
@@ -24,6 +22,8 @@ from d2lrun.report.tables import (
     show_table,
     verdict,
 )
+from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.tasks.regression.table import Field, TableDataset
 
 RESULT = {
     "status": "finished",

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrun import files
-from d2lrun.compose import parse_override
+from d2lrun.config.compose import parse_override
+from d2lrun.config.overrides import quoted
+from d2lrun.disk import files
 from d2lrun.errors import Failed, Refused, Stopped
-from d2lrun.overrides import quoted
 from d2lrun.sweeps import grid, launchers, request, workers
 from d2lrun.sweeps.job import MARKER, PENDING, tell, train_in
 from d2lrun.sweeps.launch import train_here

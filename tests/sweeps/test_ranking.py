@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from d2lrun.datasets.stream import TextPart
 from d2lrun.sweeps.ranking import MEASURED, direction, main_metric, ranked, spread
-from d2lrun.tasks import Classification, LanguageModel, Regression
+from d2lrun.tasks.language_model.stream import TextPart
+from d2lrun.training.task import Classification, LanguageModel, Regression
 
 
 def job(values, status="finished", **metrics):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from d2lrun import files
+from d2lrun.disk import files
 from d2lrun.errors import Diverged, Failed, Pruned, Refused, Stopped, facts_of
 from d2lrun.sweeps import grid, job, launch, refit, request, search, trial
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from d2lrun import schema
+from d2lrun.config import schema
+from d2lrun.disk.rundir import RunDirectory, config_hash
 from d2lrun.errors import Diverged, Failed
-from d2lrun.rundir import RunDirectory, config_hash
 from d2lrun.sweeps import grid
 
 TIMES = ("seconds", "examples_per_second", "tokens_per_second")

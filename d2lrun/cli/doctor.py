@@ -1,0 +1,72 @@
+"""``d2lrun doctor``: what is installed, what it sees, and whether a first run would work."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from d2lrun.config.keys import conf_dir
+from d2lrun.counts import counted
+from d2lrun.errors import Refused
+from d2lrun.report.text import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PACKAGES = ("d2lrun", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "matplotlib", "rich", "safetensors")
+
+
+def examine(console: Console) -> int:
+    """Print a line for each fact; returns 0 if a first run would work, else 2."""
+    facts = {
+        "python": f"{platform.python_version()} in {sys.prefix}",
+        "system": f"{platform.platform()}, {os.cpu_count()} processors",
+        **{name: installed(name) for name in PACKAGES},
+        "devices": devices_seen(),
+        "config": f"{conf_dir()}",
+        "terminal": f"{console.width} columns, {console.encoding}, {'interactive' if console.is_terminal else 'piped'}"
+        + (", NO_COLOR" if console.no_color else ""),
+        "disk": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free in {Path.cwd()}",
+    }
+    for name, fact in facts.items():
+        say(console, f"{name:<13}{fact}")
+    return look_for_data(console)
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def devices_seen() -> str:
+    import torch
+
+    from d2lrun.training.devices import available, precisions
+
+    cuda = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    seen = [f"{device} with {', '.join(precisions(torch.device(device)))}" for device in available()]
+    threads = counted(torch.get_num_threads(), "thread")
+    return f"{'; '.join(seen)} ({threads}; torch {cuda}{''.join(f'; {n}' for n in names)})"
+
+
+def look_for_data(console: Console) -> int:
+    """Whether the default dataset is here; looks, and fetches nothing."""
+    from d2lrun import datasets
+    from d2lrun.config.compose import compose
+
+    try:
+        found = datasets.load(compose(["dataset.mirrors=[]"]).dataset)
+    except Refused as missing:
+        say(console, f"{'data':<13}{missing}")
+        say(console, f"{'':<13}{missing.hint}")
+        return missing.code
+    say(console, f"{'data':<13}{found.name} in {found.source}")
+    return 0

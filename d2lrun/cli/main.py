@@ -1,0 +1,210 @@
+"""The command line: verbs, Hydra's entry, and errors turned into exit codes. The only file that exits.
+
+Imports stand where they are used: help, completion and every refusal of a config do without torch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from d2lrun import __version__, signals, streams, tasks
+from d2lrun.cli import verbs
+from d2lrun.config.tables import TASKS
+from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
+from d2lrun.training import threads
+
+# For a run whose data lie elsewhere now, or whose device this machine has not.
+MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [device=NAME]"
+
+# The verbs that are the same for every task: a function of that name in verbs.py, its arguments and what it does.
+COMMON = {
+    "train": ("[OVERRIDE...]", "train (the verb can be left out); run.dir=DIR continues what is in DIR"),
+    "resume": (f"RUN {MOVED}", "continue a run that was stopped, from its newest checkpoint, to the same bits"),
+    "evaluate": (f"RUN {MOVED}", "measure a run's weights on the test set"),
+    "summary": (
+        "[OVERRIDE...]",
+        "layers, output shapes, parameters, multiply-adds, initial weights of a model",
+    ),
+    "cost": ("[OVERRIDE...]", "time a few steps and say how long the whole run would take here"),
+    "data": ("[OVERRIDE...]", "fetch and verify a dataset, count what it holds, draw samples"),
+    "compare": (
+        "RUN|SWEEP... [sort=METRIC] [out=DIR]",
+        "runs and sweeps side by side: what differs, metrics, curves in one picture, csv",
+    ),
+    "doctor": ("", "versions, devices, data found, terminal: what a bug report needs"),
+}
+AFTER = "evaluate"  # the verbs of the tasks stand after it
+
+# What the words of those arguments mean, for `d2lrun VERB --help`.
+MEANINGS = {
+    "OVERRIDE": "GROUP=OPTION or KEY=VALUE; d2lrun --help lists them",
+    "RUN": "the directory that a run printed",
+    "dataset.dir": "where its data lie now; used if the content is the same",
+    "dataset.path": "the same for a file",
+    "device": "another than the run's: auto, cpu, cuda, cuda:1 or mps",
+    "SWEEP": "the directory that a sweep printed; it stands for all of its runs",
+    "sort": "the rows by this metric, the best first",
+    "out": "compare.csv and compare.png go into this directory",
+}
+
+
+def table_of_verbs() -> dict[str, tuple[str, str]]:
+    """Each verb with its arguments and what it does: the common ones, and those of the tasks."""
+    found = {}
+    for verb, line in COMMON.items():
+        found[verb] = line
+        if verb == AFTER:
+            for other, by_task in tasks.words().items():
+                word = next(iter(by_task.values()))
+                found[other] = (" ".join(["RUN", *([word.usage] if word.usage else []), MOVED]), word.does)
+    return found
+
+
+VERBS = table_of_verbs()
+ARGUMENTS = MEANINGS | {
+    name: meaning
+    for by_task in tasks.words().values()
+    for word in by_task.values()
+    for name, meaning in word.arguments.items()
+}
+
+
+def main() -> NoReturn:
+    """The command line; exits with 0 done, 1 failed, 2 refused, 3 some jobs failed, 129/130/143 stopped by a signal."""
+    signals.heed()
+    streams.prepare()
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    gc.set_threshold(100_000)  # torch's import makes objects, no garbage: to look for it so often costs 0.4 s
+    atexit.register(gc.freeze)  # at the end all goes anyway: to sort it out first costs half a second
+    try:
+        signals.raise_stopped()
+        code = attempt(words, debug=len(words) < len(sys.argv) - 1)
+        signals.finish()
+    except Stopped as stopped:
+        signals.finish()
+        code = report(stopped)
+    streams.settle()
+    sys.exit(code)
+
+
+def attempt(words: list[str], debug: bool = False) -> int:
+    """Run the verb and report what goes wrong; returns the exit code. With ``debug`` the error is raised."""
+    try:
+        threads.prepare_waiting()
+        action, rest = chosen(words)
+        code = action(rest)
+        sys.stdout.flush()
+        signals.raise_received()
+        return code
+    except Exception as error:
+        signals.raise_received()
+        if debug:
+            raise
+        if isinstance(error, (D2lrunError, OSError)):
+            return report(error)
+        hint = "this is a fault of d2lrun, or of what was added to its files: --debug shows where"
+        return report(Failed(f"{place_of(error)}: {type(error).__name__}: {error}", hint))
+
+
+def place_of(error: Exception) -> str:
+    """FILE:LINE of the innermost line of d2lrun's own."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(__file__).parents[1] in Path(frame.filename).parents]
+    return f"{ours[-1].filename}:{ours[-1].lineno}"
+
+
+def report(error: Stopped | D2lrunError | OSError) -> int:
+    """Say on stderr what went wrong and what to do; returns the exit code."""
+    if isinstance(error, BrokenPipeError):  # `d2lrun … | head`: nobody listens any more
+        streams.hush(sys.stdout)
+        return 0
+    if isinstance(error, Stopped):
+        streams.complain(f"\n{error}\n")
+        return error.code
+    if isinstance(error, OSError):
+        error = Failed(str(error), "look at the disk and the permissions; what was saved before is untouched")
+    verbs.tell(error)
+    return error.code
+
+
+def dispatch(words: list[str]) -> int:
+    """Run the verb, ``train`` if none is given; returns the exit code."""
+    action, rest = chosen(words)
+    return action(rest)
+
+
+def chosen(words: list[str]) -> tuple[Callable[[list[str]], int], list[str]]:
+    """What the words ask for, ``train`` if they begin with no verb, and the words that it takes. Raises Refused."""
+    named = bool(words) and words[0] in VERBS
+    verb, rest = (words[0], words[1:]) if named else ("train", words)
+    if rest and not named and rest[0][:1].isalpha() and not {"=", "＝"} & set(rest[0]):
+        refuse_verb(rest)
+    if {"--shell-completion", "-sc"} & set(rest):
+        return complete, [word for word in rest if word not in ("--shell-completion", "-sc")]
+    if "--version" in rest:
+        return print_version, rest
+    if "--help" in rest or "-h" in rest:
+        return partial(print_help, verb if named else None), rest
+    return getattr(verbs, verb) if verb in COMMON else partial(verbs.ask, verb), rest
+
+
+def complete(words: list[str]) -> int:
+    from d2lrun.cli.completion import answer
+
+    print(answer(words, VERBS), end="")
+    return 0
+
+
+def print_version(words: list[str]) -> int:
+    print(f"d2lrun {__version__}")
+    return 0
+
+
+def refuse_verb(words: list[str]) -> None:
+    """Raise Refused for a first word that is no verb, unless the words mean KEY=VALUE, which ``train`` says."""
+    from d2lrun.config import hints
+    from d2lrun.config.schema import did_you_mean
+
+    close = hints.verb(words[0], VERBS)
+    if not close:
+        from d2lrun.cli.command import meant_by
+
+        if meant_by(words):
+            return
+    wanted = f"the verbs: {', '.join(VERBS)}; or KEY=VALUE to train"
+    raise Refused(f"{words[0]}: no such verb{did_you_mean(close)}", wanted)
+
+
+def print_help(verb: str | None, words: list[str]) -> int:
+    from d2lrun.cli.help import overview, wrapped
+    from d2lrun.config.keys import conf_dir
+
+    if verb:
+        usage, line = VERBS[verb]
+        print("\n".join([*wrapped(f"usage: d2lrun {verb} ", usage), "", *wrapped("", line), *explained(usage)]))
+        for task, word in list(tasks.words().get(verb, {}).items())[1:]:
+            print("\n".join(["", *wrapped(f"of a {TASKS[task].title}: ", word.does), *explained(word.usage)]))
+        return 0
+    config_dir = next((words[at] for at in range(1, len(words)) if words[at - 1] in ("--config-dir", "-cd")), None)
+    print(overview(conf_dir(), VERBS, config_dir), end="")
+    return 0
+
+
+def explained(usage: str) -> list[str]:
+    """A line for each argument of ``usage``, after an empty one."""
+    names = [name for name in re.findall(r"\w+(?:\.\w+)*", usage) if name in ARGUMENTS]
+    return ["", *(f"  {name:<12} {ARGUMENTS[name]}" for name in names)] if names else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,421 @@
+"""What each verb of the command line does. A verb takes its words and returns the exit code.
+
+What a verb needs is imported inside it: a refused config never waits for torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from d2lrun import streams
+from d2lrun.config.tables import TASKS
+from d2lrun.errors import MACHINE, D2lrunError, OtherData, Refused, cause_of, masked
+from d2lrun.streams import complain, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.segment import Segment
+
+    from d2lrun.config.keys import Config
+
+SOME_JOBS_FAILED = 3
+MOVES = ("dataset.dir=", "dataset.path=", "device=", "device.")  # what a run takes that lies or runs elsewhere now
+A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00"
+
+
+def train(words: list[str]) -> int:
+    from d2lrun.cli import command
+    from d2lrun.config import compose
+
+    options = command.parse(words)
+    if options.multirun:
+        return sweep(words)
+    if options.hydra_help:
+        command.hand_to_hydra(words, job=train_composed)
+        return 0
+    if options.cfg == "job" and not options.package and not options.resolve:
+        print(visible(masked(compose.show(options.overrides, options.config_dir))), end="")
+        return 0
+    config = compose.compose(own_overrides(options), options.config_dir)
+    if options.cfg or options.info:
+        command.hand_to_hydra([*map(masked, words)], job=train_composed)
+        return 0
+    if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
+        raise Refused("sweep: it names several runs, and this is one", shlex.join(["d2lrun", "-m", *words]))
+    train_config(config)
+    return 0
+
+
+def own_overrides(options: Any) -> list[str]:
+    """The overrides without those of Hydra's part of the config, if that part is to be printed; raises Refused."""
+    from d2lrun.config.overrides import is_hydras
+
+    if options.cfg not in ("hydra", "all") and not options.info:
+        return options.overrides
+    from d2lrun.config import user_yaml
+    from d2lrun.sweeps import launchers
+
+    if options.config_dir:
+        user_yaml.existing_folder(options.config_dir)
+    launchers.check([word for word in options.overrides if is_hydras(word)])
+    return [word for word in options.overrides if not is_hydras(word)]
+
+
+def sweep(words: list[str]) -> int:
+    """Run every combination that is not finished; one that fails is named and does not stop the others."""
+    from d2lrun.cli import command
+    from d2lrun.config import user_yaml
+    from d2lrun.config.overrides import is_hydras
+    from d2lrun.report.text import listened_to, say
+    from d2lrun.sweeps import grid, launchers, refit, request, search
+    from d2lrun.sweeps.job import job
+    from d2lrun.sweeps.launch import told_to_go_on
+    from d2lrun.sweeps.monitor import Monitor
+    from d2lrun.sweeps.sweep import check_splits
+
+    options = command.parse(words)
+    steering = [word for word in options.overrides if is_hydras(word)]
+    overrides = [word for word in options.overrides if word not in steering]
+    if options.config_dir:
+        user_yaml.existing_folder(options.config_dir)
+    launchers.check(steering)
+    asked = request.read(overrides, options.config_dir, shlex.join(["d2lrun", *map(masked, words)]))
+    engine = {"grid": grid, "optuna": search}[asked.settings.engine]
+    planned = engine.plan(asked)
+    if launchers.is_here(steering):  # elsewhere each run checks its own data
+        check_splits(planned)
+    engine.prepare(planned)
+
+    def task(data: Any) -> None:  # Hydra's sweeper launches ``job`` instead, when and where ``steer`` says so
+        raise AssertionError("hydra/sweeper is not d2lrun's")
+
+    def steer(launch: Any, workers: int | None) -> None:
+        with told_to_go_on(planned):
+            engine.carry_out(planned, launch, workers)
+            refit.carry_out(planned, launch)
+
+    task.job, task.steer = partial(job, os.getcwd()), steer
+    console = terminal()
+    with listened_to():
+        say(console, planned.opening())
+    with Monitor(planned, console) as monitor:
+        command.hand_to_hydra(["-m", *launchers.within(planned.directory, steering)], task)
+    return SOME_JOBS_FAILED if monitor.show() else 0
+
+
+def train_composed(data: Any) -> None:
+    from d2lrun.config import compose
+
+    train_config(compose.from_hydra(data))
+
+
+def train_config(config: Config, resumed: bool = False) -> None:
+    """One run in its directory, told on the terminal; a finished one on the same data is only shown again."""
+    from d2lrun.config import compose
+    from d2lrun.disk import rundir
+    from d2lrun.report.text import say
+
+    console = terminal()
+    changed = compose.departures(config)
+    with rundir.claim(config) as directory:
+        # imported after the directory is claimed: a refusal does not wait for torch
+        from d2lrun.runs import identity, kfold
+        from d2lrun.runs.run import run
+
+        if directory.finished():
+            result = again(config, directory, console, resumed)
+        else:
+            config = identity.reached(config, directory, partial(say, console))
+            if not kfold.is_folded(config) and getattr(config.validation, "refit", False):
+                say(console, "one fold alone: validation.refit comes after all of them")
+            with resumable(directory, console):
+                result = (kfold.run_folds if kfold.is_folded(config) else run)(config, directory, console, changed)
+        show_end(console, config, result, directory)
+
+
+def again(config: Config, directory: Any, console: Console, resumed: bool) -> dict[str, Any]:
+    """The result of a run that is finished; raises Refused if it is on other data than the config names."""
+    from d2lrun.report.text import say
+    from d2lrun.runs import identity, kfold
+
+    try:
+        config = identity.reached(config, directory, partial(say, console))
+        if directory.data() is None:
+            kfold.adopt(config, directory)
+            say(console, "an earlier version made this run: its data are taken to be those that there are now")
+    except Refused as refusal:
+        if isinstance(refusal, OtherData) or not resumed:
+            raise
+        say(console, f"its data can not be compared: {refusal}")
+    say(console, f"already finished: {directory.path}")
+    return directory.result()
+
+
+def show_end(console: Console, config: Config, result: dict[str, Any], directory: Any) -> None:
+    """The result of a run, and the command that is wanted next."""
+    from d2lrun.report.folds import show_folds
+    from d2lrun.report.tables import show_result
+    from d2lrun.report.text import say
+    from d2lrun.runs import next_step
+
+    (show_folds if "folds" in result else show_result)(console, result, directory.path)
+    say(console, f" next        {next_step.after_run(config, directory.path)}")
+
+
+@contextmanager
+def resumable(directory: Any, console: Console) -> Iterator[None]:
+    """If a run fails through the machine, say how it is continued, unless the hint of its error does."""
+    from d2lrun.report.text import say
+
+    try:
+        yield
+    except (D2lrunError, OSError) as error:
+        following = directory.command("resume")
+        if (
+            not isinstance(error, Refused)
+            and cause_of(error) == MACHINE
+            and following not in getattr(error, "hint", "")
+        ):
+            say(console, f" next        {following}")
+        raise
+
+
+def resume(words: list[str]) -> int:
+    directory, options = a_run(words, {})
+    if other := [word for word in options["moves"] if word.startswith("device.")]:
+        hint = "with another setting it is another run: begin one in a directory of its own"
+        raise Refused(f"{other[0]}: resume takes dataset.dir, dataset.path and device alone", hint)
+    config = config_of(directory, options)  # a damaged one is refused before torch is imported
+    config.run.dir = str(directory.path)
+    train_config(config, resumed=True)
+    return 0
+
+
+def evaluate(words: list[str]) -> int:
+    directory, options = a_run(words, {})
+    config = config_of(directory, options)  # a damaged one is refused before torch is imported
+    from d2lrun.report.text import measured, say
+    from d2lrun.runs.inference import evaluate_run
+
+    metrics = evaluate_run(directory, config)
+    shown = {name: f"{value:.4f}" if 0.001 < value < 1000 else measured(value) for name, value in metrics.items()}
+    say(terminal(), "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items()))
+    return 0
+
+
+def ask(verb: str, words: list[str]) -> int:
+    """Ask a finished run something, by a verb of its task; raises Refused for a run of another task."""
+    from d2lrun import tasks
+
+    by_task = tasks.words()[verb]
+    defaults = {key: value for word in by_task.values() for key, value in word.options.items()}
+    directory, options = a_run(words, defaults, more=any(word.takes_files for word in by_task.values()))
+    config = config_of(directory, options)
+    word = by_task.get(tasks.task_name(config))
+    if word is None:
+        refuse_task(verb, directory, tasks.task_name(config))
+    strange = [key for key in defaults if key not in word.options and options[key] != defaults[key]]
+    if strange or (options["files"] and not word.takes_files):
+        given = f"{strange[0]}={options[strange[0]]}" if strange else options["files"][0]
+        title = TASKS[tasks.task_name(config)].title
+        raise Refused(f"{given}: not for the run of a {title}", f"{directory.command(verb)} {word.usage}".strip())
+
+    def load() -> tuple[Any, Any]:
+        from d2lrun.runs import inference
+
+        return inference.load(directory, config)[1:]
+
+    def check_data() -> None:
+        from d2lrun.runs import inference
+
+        inference.check_data(directory, config)
+
+    asked = {key: options[key] for key in word.options}
+    word.answer(tasks.Question(directory, config, terminal(), load, check_data, asked, options["files"]))
+    return 0
+
+
+def refuse_task(verb: str, directory: Any, task: str) -> NoReturn:
+    """Raise Refused for a verb that the task of a run does not have; the hint is one that it has."""
+    from d2lrun import tasks
+
+    own = [other for other, by_task in tasks.words().items() if task in by_task]
+    wanted = f"is the run of a {TASKS[task].title}: there is no {verb} for it"
+    raise Refused(f"{directory.path} {wanted}", directory.command(own[0] if own else "evaluate"))
+
+
+def summary(words: list[str]) -> int:
+    config = composed(words)
+    import torch
+
+    from d2lrun import datasets, models
+    from d2lrun.report.summary import show_summary, summarise
+    from d2lrun.runs.run import explained
+
+    torch.manual_seed(config.seed)
+    inputs, classes = datasets.form(config.dataset)
+    try:
+        model = models.build(config.model, inputs, classes)
+    except RuntimeError as error:
+        raise explained(error, config) or error from error
+    example = torch.zeros(1, *inputs) if inputs else torch.zeros(1, config.dataset.steps, dtype=torch.long)
+    show_summary(terminal(), summarise(model, example), config.model.name)
+    return 0
+
+
+def cost(words: list[str]) -> int:
+    config = composed(words)
+    from d2lrun.runs.cost import measure, show_cost
+
+    console = terminal()
+    found, experiment = measure(config, console)
+    show_cost(console, config, found, experiment.state.device)
+    return 0
+
+
+def data(words: list[str]) -> int:
+    config = composed([*reader(words), *words])
+    from d2lrun import datasets
+    from d2lrun.report import fonts
+    from d2lrun.report.text import say
+    from d2lrun.report.transfer import Transfer
+    from d2lrun.tasks import view_of
+
+    console = terminal()
+    with Transfer(console) as transfer:
+        found = datasets.load(config.dataset, transfer.say, transfer.progress)
+    picture = Path(config.run.root).expanduser() / "data" / f"{found.name}.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    view_of(config).show(console, found, picture)
+    for line in fonts.notices():
+        say(console, line)
+    return 0
+
+
+def compare(words: list[str]) -> int:
+    """Runs and sweeps side by side: a table, their curves in one picture, and everything as csv."""
+    from d2lrun.disk import recorded
+    from d2lrun.report import compare
+
+    options, named = split_options(words, {"out": "", "sort": ""}, recorded.GIVE)
+    entries = compare.arranged(recorded.gather(named), options["sort"] or None)
+    from d2lrun.report.text import say
+
+    paths = compare.write(entries, options["out"] or None, arranged=bool(options["sort"]))  # `| head` has them, too
+    console = terminal()
+    compare.show(console, entries)
+    for path in paths:
+        say(console, f" {path.suffix[1:]:<4} {path}")
+    return 0
+
+
+def reader(words: list[str]) -> list[str]:
+    """The override for a network that takes the dataset which ``words`` name; none where they name none."""
+    from d2lrun.config.tables import DATASETS, MODELS, fits
+
+    chosen = [word.removeprefix("dataset=") for word in words if word.startswith("dataset=")]
+    if not chosen or chosen[-1] not in DATASETS:
+        return []
+    return [f"model={next(model for model in MODELS if fits(model, chosen[-1]))}"]
+
+
+def doctor(words: list[str]) -> int:
+    if words:
+        raise Refused(f"doctor {words[0]}: doctor takes no arguments", "d2lrun doctor")
+    from d2lrun.cli.doctor import examine
+
+    return examine(terminal())
+
+
+def composed(words: list[str]) -> Config:
+    """The config that the overrides behind a verb describe."""
+    from d2lrun.cli import command
+    from d2lrun.config import compose
+
+    options = command.parse(words)
+    return compose.compose(options.overrides, options.config_dir)
+
+
+def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
+    """The run's directory named first, its options KEY=VALUE, and (``more``) the files after it; raises Refused."""
+    from d2lrun.disk.rundir import RunDirectory
+
+    moves = [word for word in words if word.startswith(MOVES)]
+    options, named = split_options([word for word in words if word not in moves], defaults, f"wanted: {A_RUN}")
+    if not named or (len(named) > 1 and not more):
+        raise Refused(f"wanted one run's directory, got {len(named)}", f"give {A_RUN}")
+    directory = RunDirectory(Path(named[0]).expanduser())
+    if not directory.path.is_dir():
+        raise Refused(f"{named[0]}: no such directory", f"give {A_RUN}")
+    if (directory.path / "sweep.json").exists():
+        hint = "the command that began it goes on with it; or name a run in it"
+        raise Refused(f"{named[0]} is a sweep, not a run", hint)
+    return directory, options | {"files": named[1:], "moves": moves}
+
+
+def config_of(directory: Any, options: dict[str, Any]) -> Config:
+    """The config of a run, changed by the options for the place of its data and for the device; raises Refused."""
+    import yaml
+
+    from d2lrun.config import schema
+
+    data = schema.to_dict(directory.load_config())
+    for word in options["moves"]:
+        key, _, text = word.partition("=")
+        if not text:
+            raise Refused(f"{word}: no value", "such as dataset.dir=FOLDER, dataset.path=FILE or device=cpu")
+        group, _, name = key.partition(".")
+        plain = group == "dataset" and not text.startswith("[")  # a path is taken as it is typed, a list is one of YAML
+        try:
+            value = text if plain else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise Refused(f"{word}: not a value that can be read", "such as dataset.path=FILE or device=cpu") from error
+        data[group][name or "name"] = [value] if key == "dataset.path" and plain else value
+    return schema.parse(data)
+
+
+def split_options(words: list[str], defaults: dict[str, str], hint: str) -> tuple[dict[str, Any], list[str]]:
+    """The options KEY=VALUE that ``defaults`` knows, and the other words; raises Refused for an unknown key."""
+    from d2lrun.config.schema import suggestion
+
+    options: dict[str, Any] = dict(defaults)
+    named = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key in defaults and equals:
+            options[key] = value
+        elif equals and key.isidentifier() and not Path(word).exists():
+            raise Refused(f"{word}: no such option{suggestion(key, list(defaults))}", hint)
+        else:
+            named.append(word)
+    return options, named
+
+
+def terminal() -> Console:
+    """Where results are told. rich finds out about colours, NO_COLOR and the width.
+
+    Whatever is printed there, control characters in it are shown as escapes.
+    """
+    from rich.console import Console
+
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # rich would exit by itself; cli.py decides
+
+        def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+    return Terminal(file=streams.Terminal(sys.stdout) if sys.stdout.isatty() else sys.stdout, highlight=False)
+
+
+def tell(error: D2lrunError) -> None:
+    """Say on stderr what went wrong and what to do."""
+    complain(masked(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else "")))

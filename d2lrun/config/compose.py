@@ -1,0 +1,449 @@
+"""From overrides to a checked config: Hydra composes, and every complaint is collected at the door.
+
+Hydra alone stops at the first wrong key, takes unknown ones behind a ``+``, and never suggests. So the door
+composes leniently (every value is forced in) and leaves the judgement to ``schema.py``.
+"""
+
+from __future__ import annotations
+
+import copy
+import glob
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from typing import Any, NoReturn
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, QuotedString, Transformer
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from d2lrun.config import hydra_internal, schema, user_yaml
+from d2lrun.config.keys import VARIANTS, Config, Grid, Search, conf_dir
+from d2lrun.config.overrides import as_text, is_hydras, is_key, quoted, readable
+from d2lrun.config.schema import Complaint
+from d2lrun.config.types import DeviceNames
+from d2lrun.errors import Refused
+
+MOST = 100_000  # runs in a sweep; more is a slip of the pen
+FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # of what is composed
+ROUNDS = 5  # of suggestions that follow from each other
+
+
+def compose(overrides: list[str], config_dir: str | None = None) -> Config:
+    """The checked config that ``overrides`` describe; raises Refused with all complaints."""
+    return compose_all([overrides], config_dir)[0]
+
+
+def show(overrides: list[str], config_dir: str | None = None) -> str:
+    """The composed config as YAML, interpolations as they are written; raises Refused like ``compose``."""
+    known = Known()
+    compose_all([overrides], config_dir, known)
+    data, _ = gather(overrides, config_dir, known)
+    return OmegaConf.to_yaml(data)
+
+
+def gather(
+    overrides: list[str], config_dir: str | None, known: Known | None = None
+) -> tuple[DictConfig, list[Complaint]]:
+    """What Hydra composes, leniently, and the complaints about the overrides themselves."""
+    with composer(config_dir, known) as gathered:
+        return gathered(overrides)
+
+
+@dataclass
+class Known:
+    """What was composed before, for one who composes again and again: options by group, configs by choices.
+
+    ``used`` has the key and value of every override so far, options among them.
+    """
+
+    options: dict[str, list[str]] = field(default_factory=dict)
+    composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
+    used: set[tuple[str, str]] = field(default_factory=set)
+
+
+def compose_all(
+    combinations: list[list[str]], config_dir: str | None = None, known: Known | None = None
+) -> list[Config]:
+    """The checked config of each list of overrides; raises Refused with the complaints of all of them.
+
+    One of them at least, or one that was composed before with the same ``known``, uses an option of ``config_dir``.
+    """
+    known = known or Known()
+    found: list[Config] = []
+    complaints: dict[Complaint, None] = {}  # in order, each once
+    explained: set[Complaint] = set()
+    with composer(config_dir, known) as gathered:
+        for overrides in combinations:
+            raw = refused(overrides, gathered, found)
+            if not explained.issuperset(raw):
+                explained.update(raw)
+                complaints |= dict.fromkeys(consistent(overrides, raw, gathered)[0])
+    schema.refuse(list(complaints))
+    user_yaml.refuse_unused(config_dir, known.used)
+    return found
+
+
+Gathered = Callable[[list[str]], tuple[DictConfig, list[Complaint]]]
+
+
+def refused(overrides: list[str], gathered: Gathered, found: list[Config]) -> list[Complaint]:
+    """The complaints about ``overrides``; without any, their config is appended to ``found``."""
+    try:
+        found.append(from_hydra(*gathered(overrides)))
+    except Refused as refusal:
+        if not (complaints := getattr(refusal, "complaints", [])):
+            raise
+        return complaints
+    return []
+
+
+def consistent(
+    overrides: list[str], complaints: list[Complaint], gathered: Gathered
+) -> tuple[list[Complaint], list[str]]:
+    """The complaints whose suggestions, taken together, lead to no other, and the overrides that follow them.
+
+    A suggestion is applied, and what is refused after that is told as well. Misspelled options come first, because the
+    keys that there are follow from them. What the user has named stays: a key that it lacks is to be left out.
+    """
+    told: list[Complaint] = []
+    named = {key_of(word): word for word in overrides}
+    for _ in range(ROUNDS):
+        fixed = [each for each in complaints if each.fix and each not in told]
+        fixed = [each for each in fixed if each.key in VARIANTS] or fixed
+        for each in fixed:
+            complaint = yielded(each, named)
+            changed = corrected(overrides, complaint)
+            told.append(complaint if changed != overrides else each)
+            overrides = changed
+            named = {key_of(word): word for word in overrides}
+        if not fixed:
+            break
+        complaints = refused(overrides, gathered, [])
+    return [*told, *(each for each in complaints if not each.fix)], overrides
+
+
+def yielded(complaint: Complaint, named: dict[str, str]) -> Complaint:
+    """A complaint about a key that needs another option: if the user has named one of its group, the key goes."""
+    if "=" in complaint.given or "=" not in complaint.fix:
+        return complaint
+    if word := named.get(key_of(complaint.fix)):
+        return Complaint(complaint.given, f"{complaint.wanted}; leave it out with {word}", "~")
+    return Complaint(complaint.given, f"{complaint.wanted}; add {complaint.fix}", complaint.fix)
+
+
+def key_of(word: str) -> str:
+    """The key of an override: +model@place=lenet is one of model."""
+    return re.split(r"[=@]", word, maxsplit=1)[0].lstrip("+~")
+
+
+def corrected(overrides: list[str], complaint: Complaint) -> list[str]:
+    """The overrides with the suggestion of a complaint applied."""
+    fix, key = complaint.fix, complaint.key
+    if "=" in fix:
+        words = fix.split()
+        return [*(word for word in overrides if key_of(word) not in map(key_of, words)), *words]
+    kept = [word for word in overrides if key_of(word) != key]
+    if fix == "~":
+        return kept
+    renamed = [f"{fix}={word.partition('=')[2]}" for word in overrides if key_of(word) == key]
+    return [*renamed, *kept]  # of two values for one key the last counts: the one that the user gave to that key
+
+
+@contextmanager
+def composer(
+    config_dir: str | None, known: Known | None = None
+) -> Iterator[Callable[[list[str]], tuple[DictConfig, list[Complaint]]]]:
+    """A function that does what ``gather`` does, many times.
+
+    Hydra composes once for each choice of options (0.06 s) and the values are set in a copy of that (1 ms), in the
+    same way as Hydra sets them.
+    """
+    known = known or Known()
+    folder = f"file://{user_yaml.existing_folder(config_dir)}" if config_dir else ""
+    search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # in which Hydra resolves no ${…}
+
+    def composed(choices: tuple[str, ...]) -> DictConfig:
+        if choices not in known.composed:
+            check_files(choices)
+            data = hydra_compose("config", [*choices, *search])
+            give_way(data, choices, lambda choice: composed((choice,)))
+            known.composed[choices] = data
+        return known.composed[choices]
+
+    def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
+        parsed, complaints = parse_overrides(overrides)
+        choices, values = check_options(parsed, known.options, complaints)
+        known.used |= {(each.key_or_group, each.value()) for each in parsed if isinstance(each.value(), str)}
+        try:
+            data = copy.deepcopy(composed(tuple(choices)))
+            for override in values:
+                if override.is_delete():
+                    hydra_internal.delete(override, data)
+                    continue
+                if unlike := chooses_another(override, data):
+                    complaints.append(unlike)
+                    continue
+                OmegaConf.update(data, override.key_or_group, override.value(), merge=True, force_add=True)
+            return data, complaints
+        except FAULTS as error:
+            refuse_composition(error, complaints)
+
+    with aside(), hydra_internal.initialised():
+        known.options = known.options or group_options(config_dir)
+        yield gathered
+
+
+def give_way(data: DictConfig, choices: tuple[str, ...], alone: Callable[[str], DictConfig]) -> None:
+    """Take out of ``data`` what a recipe says of an option, if another option of its group is chosen after all.
+
+    That is what the chosen option does not take and another one does. If one choice by itself leads to it, it is a
+    mistake in a file, and stays. ``alone`` composes one choice by itself.
+    """
+    single: list[DictConfig] = []
+    for group in VARIANTS:
+        name = schema.option_of(group, schema.chosen(group, data))
+        if name is None or len(choices) < 2:
+            continue
+        values = OmegaConf.to_container(data[group])
+        strays = [key for key, value in values.items() if not schema.takes(group, name, key, value)]
+        strays = [key for key in strays if any(schema.takes(group, each, key, values[key]) for each in VARIANTS[group])]
+        single = single or [alone(choice) for choice in choices if strays]
+        own = [OmegaConf.to_container(each[group]) for each in single if schema.chosen(group, each) == name]
+        grid = data.sweep.get("grid") or {}
+        aimless = [key for key in grid if key.startswith(f"{group}.") and key not in schema.all_keys({group: name})]
+        with open_dict(data):
+            for key in strays:
+                said = [each[key] for each in own if key in each]
+                if said and values[key] not in said:
+                    data[group][key] = said[0]
+                elif not said:
+                    del data[group][key]
+            for key in aimless:
+                del grid[key]
+
+
+def chooses_another(override: Override, data: DictConfig) -> Complaint | None:
+    """A complaint about model.name=lenet for another option than the chosen one: its other keys would be missing."""
+    group, _, key = override.key_or_group.partition(".")
+    if group not in VARIANTS or key != schema.selector(group) or group == "device":
+        return None
+    if override.value() == schema.chosen(group, data):
+        return None
+    return Complaint(override.key_or_group, f"the group chooses the option{schema.did_you_mean(group)}", group)
+
+
+def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[str], list[list[str]], list[Override]]:
+    """What stays fixed, the choices KEY=VALUE of every key that has several, and the keys with an interval.
+
+    The syntax is Hydra's: a,b  choice(a,b)  range(1,5)  glob(*)  interval(0,1). Raises Refused.
+    """
+    fixed, axes, intervals = [], [], []
+    with aside(), hydra_internal.initialised():
+        for text in overrides:
+            try:
+                override = parse_override(text, several=True)
+                if not override.is_sweep_override():
+                    fixed.append(text)
+                elif override.is_discrete_sweep():
+                    key = override.get_key_element()
+                    axes.append([f"{key}={value}" for value in choices_of(override, config_dir)])
+                else:
+                    intervals.append(override)
+            except HydraException:
+                fixed.append(text)  # which is complained of where all are composed
+    return fixed, axes, intervals
+
+
+def choices_of(override: Override, config_dir: str | None) -> list[str]:
+    """The values of a sweep as they are typed; those of a glob are options of a group. Raises Refused."""
+    pattern = override.value()
+    if not isinstance(pattern, Glob):
+        try:
+            values = list(map(spelt, islice(override.sweep_iterator(), MOST + 1)))
+        except (ValueError, ZeroDivisionError) as error:
+            raise Refused(f"{override.input_line}: {error}", "a range is range(1,5), or range(0,1,0.25)") from error
+        if not values:
+            hint = "a range begins below its end, or has a step below 0"
+            raise Refused(f"{override.input_line}: no value in it", hint)
+        if len(values) > MOST:
+            raise Refused(f"{override.input_line}: wanted at most {MOST:,} values", "sweep fewer, or use sweep=optuna")
+        return values
+    options = group_options(config_dir).get(override.key_or_group, [])
+    if found := pattern.filter(options):
+        return found
+    have = f"have: {', '.join(options)}" if options else "a glob is for a group, such as model or experiment"
+    raise Refused(f"{override.input_line}: no option is like that", have)
+
+
+def spelt(value: Any) -> str:
+    """One value of a sweep as it is typed: with quotes if it had them, or if Hydra would read it otherwise."""
+    if isinstance(value, QuotedString):
+        return value.with_quotes()
+    if isinstance(value, list):
+        return f"[{','.join(map(spelt, value))}]"
+    text = Transformer.str(value)
+    return text if not isinstance(value, str) or text == value else quoted(value, refers=True)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Room for a composition inside a job of a sweep, where Hydra's one global state is taken."""
+    state = GlobalHydra.instance()
+    held, state.hydra = state.hydra, None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = held  # Hydra put a copy of itself in the place of ``state``
+
+
+def sweep_settings(
+    overrides: list[str], config_dir: str | None = None, known: Known | None = None
+) -> tuple[Grid | Search, str]:
+    """The config group ``sweep`` that the fixed overrides of a sweep describe, and run.root; raises Refused."""
+    data, _ = gather(overrides, config_dir, known)
+    plain = resolved(data, [])
+    complaints: list[Complaint] = []
+    settings = schema.variant("sweep", plain.get("sweep"), complaints)
+    schema.refuse(schema.meant(complaints, plain))
+    return settings, str(schema.flatten(plain).get("run.root"))
+
+
+def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
+    """The checked config of what Hydra composed; ``complaints`` are those there are already."""
+    return schema.parse(resolved(data, complaints or []), complaints)
+
+
+def resolved(data: DictConfig, complaints: list[Complaint]) -> dict[str, Any]:
+    """What Hydra composed as plain data, every ${…} replaced by its value; raises Refused."""
+    try:
+        return OmegaConf.to_container(data, resolve=True)
+    except FAULTS as error:
+        refuse_composition(error, complaints)
+
+
+def parse_overrides(overrides: list[str]) -> tuple[list[Override], list[Complaint]]:
+    """Each override by itself, so that one typing mistake does not hide the others."""
+    parsed, complaints = [], []
+    for text in overrides:
+        try:
+            parsed.append(parse_override(text))
+        except HydraException:
+            complaints.append(Complaint(text, "wanted key=value, with quotes around a value of several words"))
+    return parsed, complaints
+
+
+@cache
+def parse_override(word: str, several: bool = False) -> Override:
+    """An override as the user typed it; ``several`` if commas separate the values of a sweep.
+
+    A value that Hydra's grammar can not read is the text of it. Raises HydraException for a word without a key.
+    """
+    parser = OverridesParser.create()
+    if not is_key(word.partition("=")[0]):
+        raise HydraException(f"{word}: no key")
+    try:
+        return parser.parse_override(readable(word, several))
+    except HydraException:
+        if "=" not in word:
+            raise
+        return parser.parse_override(as_text(word))
+
+
+def check_options(
+    parsed: list[Override], options: dict[str, list[str]], complaints: list[Complaint]
+) -> tuple[list[str], list[Override]]:
+    """What Hydra composes with, such as options that exist, and the values that are then forced in."""
+    choices, values = [], []
+    for override in parsed:
+        key, text = override.key_or_group, override.input_line
+        if override.is_sweep_override():
+            wanted = Complaint(text, "several values; add -m to run one after the other")
+            strange = key == "device" and [name for name in text.partition("=")[2].split(",") if not is_device(name)]
+            complaints.append(schema.unknown_device(text.partition("=")[2]) if strange else wanted)
+        elif key in options and override.is_delete() and isinstance(override.value(), (str, type(None))):
+            choices.append(text)
+        elif key == "device" and is_device(override.value()):
+            choices.append(f"device={schema.option_of('device', override.value())}")
+            values.append(parse_override(f"device.name={override.value()}"))
+        elif key in options and not isinstance(override.value(), dict):
+            if override.value() in options[key]:
+                choices.append(text)
+            elif override.value() is None and key not in VARIANTS:  # as it is by default
+                choices = [choice for choice in choices if key_of(choice) != key]
+            else:
+                misnamed = next((conf_dir() / key).glob(f"{glob.escape(str(override.value()))}.[yY]*"), None)
+                if misnamed:
+                    user_yaml.check(misnamed)
+                complaints.append(schema.unknown_option(key, override.value(), options[key]))
+        elif is_hydras(text):
+            complaints.append(Complaint(text, f"not used in a single run; {instead_of(key)}"))
+        elif override.package is not None or (key in options and override.is_delete()):
+            complaints.append(Complaint(text, f"wanted GROUP=OPTION, a group such as {', '.join(options)}"))
+        else:
+            values.append(override)
+    return choices, values
+
+
+def instead_of(key: str) -> str:
+    """What d2lrun has in the place of a key of Hydra's own part of the config."""
+    if key.startswith(("hydra/launcher", "hydra.launcher", "hydra.sweep")):
+        return "add -m, whose runs a launcher carries out"
+    return "run.dir=FOLDER names its folder" if key.startswith("hydra.run") else "d2lrun --help lists the keys"
+
+
+def check_files(choices: tuple[str, ...]) -> None:
+    """Check the files of conf/ that the choices name, one's own among them; raises Refused."""
+    for choice in choices:
+        path = conf_dir() / key_of(choice) / f"{choice.partition('=')[2]}.yaml"
+        if path.is_file() or path.is_symlink():
+            user_yaml.check(path)
+
+
+def is_device(name: object) -> bool:
+    """Whether it is the name of a device, such as cuda:1."""
+    return isinstance(name, str) and name in DeviceNames()
+
+
+def group_options(config_dir: str | None) -> dict[str, list[str]]:
+    """The options of each config group, those of the user's own folder included."""
+    loader = GlobalHydra.instance().config_loader()
+    found = {group: set(loader.get_group_options(group)) for group in loader.list_groups("")}
+    for group, option in user_yaml.options(config_dir) if config_dir else ():
+        found.setdefault(group, set()).add(option)
+    return {group: sorted(names) for group, names in found.items() if group != "hydra"}
+
+
+def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoReturn:
+    """Raise Refused for what Hydra, OmegaConf or the YAML reader could not put together."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        complaint = Complaint(f"{mark.name}:{mark.line + 1}", f"not valid YAML: {error.problem}")
+    else:
+        complaint = Complaint(getattr(error, "full_key", None) or "config", str(error).strip().splitlines()[0])
+    schema.refuse([*complaints, complaint])
+    raise AssertionError("a complaint is always refused")
+
+
+# To whether a run is the book's: where and how it runs, chance, and what follows from the choice of the recipe.
+IRRELEVANT = (*schema.CIRCUMSTANCES, "seed", "dataset.seed", "device.", "recipe.", "book.", "validation.refit")
+
+
+def departures(config: Config) -> list[str]:
+    """The keys in which ``config`` departs from the book's recipe for its model."""
+    named = config.recipe.experiment
+    recipe = compose_recipe(f"experiment={named}" if named else f"model={config.model.name}")
+    return schema.differing(config, recipe, ignore=IRRELEVANT)
+
+
+@cache
+def compose_recipe(choice: str) -> Config:
+    return compose([choice])

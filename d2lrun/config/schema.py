@@ -1,0 +1,525 @@
+"""Plain data in, a checked ``Config`` out, with every complaint at once.
+
+The walk follows the dataclasses of ``config.py``: unknown and missing keys, wrong types, values out of
+range. Data is only compared and copied; nothing named in it is looked up, imported or called.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import types
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from d2lrun.config import hints
+from d2lrun.config.keys import VARIANTS, Config
+from d2lrun.config.tables import DATASETS, INPUTS, MODELS, MOST_NUMBERS, TASKS, fits
+from d2lrun.errors import Refused
+
+PLACES = ("dataset.dir", "dataset.path")  # of the data: what lies there is compared, not its path
+# What may be otherwise in a run that is continued, and still be the same experiment.
+CIRCUMSTANCES = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
+GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
+EARLIER = CIRCUMSTANCES  # as config hashes were made before data had fingerprints
+CIRCUMSTANCES += ("dataset.path", "device.name")
+TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
+UNKNOWN = "no such key"
+MOST_UNKNOWN = 20  # unknown keys of one group that are each complained of: to guess what was meant takes time
+PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """``given`` is what the user wrote (key or key=value); ``wanted`` is what would have been right.
+
+    ``fix`` is what ``wanted`` suggests, to be tried: a word KEY=VALUE in the place of others for that key, a bare KEY
+    in the place of the given one, "~" to leave the given one out, or "" if nothing is suggested.
+    """
+
+    given: str
+    wanted: str
+    fix: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.given.partition("=")[0]
+
+    def __str__(self) -> str:
+        return f"{one_line(self.given, 300)}: {one_line(self.wanted)}{full_width(self.given)}"
+
+
+class Mismatch(Exception):
+    """A value that is not of the type; the message says what was wanted."""
+
+
+def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Config:
+    """Check ``data`` and return it as a Config; raises Refused with all complaints, those given included."""
+    complaints = list(complaints or [])
+    config = build(Config, data, "", complaints)
+    vague = {each.key for each in complaints if each.key in VARIANTS}
+    unfit = misfit(data) if not vague & {"dataset", "model"} else None
+    vague |= {"dataset", "model"} if unfit else set()
+    kept = [each for each in complaints if each.key.partition(".")[0] not in vague or each.key in VARIANTS]
+    complaints = [*([unfit] if unfit else []), *meant(kept, data)]  # the keys of an option follow from the option
+    if not complaints:
+        complaints = contradictions(config)
+    refuse(complaints)
+    return config
+
+
+def refuse(complaints: list[Complaint]) -> None:
+    """Raise Refused that lists the complaints, if there are any."""
+    if not complaints:
+        return
+    hint = "d2lrun --help lists the groups and options, d2lrun --cfg job prints every key"
+    distinct = list(dict.fromkeys(complaints))
+    message = str(distinct[0])
+    if len(distinct) > 1:
+        message = f"{len(distinct)} problems in the configuration" + "".join(f"\n  {each}" for each in distinct)
+    refusal = Refused(message, hint)
+    refusal.complaints = distinct
+    raise refusal
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The config as plain data; ``parse`` takes it back."""
+    return asdict(config)
+
+
+def data_name(dataset: Any) -> str:
+    """What the data of a config group ``dataset`` are called, in paths, titles and tables.
+
+    The dataset's own name; of files that are not verified the name of their folder, for they may hold anything.
+    """
+    if getattr(dataset, "verify", True) or not dataset.dir:
+        return dataset.name
+    folder = Path(os.path.abspath(os.path.expanduser(dataset.dir)))
+    name = folder.parent.name if folder.name == "raw" else folder.name  # torchvision: KMNIST/raw
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or dataset.name
+
+
+def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"train": {"epochs": 3}} -> {"train.epochs": 3}."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        path = f"{prefix}{key}"
+        flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
+    return flat
+
+
+def differing(one: Config, other: Config, ignore: tuple[str, ...] = CIRCUMSTANCES) -> list[str]:
+    """The keys whose values differ, in the order of the config."""
+    left, right = (flatten(to_dict(config)) for config in (one, other))
+    return [
+        key for key in dict.fromkeys([*left, *right]) if not key.startswith(ignore) and left.get(key) != right.get(key)
+    ]
+
+
+def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
+    """An instance of the dataclass ``cls`` from a dict, with what does not fit in ``complaints``."""
+    if not isinstance(data, dict):
+        name = f"{path}.name" if path and "name" in keys_of(cls) and isinstance(data, str) else ""
+        wanted = f"wanted a group of keys: {', '.join(keys_of(cls))}{did_you_mean(name)}"
+        complaints.append(Complaint(shown(path, data), wanted, name))
+        return None
+    known = keys_of(cls)
+    unknown: list[str] = []
+    for key in data:
+        if key not in known:
+            unknown += flatten({str(key): data[key]}, f"{path}." if path else "") or [join(path, key)]
+    complaints += [Complaint(key, UNKNOWN) for key in unknown[:MOST_UNKNOWN]]
+    if more := unknown[MOST_UNKNOWN:]:
+        complaints.append(Complaint(more[0], f"{UNKNOWN}, nor are {len(more) - 1:,} others after it"))
+    values = {}
+    for key, kind in known.items():
+        where = join(path, key)
+        if key not in data:
+            complaints.append(Complaint(where, "missing"))
+            continue
+        values[key] = field_value(kind, data[key], where, complaints, whole=cls is Config)
+    return cls(**{key: values.get(key) for key in known})
+
+
+def field_value(kind: Any, value: Any, where: str, complaints: list[Complaint], whole: bool) -> Any:
+    """One key's value: a group of variants, a nested dataclass, or plain data."""
+    if whole and where in VARIANTS:
+        return variant(where, value, complaints)
+    nested = next((arm for arm in arms(kind) if is_dataclass(arm)), None)
+    if nested and not (value is None and type(None) in arms(kind)):
+        return build(nested, value, where, complaints)
+    try:
+        return convert(kind, value)
+    except Mismatch as mismatch:
+        complaints.append(Complaint(shown(where, value), f"wanted {mismatch}"))
+        return None
+
+
+def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
+    """The dataclass of a config group that the group's ``name`` selects."""
+    options = VARIANTS[group]
+    name = value.get(selector(group)) if isinstance(value, dict) else value
+    if (option := option_of(group, name)) is None:
+        complaint = unknown_option(group, name, list(options))
+        if group in TABLES and not complaint.fix and isinstance(name, str):
+            wanted = f"no such option: {TABLES[group]} of d2lrun/config.py has no line for it"
+            complaint = Complaint(complaint.given, f"{wanted} (have: {', '.join(options)})")
+        complaints.append(complaint)
+        return None
+    return build(options[option], value, group, complaints)
+
+
+def option_of(group: str, name: Any) -> str | None:
+    """The option of a config group that ``name`` in its data selects, if any; cuda:1 is one of cuda."""
+    name = str(name).partition(":")[0] if group == "device" else name
+    return name if isinstance(name, str) and name in VARIANTS[group] else None
+
+
+def takes(group: str, option: str, key: str, value: Any) -> bool:
+    """Whether an option of a config group has a key, and the key takes the value."""
+    complaints: list[Complaint] = []
+    kind = keys_of(VARIANTS[group][option]).get(key)
+    if kind is not None:
+        field_value(kind, value, key, complaints, whole=False)
+    return kind is not None and not complaints
+
+
+def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
+    if group == "device":
+        return unknown_device(name)
+    close = hints.option(group, str(name), options)
+    depth = re.search(r"\d*$", str(name))[0]
+    depths = get_args(MODELS[close].arguments.get("depth")) if group == "model" and close in MODELS else ()
+    if group == "validation" and re.fullmatch(r"0?\.\d+|\d+", str(name)):
+        key = "validation.fraction" if "." in str(name) else "validation.k"
+        return Complaint(shown(group, name), f"no such option{did_you_mean(key)}", key)
+    if depth in map(str, depths):
+        close += f" model.depth={depth}"  # resnet50
+    wanted = f"no such option{did_you_mean(close)} (have: {', '.join(options)})"
+    if isinstance(name, str) and name in VARIANTS.get(group, {}):
+        wanted = f"conf/{group}/{name}.yaml is missing"
+    return Complaint(shown(group, name), wanted, f"{group}={close}" if close else "")
+
+
+def unknown_device(name: Any) -> Complaint:
+    """Which devices there are is known to torch alone; auto is right on every machine."""
+    several = isinstance(name, list) or "," in str(name)
+    close = (None if several else hints.near(str(name), ("cpu", "mps"), likeness=1.0)) or "auto"
+    wanted = "one run uses one device" if several else "no such option"
+    auto = "auto takes a GPU if there is one, cuda:1 is the second GPU"
+    return Complaint(shown("device", name), f"{wanted}{did_you_mean(close)} ({auto})", f"device={close}")
+
+
+def convert(kind: Any, value: Any) -> Any:
+    """``value`` as ``kind``; raises Mismatch.
+
+    A whole number is taken as a float, and a single value as the list of that value; nothing else is converted.
+    """
+    origin = get_origin(kind)
+    if origin is Annotated:
+        inner, interval = get_args(kind)
+        try:
+            number = convert(inner, value)
+        except Mismatch:
+            raise Mismatch(f"{PLAIN[inner]} {interval}") from None
+        if number not in interval:
+            raise Mismatch(f"{PLAIN[inner]} {interval}")
+        return number
+    if origin is Literal:
+        if not any(type(value) is type(one) and value == one for one in get_args(kind)):  # 4.0 is no 4, true no 1
+            raise Mismatch("one of " + ", ".join(map(str, get_args(kind))))
+        return value
+    if origin in (Union, types.UnionType):
+        return convert_optional(kind, value)
+    if origin is list:
+        (inner,) = get_args(kind)
+        if isinstance(value, list):
+            return [convert(inner, item) for item in value]
+        try:
+            return [convert(inner, value)]
+        except Mismatch as mismatch:
+            raise Mismatch(f"a list of values, each {mismatch}") from None
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise Mismatch("a mapping")
+        return {str(key): convert(get_args(kind)[1], item) for key, item in value.items()}
+    if kind is Any:
+        return value
+    if kind is float and type(value) is int and abs(value) < 2**1023:  # beyond that float() overflows
+        value = float(value)
+    if type(value) is not kind:
+        raise Mismatch(PLAIN[kind])
+    if kind is str and re.search("[\0\ud800-\udfff]", value):
+        raise Mismatch("text in UTF-8, without NUL")
+    return value
+
+
+def convert_optional(kind: Any, value: Any) -> Any:
+    """``T | None``."""
+    if value is None:
+        return None
+    inner = next(arm for arm in get_args(kind) if arm is not type(None))
+    try:
+        return convert(inner, value)
+    except Mismatch as mismatch:
+        raise Mismatch(f"{mismatch}, or null") from None
+
+
+def misfit(data: dict[str, Any]) -> Complaint | None:
+    """A network and a dataset that do not go together."""
+    groups = [data.get(group) if isinstance(data, dict) else None for group in ("model", "dataset")]
+    model, dataset = (group.get("name") if isinstance(group, dict) else None for group in groups)
+    if not isinstance(model, str) or not isinstance(dataset, str) or model not in MODELS or dataset not in DATASETS:
+        return None
+    if fits(model, dataset):
+        return None
+    takes, holds = MODELS[model].inputs, TASKS[DATASETS[dataset].task].inputs
+    fitting = [name for name in MODELS if fits(name, dataset)]
+    return Complaint(
+        f"model={model} dataset={dataset}",
+        f"the dataset holds {INPUTS[holds]}, the network takes {INPUTS[takes[0]]} "
+        f"(for {INPUTS[holds]}: {', '.join(fitting)})",
+        f"model={fitting[0]}",
+    )
+
+
+def may_fit(model: str, dataset: str | None) -> bool:
+    """Whether a network takes what a dataset holds; any network if ``dataset`` is not known."""
+    return dataset not in DATASETS or fits(model, dataset)
+
+
+def contradictions(config: Config) -> list[Complaint]:
+    """What no single key shows: values that do not go together."""
+    found = []
+    if config.train.patience and config.validation.name in ("none", "once"):
+        found.append(
+            Complaint(
+                f"train.patience={config.train.patience}",
+                "the test set never stops a run: add validation=holdout",
+                "validation=holdout",
+            )
+        )
+    if config.validation.name == "kfold":
+        found += fold_contradictions(config.validation)
+    if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:
+        wanted = "wanted optimizer.momentum above 0 with it: add optimizer.momentum=0.9"
+        found.append(Complaint("optimizer.nesterov=true", wanted, "optimizer.momentum=0.9"))
+    if config.schedule.warmup > config.train.epochs:
+        found.append(
+            Complaint(
+                f"schedule.warmup={config.schedule.warmup:g}",
+                f"wanted at most train.epochs={config.train.epochs}",
+            )
+        )
+    for group, table in (("model", MODELS), ("dataset", DATASETS)):
+        chosen_option = getattr(config, group)
+        found += length_complaints(group, chosen_option, table[chosen_option.name].matching)
+    found += table_complaints(config.dataset)
+    found += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
+    found += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
+    metric = config.sweep.metric
+    if metric is not None and not metric.startswith("val_"):
+        wanted = "wanted a metric of validation, such as val_loss: nothing else may choose"
+        found.append(Complaint(f"sweep.metric={metric}", wanted))
+    return found
+
+
+def fold_contradictions(validation: Any) -> list[Complaint]:
+    """What does not go together in ``validation=kfold``."""
+    fold, k = validation.fold, validation.k
+    if fold is None:
+        return []
+    found = []
+    if fold >= k:
+        found.append(Complaint(f"validation.fold={fold}", f"wanted 0 to {k - 1}, for validation.k={k}"))
+    if validation.repeats > 1:
+        wanted = "of a single fold: take validation.fold=null, or sweep over seed"
+        found.append(Complaint(f"validation.repeats={validation.repeats}", wanted))
+    return found
+
+
+def length_complaints(group: str, option: Any, matching: dict[str, str]) -> list[Complaint]:
+    """What is wrong with lists of one value, or of one for each of another key."""
+    found = []
+    for key, other in matching.items():
+        values, each = getattr(option, key), getattr(option, other)
+        if len(values) not in (1, len(each) if isinstance(each, list) else each):
+            wanted = f"wanted one value, or one for each of {shown(f'{group}.{other}', each)}; got {len(values)}"
+            found.append(Complaint(shown(f"{group}.{key}", values), wanted))
+    return found
+
+
+def table_complaints(data: Any) -> list[Complaint]:
+    """What is wrong with the size of a table that is made."""
+    columns = DATASETS[data.name].columns
+    if columns is None or (data.n_train + data.n_test) * getattr(data, columns) <= MOST_NUMBERS:
+        return []
+    given = " ".join(f"dataset.{key}={getattr(data, key)}" for key in ("n_train", "n_test", columns))
+    return [Complaint(given, f"wanted at most {MOST_NUMBERS} numbers, rows times dataset.{columns}")]
+
+
+def place_complaints(key: str, path: str | None) -> list[Complaint]:
+    """What is wrong with the path of a folder that is made, on any disk."""
+    names = [] if path is None else os.fsencode(path).split(os.fsencode(os.sep))
+    if len(os.fsencode(path or "")) <= 3000 and max(map(len, names), default=0) <= 255:
+        return []
+    return [Complaint(shown(key, path), "wanted a path of at most 3000 bytes, and of 255 between two /")]
+
+
+def name_complaints(key: str, name: str | None) -> list[Complaint]:
+    """What is wrong with a name of which a folder is made."""
+    if name is None or is_safe_name(name):
+        return []
+    wanted = r"names a folder: wanted at most 80 characters (200 bytes), no / or \ or control character in it"
+    return [Complaint(f"{key}={name[:40]!r}", f"{wanted}, no . or space first or last")]
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a text is the name of one visible folder, and moves no cursor if it is printed."""
+    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format such as right-to-left, surrogate, line separators
+    return (
+        0 < len(name) <= 80
+        and len(name.encode("utf-8", "surrogatepass")) <= 200
+        and name == name.strip().strip(".")
+        and not any(letter in "/\\" or unicodedata.category(letter) in unsafe for letter in name)
+    )
+
+
+def keys_of(cls: type) -> dict[str, Any]:
+    """The fields of a dataclass with their types, ranges included."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+def every_key(names: Mapping[str, str] | None = None, cls: type = Config, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every full key with its type, once for each option of its group that has it.
+
+    Of a config group in ``names`` only those of the option that is named there.
+    """
+    for key, kind in keys_of(cls).items():
+        where = join(path, key)
+        options = VARIANTS.get(where, {}) if cls is Config else {}
+        classes = [options[names[where]]] if where in (names or {}) else [*options.values()]
+        for nested in classes or [arm for arm in arms(kind) if is_dataclass(arm)]:
+            yield from every_key(names, nested, where)
+        yield where, kind
+
+
+def all_keys(names: Mapping[str, str] | None = None) -> list[str]:
+    """Every full key that a user may want to set, for suggestions; ``names`` as in ``every_key``."""
+    found = dict.fromkeys(key for key, _ in every_key(names))
+    return [key for key in found if not key.startswith(("recipe", "book"))]
+
+
+@cache
+def kinds() -> dict[str, set[Any]]:
+    """The types that each full key may have, without null."""
+    found: dict[str, set[Any]] = {}
+    for key, kind in every_key():
+        found.setdefault(key, set()).update(arm for arm in arms(kind) if arm is not type(None))
+    return found
+
+
+def is_text(key: str) -> bool:
+    """Whether the key holds text of any kind, or a list of such texts."""
+    return not {str, list[str]}.isdisjoint(kinds().get(key, ()))
+
+
+def is_list(key: str) -> bool:
+    """Whether the key may hold a list."""
+    return any(get_origin(kind) is list for kind in kinds().get(key, ()))
+
+
+def meant(complaints: list[Complaint], data: Any) -> list[Complaint]:
+    """The complaints, with what each unknown key may mean beside the options that ``data`` has chosen."""
+    names = {group: option_of(group, chosen(group, data)) for group in VARIANTS}
+    names = {group: name for group, name in names.items() if name is not None}
+    return [unknown_key(each.key, names) if each.wanted == UNKNOWN else each for each in complaints]
+
+
+def chosen(group: str, data: Any) -> Any:
+    """What ``data`` say of the option of a config group."""
+    value = data.get(group) if isinstance(data, Mapping) else None
+    return value.get(selector(group)) if isinstance(value, Mapping) else None
+
+
+def selector(group: str) -> str:
+    """The key of a config group that names the option; a sweep's name is that of its folder."""
+    return "engine" if group == "sweep" else "name"
+
+
+def unknown_key(key: str, names: dict[str, str]) -> Complaint:
+    """What to say of a key that the chosen options do not have."""
+    path, _, last = key.rpartition(".")
+    group = path.partition(".")[0]
+    owners = [name for name, cls in VARIANTS.get(path, {}).items() if last in keys_of(cls)]
+    if owners and path in names:
+        fitting = [name for name in owners if path != "model" or may_fit(name, names.get("dataset"))] or owners
+        wanted = f"belongs to {hints.enumerated(owners)}; {names[path]} has none"
+        if path not in ("model", "dataset", "optimizer"):
+            wanted = f"needs {' or '.join(f'{path}={name}' for name in owners)}"
+        return Complaint(key, wanted, f"{path}={fitting[0]}")
+    here = all_keys(names)
+    beside = [each for each in here if each.rpartition(".")[0] == path]
+    everywhere = list(dict.fromkeys([*here, *all_keys()]))
+    same = [each for each in [*beside, *everywhere] if hints.plain(each.rpartition(".")[2]) == hints.plain(last)]
+    if not same and (reason := hints.needless(last)):
+        return Complaint(key, f"{UNKNOWN}; leave it out: {reason}", "~")
+    close = next((each for each in same if each in beside), None) or hints.key_of(last) or next(iter(same), None)
+    close = close or near_key(last, beside)
+    close = close or near_key(last, [each for each in everywhere if group and each.startswith(f"{group}.")])
+    close = close or hints.near(key, everywhere, 0.85) or near_key(last, everywhere, 0.85)
+    if close and close != key:
+        return renamed(key, close)
+    have = ", ".join(each.rpartition(".")[2] for each in beside or keys_of(Config))
+    return Complaint(key, f"{UNKNOWN} (have: {have})")
+
+
+def near_key(last: str, keys: list[str], likeness: float = hints.NEAR) -> str | None:
+    """The key whose last part is near to ``last``."""
+    lasts = {each.rpartition(".")[2]: each for each in reversed(keys)}
+    return lasts.get(hints.near(last, lasts, likeness))
+
+
+def renamed(key: str, close: str) -> Complaint:
+    return Complaint(key, f"{UNKNOWN}{did_you_mean(close)}", close)
+
+
+def did_you_mean(name: str | None) -> str:
+    return f"; did you mean {name}?" if name else ""
+
+
+def suggestion(word: str, options: list[str]) -> str:
+    return did_you_mean(hints.near(word, options))
+
+
+def arms(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def one_line(text: str, length: int = 1000) -> str:
+    """A text with escapes for what does not print, cut after ``length`` characters."""
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:length])
+    return visible + ("..." if len(text) > length else "")
+
+
+def full_width(text: str) -> str:
+    """A remark if a Chinese or Japanese keyboard has written the signs of ASCII in full width."""
+    found = dict.fromkeys(letter for letter in text if "\uff01" <= letter <= "\uff5e")
+    pairs = [f"{letter} is full-width, wanted {chr(ord(letter) - 0xFEE0)}" for letter in found]
+    return f" ({', '.join(pairs[:3])})" if pairs else ""
+
+
+def shown(path: str, value: Any) -> str:
+    """key=value as one would type it, cut to a readable length."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+    return f"{path}={text if len(text) <= 60 else text[:57] + '...'}"

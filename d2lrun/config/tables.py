@@ -1,0 +1,147 @@
+"""The tables of tasks, datasets and networks: a name, and what the rest of d2lrun must know of it without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from d2lrun.config.types import (
+    Activation,
+    Between,
+    Count,
+    Depth,
+    NonNegative,
+    Number,
+    Positive,
+    Probability,
+    Rows,
+    Seed,
+    Size,
+    Terms,
+)
+
+INPUTS = {"images": "images", "table": "rows of a table", "text": "text"}  # what a network may be given, in words
+
+
+@dataclass(frozen=True)
+class Task:
+    """A line of ``TASKS``: what must be known of a task before torch is imported."""
+
+    title: str  # in messages
+    inputs: str  # what its networks are given: one of INPUTS
+    metrics: dict[str, str]  # each metric with its better direction, min or max; the first that was measured ranks
+
+
+@dataclass
+class Network:
+    """A line of ``MODELS``: the class or function of a network, and its arguments with their types."""
+
+    attribute: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ("images",)  # what it takes, of INPUTS
+    matching: dict[str, str] = field(default_factory=dict)  # a list of one value, or of one for each of another key
+    steps: bool = True  # whether it learns by the steps of an optimizer; false: in one pass over the training part
+
+
+@dataclass
+class Dataset:
+    """A line of ``DATASETS``: the task of a dataset, and the keys of its YAML file with their types."""
+
+    task: str  # one of TASKS
+    arguments: dict[str, Any] = field(default_factory=dict)  # of ``load`` in its file
+    view: dict[str, Any] = field(default_factory=dict)  # how a network sees what was loaded: attributes of the dataset
+    matching: dict[str, str] = field(default_factory=dict)  # as of a Network
+    unlabelled: bool = False  # whether it has test examples without targets, to be predicted
+    columns: str | None = None  # of rows that are made: the key that says how many numbers a row has
+
+
+# A task: the folder d2lrun/tasks/<name>, and one line here.
+TASKS = {
+    "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}),
+    "regression": Task("regression", "table", {"log_rmse": "min", "loss": "min"}),
+    "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
+}
+
+MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
+LENET_ARGUMENTS = {"activation": Activation, "pool": Literal["avg", "max"]}
+VGG_ARGUMENTS = {"depth": Literal[11, 13, 16, 19], "ratio": Literal[1, 2, 4, 8, 16], "dropout": Probability}
+
+RECURRENT_ARGUMENTS = {
+    "hidden": Size,
+    "layers": Depth,
+    "bidirectional": bool,
+    "dropout": Probability,
+    "impl": Literal["torch", "scratch"],
+    "embedding": Size | None,
+    "tied": bool,
+}
+NGRAM_ARGUMENTS = {
+    "order": Annotated[int, Between(1, 6)],
+    "smoothing": Literal["laplace", "witten-bell", "kneser-ney"],
+    "strength": list[Positive],
+}
+
+# A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
+MODELS = {
+    "softmax": Network("Softmax"),
+    "linear": Network("Linear", {"bias": bool}, ("table",)),
+    "mlp": Network("MLP", MLP_ARGUMENTS, ("images", "table"), matching={"dropout": "hidden"}),
+    "lenet": Network("LeNet", LENET_ARGUMENTS),
+    "lenet-bn": Network("LeNetBN", LENET_ARGUMENTS),
+    "alexnet": Network("AlexNet", {"dropout": Probability}),
+    "vgg": Network("VGG", VGG_ARGUMENTS),
+    "nin": Network("NiN", {"dropout": Probability, "final_relu": bool}),
+    "googlenet": Network("GoogLeNet", {"batch_norm": bool}),
+    "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
+    "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
+    "torchvision": Network("build", {"arch": str}),
+    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
+    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
+}
+
+# How a dataset of images looks to a network, whatever its files hold.
+PICTURE = {
+    "resize": Annotated[int, Between(1, 1024)] | None,  # pixels of both sides; null: as stored
+    "channels": Literal[1, 3],  # 3: grey three times
+}
+
+# How a text becomes tokens, and how batches are cut from them, whatever its files hold.
+WINDOW = {"steps": Size, "sampling": Literal["random", "sequential"], "prefix": str | None}
+TEXT = {
+    "kind": Literal["char", "word", "jieba"],
+    "rule": Literal["letters", "lower", "none"],
+    "min_freq": Count,
+    "reserved": list[str],
+    "max_tokens": Count | None,
+}
+
+# Rows that are made and not read.
+MOST_NUMBERS = 2**30  # in a table that is made: 8 GB while it is made
+MADE = {"n_train": Rows, "n_test": Rows, "noise": NonNegative, "seed": Seed}
+
+# A dataset: conf/dataset/<name>.yaml, d2lrun/datasets/<name, dashes as _>.py, and one line here.
+DATASETS = {
+    "fashion-mnist": Dataset("classification", {"dir": str | None, "verify": bool, "mirrors": list[str]}, PICTURE),
+    "timemachine": Dataset("language_model", {"dir": str | None, "mirrors": list[str], **TEXT}, WINDOW),
+    "text": Dataset("language_model", {"path": list[str], "encoding": str, **TEXT}, WINDOW),
+    "pydoc": Dataset("language_model", TEXT, WINDOW),
+    "polynomial": Dataset("regression", {"degree": Terms, "coefficients": list[Number], **MADE}, columns="degree"),
+    "linear": Dataset(
+        "regression",
+        {"inputs": Size, "weights": list[Number], "bias": Number, **MADE},
+        matching={"weights": "inputs"},
+        columns="inputs",
+    ),
+    "house-prices": Dataset(
+        "regression",
+        {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
+        unlabelled=True,
+    ),
+}
+
+
+def fits(model: str, dataset: str) -> bool:
+    """Whether a network takes what the examples of a dataset are."""
+    return TASKS[DATASETS[dataset].task].inputs in MODELS[model].inputs

@@ -1,0 +1,173 @@
+"""Content that is proved: unpacked within bounds, checked against its sha256, from disk or from a mirror."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse, IncompleteRead
+from typing import BinaryIO
+from urllib import request
+from urllib.error import HTTPError
+
+from d2lrun import __version__
+from d2lrun.counts import counted
+from d2lrun.disk.files import CHUNK, sha256
+
+Progress = Callable[[int, "int | None"], object]  # bytes so far, bytes in all if known
+GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Unpacked content and the path or URL it came from."""
+
+    content: bytearray
+    origin: str
+    sha256: str  # of the content
+
+
+class Unusable(Exception):
+    """Content that is not what was asked for; the message says what came instead."""
+
+    def __init__(self, message: str, passing: bool = False):
+        super().__init__(" ".join(message.split()))
+        self.passing = passing  # another attempt may help
+
+
+class Unavailable(Unusable):
+    """No URL gave the content; ``problems`` has a line for each: the URL and what came."""
+
+    def __init__(self, problems: list[str]):
+        super().__init__("; ".join(problems) or "there is no URL to try")
+        self.problems = problems
+
+
+def unpack(raw: io.RawIOBase, limit: int) -> bytearray:
+    """All that ``raw`` holds, unzipped if it begins as gzip does; ``raw`` is closed.
+
+    Raises Unusable if that is more than ``limit`` bytes or the gzip data is damaged.
+    """
+    with io.BufferedReader(raw, 1 << 16) as buffered:
+        stream = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == GZIP else buffered
+        try:
+            return read(stream, limit)
+        except EOFError:
+            raise Unusable("the gzip data ends too early", passing=True) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise Unusable(f"damaged gzip data: {error}") from None
+
+
+def read(stream: BinaryIO, limit: int) -> bytearray:
+    # A bytearray, because a tensor over it may be written to without a copy.
+    content = bytearray()
+    while chunk := stream.read(CHUNK):
+        content += chunk
+        if len(content) > limit:
+            raise Unusable(f"more than {counted(limit, 'byte')}, wanted at most that")
+    return content
+
+
+def verify(content: bytearray, wanted: str) -> None:
+    """Raise Unusable if ``wanted`` is not the sha256 of ``content``."""
+    got = sha256(content)
+    if got == wanted:
+        return
+    begins = f"beginning with {bytes(content[:15])!r}" if content else "empty"
+    raise Unusable(
+        f"sha256 differs: got {got[:16]}…, wanted {wanted[:16]}…; it has {counted(len(content), 'byte')}, {begins}"
+    )
+
+
+def download(
+    urls: Sequence[str],
+    digest: str,
+    limit: int,
+    progress: Progress | None = None,
+    timeout: float = 15,
+    seconds: float = 1800,
+    attempts: int = 2,
+    pause: float = 1,
+) -> Found:
+    """What the first good one of ``urls`` serves (http or https, plain or gzip): at most ``limit`` bytes.
+
+    ``digest`` is the sha256 of the unpacked content; ``timeout`` bounds one wait for the network, ``seconds``
+    all transfers together. A URL whose fault may pass is tried again after the others. Raises Unavailable.
+    """
+    deadline = time.monotonic() + seconds
+    problems: dict[str, Unusable] = {}
+    for attempt in range(attempts):
+        left = [url for url in urls if url not in problems or problems[url].passing]
+        if attempt and left:
+            time.sleep(pause * 2 ** (attempt - 1))
+        for url in left:
+            try:
+                return Found(fetch(url, digest, limit, progress, timeout, deadline), url, digest)
+            except Unusable as problem:
+                problems[url] = problem
+    raise Unavailable([f"{url}: {problem}" for url, problem in problems.items()])
+
+
+def fetch(url: str, digest: str, limit: int, progress: Progress | None, timeout: float, deadline: float) -> bytearray:
+    """The proved content behind one URL; raises Unusable."""
+    try:
+        wanted = request.Request(url, headers={"User-Agent": f"d2lrun/{__version__}"})
+        with opener().open(wanted, timeout=timeout) as response:
+            content = unpack(Transfer(response, limit, deadline, progress), limit)
+    except HTTPError as error:
+        with error:
+            passing = error.code in (408, 429) or error.code >= 500
+            raise Unusable(f"{error.code} {error.reason}", passing) from None
+    except (OSError, HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)  # urllib wraps what happened below it
+        passing = isinstance(reason, (TimeoutError, ConnectionError, IncompleteRead))
+        what = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        raise Unusable(what, passing) from None
+    verify(content, digest)
+    return content
+
+
+def opener() -> request.OpenerDirector:
+    """urllib's for the web alone: a redirect to file: or ftp: leads nowhere."""
+    director = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler,
+        request.HTTPHandler,
+        request.HTTPSHandler,
+        request.HTTPDefaultErrorHandler,
+        request.HTTPRedirectHandler,
+        request.HTTPErrorProcessor,
+        request.UnknownHandler,
+    ):
+        director.add_handler(handler())
+    return director
+
+
+class Transfer(io.RawIOBase):
+    """A response's body as a stream that counts, reports, and ends in bounded time and bytes."""
+
+    def __init__(self, response: HTTPResponse, limit: int, deadline: float, progress: Progress | None):
+        self.response, self.limit, self.deadline = response, limit, deadline
+        self.progress = progress or (lambda done, total: None)
+        self.done = 0
+        length = response.headers.get("Content-Length", "")
+        self.total = int(length) if length.isdecimal() else None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        if time.monotonic() > self.deadline:
+            raise Unusable(f"too slow: {counted(self.done, 'byte')} when the time was up")
+        chunk = self.response.read1(len(buffer))  # one wait at most, so that the deadline is seen
+        self.done += len(chunk)
+        if self.done > self.limit:
+            raise Unusable(f"more than {counted(self.limit, 'byte')}, wanted at most that")
+        if not chunk and self.total is not None and self.done < self.total:
+            raise Unusable(f"ended after {self.done:,} of {counted(self.total, 'byte')}", passing=True)
+        self.progress(self.done, self.total)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)

@@ -1,0 +1,192 @@
+"""Where a dataset's files are: in the folder that the user names, and nowhere else.
+
+Without one they are searched in the folders of D2LRUN_DATA, the cache, the system's folder, or else on the mirrors.
+A file counts only if the sha256 of its unpacked content is the published one, every time it is read. What
+was unpacked or fetched is kept unpacked in the cache, so that later starts only read and hash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from d2lrun.disk.download import Found, Progress, Unavailable, Unusable, download, unpack, verify
+from d2lrun.disk.files import lock, regular, remove_leftovers, sha256, write_atomic
+from d2lrun.errors import Refused
+
+Say = Callable[[str], object]  # takes one plain line for people
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a dataset is made of, and where other programs put it."""
+
+    dataset: str
+    sums: Mapping[str, str]  # file name -> sha256 of the unpacked file
+    limit: int  # bytes: no file is larger
+    layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
+    system: str | None = None  # where the distribution's package puts the files
+    package: str | None = None  # the package's name
+    also: Mapping[str, Sequence[str]] = field(default_factory=dict)  # file name -> what others call that file
+    suffix: str = ".gz"  # of the files on the mirrors
+    fetch: str = "make data"  # the command that fetches them
+    instead: str | None = None  # what else can be done without the files, for the refusal
+    other: str | None = None  # how files of the same form and other content are used, for the refusal
+
+
+def locate(
+    files: Files,
+    dir: str | None,
+    mirrors: Sequence[str],
+    say: Say = lambda line: None,
+    progress: Progress | None = None,
+) -> dict[str, Found]:
+    """Each file, proved, from ``dir`` alone, or without it from the first place that has it.
+
+    Raises Refused that names every place and what is wrong there.
+    """
+    places, problems = places_of(files, dir, say), []
+    found = {name: search(name, files, places, problems, say) for name in files.sums}
+    unkept = [name for name, file in found.items() if not file or file.origin.endswith(".gz")]
+    if dir and None in found.values():
+        raise refusal(files, dir, [name for name, file in found.items() if not file], places, problems)
+    if dir or not unkept:
+        return found
+    with writable_cache(cache_of(files.dataset), say) as cache:
+        for name in unkept:
+            kept = cache and kept_meanwhile(cache / name, files)
+            try:
+                found[name] = kept or found[name] or fetch(name, files, mirrors, say, progress)
+            except Unavailable as failure:
+                missing = [name for name, file in found.items() if not file]
+                raise refusal(files, dir, missing, places, problems, failure.problems) from None
+            if cache and not kept:
+                keep(cache / name, found[name], say)
+    return found
+
+
+def places_of(files: Files, dir: str | None, say: Say = lambda line: None) -> dict[Path, list[Path]]:
+    """The places to look in, best first, each with the folders there that may hold the files.
+
+    ``dir`` is the only one if it is given. A folder of D2LRUN_DATA that is not there is told.
+    """
+    given = [dir] if dir else os.environ.get("D2LRUN_DATA", "").split(os.pathsep)
+    users = [Path(os.path.expanduser(folder)) for folder in given if folder]
+    places = {root: [root, *(root / layout for layout in (files.dataset, *files.layouts))] for root in users}
+    if dir:
+        return places
+    for root in users:
+        if not root.is_dir():
+            say(f"D2LRUN_DATA: {root}: no such folder")
+    others = [cache_of(files.dataset), *([Path(files.system)] if files.system else [])]
+    return places | {root: [root] for root in others}
+
+
+def cache_of(dataset: str) -> Path:
+    return Path(os.path.expanduser(os.environ.get("D2LRUN_CACHE") or "~/.cache/d2lrun"), dataset)
+
+
+def candidates(name: str, folders: Sequence[Path], also: Sequence[str] = ()) -> list[Path]:
+    """The files of that name, or ``also`` of these, in ``folders``: plain ones first, for unpacking takes longest."""
+    paths = [folder / f"{file}{packed}" for file in (name, *also) for packed in ("", ".gz") for folder in folders]
+    return [path for path in dict.fromkeys(paths) if os.path.isfile(path)]
+
+
+def search(
+    name: str, files: Files, places: Mapping[Path, Sequence[Path]], problems: list[str], say: Say
+) -> Found | None:
+    """The first good file on this machine's disks; the bad ones before it are added to ``problems``."""
+    folders = [folder for folders in places.values() for folder in folders]
+    for path in candidates(name, folders, files.also.get(name, ())):
+        try:
+            return read(path, files.limit, files.sums[name])
+        except Unusable as problem:
+            problems.append(f"{path}: {problem}")
+            say(f"{path}: {problem}; looking further")
+    return None
+
+
+def read(path: Path, limit: int, digest: str | None) -> Found:
+    """The unpacked content of a file, proved if there is a ``digest``; raises Unusable."""
+    try:
+        content = unpack(io.FileIO(path, opener=regular), limit)
+    except OSError as error:
+        raise Unusable(error.strerror or str(error)) from None
+    if digest:
+        verify(content, digest)
+    return Found(content, str(path), digest or sha256(content))
+
+
+@contextlib.contextmanager
+def writable_cache(folder: Path, say: Say) -> Iterator[Path | None]:
+    """``folder`` for this process alone; None, and a word about it, where nothing can be written."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock(folder / ".lock", lambda holder: say(f"waiting for {folder}: {holder} has it")))
+        except OSError as error:
+            say(f"{folder} cannot be written, so nothing is kept: {error}")
+            folder = None
+        else:
+            remove_leftovers(folder)
+        yield folder
+
+
+def kept_meanwhile(path: Path, files: Files) -> Found | None:
+    """The file in the cache, if another process put it there while this one waited."""
+    with contextlib.suppress(Unusable):
+        return read(path, files.limit, files.sums[path.name])
+    return None
+
+
+def fetch(name: str, files: Files, mirrors: Sequence[str], say: Say, progress: Progress | None) -> Found:
+    """The file from the first mirror that serves it; raises Unavailable."""
+    if mirrors:
+        say(f"fetching {name}{files.suffix}")
+    urls = [f"{mirror.rstrip('/')}/{name}{files.suffix}" for mirror in mirrors]
+    return download(urls, files.sums[name], files.limit, progress)
+
+
+def keep(path: Path, file: Found, say: Say) -> None:
+    """Put the file in the cache; where that fails, the run goes on without."""
+    try:
+        write_atomic(path, file.content)
+    except OSError as error:
+        say(f"{path} is not kept: {error.strerror or error}")
+
+
+def absences(files: Files, missing: Sequence[str], places: Mapping[Path, Sequence[Path]]) -> Iterator[str]:
+    """A line for each place that has some file of ``missing`` in no form."""
+    for root, folders in places.items():
+        names = [name for name in missing if not candidates(name, folders, files.also.get(name, ()))]
+        if names:
+            absent = "none of them" if len(names) == len(missing) > 1 else f"no {', '.join(names)}"
+            yield f"{root}: {absent if os.path.isdir(root) else 'no such folder'}"
+
+
+def refusal(
+    files: Files,
+    dir: str | None,
+    missing: Sequence[str],
+    places: Mapping[Path, Sequence[Path]],
+    problems: Sequence[str],
+    of_mirrors: Sequence[str] = (),
+) -> Refused:
+    """What is wrong in each place, and the ways out; with ``dir`` no other place was looked in."""
+    rows = [*problems, *absences(files, missing, places), *of_mirrors]
+    told = "".join(f"\n  {row}" for row in rows)
+    if dir:
+        message = f"dataset.dir={dir}: no good {', '.join(missing)} of {files.dataset} there{told}"
+        ways = ["name the folder that holds the files", "leave dataset.dir out to search and fetch them"]
+        ways += [files.other] if files.other and problems else []  # there are files, but other ones
+        return Refused(message, "; or ".join(ways))
+    ways = [f"connect to the network and give `{files.fetch}`"]
+    if files.package:
+        ways.append(f"install the package {files.package} (Debian, Ubuntu)")
+    ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")
+    if files.instead:
+        ways.append(files.instead)
+    return Refused(f"{files.dataset}: no good {', '.join(missing)}; tried{told}", "; or ".join(ways))

@@ -1,0 +1,117 @@
+"""Weights in .safetensors files: what a run leaves, and what another may begin with (book 5.5, 13.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from d2lrun.disk import files
+from d2lrun.disk.rundir import RunDirectory
+from d2lrun.errors import Refused
+
+
+def save(model: nn.Module, path: Path) -> None:
+    """Write the model's parameters and buffers, what is shared once and under its first name."""
+    again = shared(model)
+    kept = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items() if name not in again}
+    files.write_atomic(path, safetensors.torch.save(kept))
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name; raises Refused where it is none of weights."""
+    try:
+        with open(path, "rb", opener=files.regular):  # which a pipe or a device is not
+            return safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise Refused(f"{path}: no such file", "give a run's directory or a .safetensors file") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise Refused(f"{path} is not a sound .safetensors file: {error}", "restore it, or train anew") from error
+
+
+def load(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Give the model all its weights; raises Refused where a name or a shape is another."""
+    if problems := [*strange_names(model, weights), *strange_shapes(model, weights)]:
+        raise Refused(f"the weights do not fit the model{rows(problems)}", "d2lrun summary shows what the model has")
+    model.load_state_dict(weights, strict=False)  # shared ones come once
+
+
+def begin_with(model: nn.Module, source: str, classes: int) -> list[str]:
+    """Give the model the weights of a run or file, but for a head that was made for other classes.
+
+    Returns the names that keep their first values: those that differ by the number of classes alone. Raises
+    Refused for any other difference.
+    """
+    weights = read(find(source))
+    problems = strange_names(model, weights)
+    head = [] if problems else other_classes(model, weights, classes)
+    weights = {name: tensor for name, tensor in weights.items() if name not in head}
+    if problems := problems or strange_shapes(model, weights):
+        raise Refused(
+            f"model.weights={source} does not fit the model{rows(problems)}", "d2lrun summary shows its names"
+        )
+    model.load_state_dict(weights, strict=False)
+    return head
+
+
+def find(source: str) -> Path:
+    """The file of weights that ``model.weights`` means: the file itself, or that of a run's directory."""
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        return path
+    inside = RunDirectory(path).weights_file
+    if not inside.exists():
+        RunDirectory(path).refuse_folds()
+        raise Refused(f"model.weights={source}: no {inside.name} in it", "a run writes it when it has finished")
+    return inside
+
+
+def other_classes(model: nn.Module, weights: dict[str, Tensor], classes: int) -> list[str]:
+    """The names of the head where ``weights`` were trained for another number of classes than the model."""
+    own = model.state_dict()
+    last = list(dict(model.named_parameters()))[-1]
+    part = last.partition(".")[0] + "."  # the head is the last part of the model
+    theirs = len(weights[last]) if weights[last].dim() else None
+    fitted = {name: tuple(classes if side == theirs else side for side in weights[name].shape) for name in weights}
+    other = [name for name in weights if weights[name].shape != own[name].shape and fitted[name] == own[name].shape]
+    return [name for name in other if name.startswith(part)]
+
+
+def strange_names(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    own, again = model.state_dict(), shared(model)
+    missing = [f"{name}: missing" for name in own if name not in weights and name not in again]
+    return missing + [f"{name}: the model has no such parameter" for name in weights if name not in own]
+
+
+def strange_shapes(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    own = model.state_dict()
+    return [
+        f"{name}: {sides(weights[name])} given, {sides(own[name])} wanted"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape and own[name].numel()  # empty: of any length
+    ]
+
+
+def shared(model: nn.Module) -> set[str]:
+    """The names of parameters that are the memory of one named before."""
+    first: dict[tuple[int, int], str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if first.setdefault(identity(parameter), name) != name}
+
+
+def identity(parameter: Tensor) -> tuple[int, int]:
+    """Equal for parameters that are the same memory, whatever objects they are."""
+    return parameter.data_ptr(), parameter.numel()
+
+
+def sides(tensor: torch.Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "1"
+
+
+def rows(problems: list[str]) -> str:
+    """At most ten lines, indented."""
+    rest = [f"and {len(problems) - 10} more"] if len(problems) > 10 else []
+    return "".join(f"\n  {problem}" for problem in [*problems[:10], *rest])

@@ -1,0 +1,171 @@
+"""What a run is trained and measured on: recorded before its first step, and asked before it is continued.
+
+.data.json in the run's directory, and ``data`` in its result.json:
+
+content    the fingerprint of all that was read or made
+files      each file, or set of made rows: its origin and the sha256 of its content
+places     the config's keys that name a path, with the path as an absolute one
+parts      of train, val and test: how many examples or tokens, and a fingerprint of which
+measured   for each metric the fingerprints of what it is measured on, one for each fold
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
+
+from d2lrun import datasets
+from d2lrun.config import schema
+from d2lrun.config.keys import Config
+from d2lrun.disk import files
+from d2lrun.disk.content import fingerprint
+from d2lrun.disk.locate import Say
+from d2lrun.disk.rundir import RunDirectory
+from d2lrun.errors import OtherData, Refused
+from d2lrun.tasks import task_of
+from d2lrun.training.task import Split, Task
+
+SHOWN = 12  # digits of a sha256 in a message
+
+
+def identify(config: Config, data: Any, split: Split, task: Task) -> dict[str, Any]:
+    """The content of .data.json."""
+    parts = {name: part for name in ("train", "val", "test") if (part := getattr(split, name)) is not None}
+    return {
+        **contents(data),
+        "places": places(config),
+        "parts": {
+            name: {"count": part.size, "of": part.of or part.size, "fingerprint": part.fingerprint}
+            for name, part in parts.items()
+        },
+        "measured": {
+            f"{name}_{metric}": [found]
+            for name, part in parts.items()
+            for metric, found in task.measured_on(part).items()
+        },
+    }
+
+
+def of(config: Config) -> dict[str, Any]:
+    """What a run with this config, or one fold, would be trained and measured on; raises Refused."""
+    data = datasets.load(config.dataset)
+    split = data.split(config.validation, config.seed)
+    split = split.limited(config.train.limit_batches, config.train.batch_size)
+    return identify(config, data, split, task_of(config, data))
+
+
+def contents(data: Any) -> dict[str, Any]:
+    """What a dataset was read or made from, whatever part of it trains."""
+    return {
+        "content": fingerprint(*(each.sha256 for each in data.contents)),
+        "files": [{"origin": each.origin, "sha256": each.sha256} for each in data.contents],
+    }
+
+
+def places(config: Config) -> dict[str, Any]:
+    """The paths to data that the config names, as absolute ones."""
+    given = schema.flatten(schema.to_dict(config))
+    return {key: absolute(given[key]) for key in schema.PLACES if given.get(key)}
+
+
+def absolute(path: str | list[str]) -> str | list[str]:
+    if isinstance(path, list):
+        return [absolute(each) for each in path]
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The identity of a run with K folds, from those of its folds; None if there is none."""
+    if not identities:
+        return None
+    first, *others = identities
+    if not others:
+        return first
+    measured = {
+        name: [*found, *(each for other in others for each in other["measured"].get(name, []))]
+        for name, found in first["measured"].items()
+    }
+    return {**{key: first[key] for key in ("content", "files", "places")}, "measured": measured}
+
+
+def keep(directory: RunDirectory, now: dict[str, Any], say: Say) -> None:
+    """Write .data.json; raises Refused, before anything is written, if the run began with other data."""
+    before = directory.data()
+    if directory.begun():
+        if before is None:
+            say("this run has no record of its data, which are taken to be those of its beginning")
+        else:
+            refuse_other(directory, before, now)
+    files.write_json(directory.data_file, now)
+
+
+def refuse_other(directory: RunDirectory, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise OtherData that names each file, or else each part, of which the content is another than before."""
+    rows = changed_files(before, now) or changed_parts(before, now)
+    if rows:
+        raise OtherData(
+            "\n  ".join([f"{directory.path} holds a run on other data", *rows]),
+            "bring the data back (dataset.dir=FOLDER or dataset.path=FILE may name another place), "
+            "or begin another run",
+        )
+
+
+def changed_files(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """A line for each file that differs, in the order in which they are read."""
+    if before["content"] == now["content"]:
+        return []
+    rows = []
+    for old, new in zip_longest(before["files"], now["files"]):
+        if new is None or old is None:
+            rows.append(f"{(new or old)['origin']}: {'added' if old is None else 'no longer read'}")
+        elif new["sha256"] != old["sha256"]:
+            moved = f" ({old['origin']})" if new["origin"] != old["origin"] else ""
+            digests = f"sha256 {new['sha256'][:SHOWN]}…, wanted {old['sha256'][:SHOWN]}…{moved}"
+            rows.append(f"{new['origin']}: {digests}")
+    return rows
+
+
+def changed_parts(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """A line for each part that holds other examples, though the files are the same."""
+    old, new = (each.get("parts") or {} for each in (before, now))
+    return [
+        f"{name}: other examples than before, by another version of d2lrun or of a package that it draws them with"
+        for name in old
+        if name in new and old[name]["fingerprint"] != new[name]["fingerprint"]
+    ]
+
+
+def reached(config: Config, directory: RunDirectory, say: Say) -> Config:
+    """The config with its data where they lie now: as it says, or at the absolute place that the run recorded.
+
+    If it names another place than the run's own config, it is that one alone. Raises Refused if there are no data,
+    OtherData if they are not those that the run began with. A run without a record is taken as it is.
+    """
+    before = directory.data()
+    if before is None:
+        return config
+    tried = [config]
+    if config.dataset == directory.load_config().dataset:
+        tried.append(moved(config, before["places"]))
+    problems = []
+    for place in tried:
+        try:
+            data = datasets.load(place.dataset, say)
+            refuse_other(directory, before, contents(data))
+        except Refused as problem:
+            problems.append(problem)
+            continue
+        if places(place) != before["places"] or place is not config:
+            say(f"data found at {data.source}, same content")
+        return place
+    raise next((problem for problem in problems if isinstance(problem, OtherData)), problems[0])
+
+
+def moved(config: Config, places: dict[str, Any]) -> Config:
+    """The config with other paths to its data."""
+    names = {key: key.partition(".")[2] for key in schema.PLACES}
+    known = {name: places[key] for key, name in names.items() if key in places and hasattr(config.dataset, name)}
+    return replace(config, dataset=replace(config.dataset, **known))

@@ -1,0 +1,59 @@
+"""A finished run at work: its weights measured again, or asked about other examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from d2lrun import datasets
+from d2lrun.config.keys import Config
+from d2lrun.disk.rundir import RunDirectory
+from d2lrun.errors import Refused
+from d2lrun.runs import identity
+from d2lrun.streams import complain
+from d2lrun.tasks import task_of, view_of
+from d2lrun.training import devices
+from d2lrun.training.evaluate import evaluate, exhaust
+from d2lrun.training.trained import read_weights, trained
+
+
+def evaluate_run(directory: RunDirectory, config: Config | None = None) -> dict[str, float]:
+    """The metrics of a run's weights on the test set, or if it has none on what was held out; raises Refused."""
+    config, data, model = load(directory, config)
+    split = data.split(config.validation, config.seed)
+    name, part = ("val", split.val) if split.test is None else ("test", split.test)
+    if part is None:
+        raise Refused(
+            f"{directory.path}: {config.dataset.name} has no labelled test set, and nothing was held out of it",
+            "train with validation=holdout",
+        )
+    return exhaust(evaluate(name, model, part, task_of(config, data), config.train.batch_size))
+
+
+def load(directory: RunDirectory, config: Config | None = None) -> tuple[Config, Any, nn.Module]:
+    """A run's config, its dataset and its trained model; raises Refused if the data are not those it began with.
+
+    ``config`` is the run's own if it is None, else that with its data at another place or with another device.
+    """
+    config = config or directory.load_config()
+    directory.refuse_folds()
+    tensors = read_weights(directory)
+    device = devices.prepare(config.device, directory.threads())
+    config = identity.reached(config, directory, said)
+    model = trained(directory, config, *datasets.form(config.dataset), tensors)
+    data = datasets.load(config.dataset).to(device)
+    view_of(config).check(data, directory)
+    return config, data, model
+
+
+def check_data(directory: RunDirectory, config: Config) -> None:
+    """Raise Refused if the run has folds, or if the config names another place with other data."""
+    directory.refuse_folds()
+    if config.dataset != directory.load_config().dataset:
+        identity.reached(config, directory, said)
+
+
+def said(line: str) -> None:
+    """Say where data were found on stderr, for what a verb prints may be read by a program."""
+    complain(f"{line}\n")

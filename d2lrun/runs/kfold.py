@@ -1,0 +1,209 @@
+"""K folds in one run's directory: each is a run of its own in a folder of its own, and this is their mean (book 4.10).
+
+A fold that has finished is never trained again, one that was stopped goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from math import ceil, nan
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from d2lrun import datasets
+from d2lrun.config import schema
+from d2lrun.config.keys import Config, Once
+from d2lrun.config.metrics import mean_and_std
+from d2lrun.disk import files
+from d2lrun.disk.rundir import REFIT, RunDirectory, claim, config_hash, lift_submission
+from d2lrun.errors import Diverged, Failed, Pruned, Stopped, facts_of
+from d2lrun.report import fonts
+from d2lrun.report.folds import draw_folds, fold_line, write_folds_page
+from d2lrun.report.progress import Progress
+from d2lrun.report.text import optional
+from d2lrun.report.transfer import Transfer
+from d2lrun.runs import identity
+from d2lrun.runs.result import beside_book
+from d2lrun.runs.run import Log, run
+from d2lrun.training.split_check import seed_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SUMMED = ("epochs", "steps", "seconds")
+SHARED = ("model", "dataset", "parameters", "device", "precision", "channels_last", "compile", "deterministic")
+SHARED += ("threads", "versions")
+
+
+def is_folded(config: Config) -> bool:
+    """Whether the config names all folds, not one of them and not another way to validate."""
+    return config.validation.name == "kfold" and config.validation.fold is None
+
+
+def run_folds(
+    config: Config,
+    directory: RunDirectory,
+    console: Console,
+    changed: list[str] | None,
+    progress: Callable[..., Progress] = Progress,
+) -> dict[str, Any]:
+    """Train what is left of the folds, then, where it is asked for, once on everything; returns result.json."""
+    log = Log(directory.log, console)
+    results: dict[str, dict[str, Any]] = {}
+    refit = None
+    try:
+        with Transfer(console) as transfer:
+            datasets.load(config.dataset, log.say, transfer.progress).check_split(config)
+        for name, one in folds(config, directory):
+            results[name] = train_fold(name, one, console, progress, quiet=bool(results))
+            log.say(fold_line(name, results[name]))
+        if config.validation.refit:
+            one = everything(config, [result["selected_epoch"] for result in results.values()])
+            one = inside(one, directory, REFIT)
+            refit = train_fold(REFIT, one, console, progress, quiet=True)
+            log.say(fold_line(REFIT, refit))
+            lift_submission(RunDirectory(directory.path / REFIT), directory)
+    except BaseException as error:
+        directory.refuse_deleted()
+        if isinstance(error, Stopped):
+            error.args = (f"stopped, saved; continue with: {directory.command('resume')}",)
+        status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
+        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+            log.write(f"{status}: {error}")
+            summary = summarise(config, results, refit, status, changed)
+            files.write_json(directory.result_file, summary | facts_of(error))
+        raise
+    result = summarise(config, results, refit, "finished", changed)
+    if config.run.pictures:
+        title = f"{config.model.name} on {schema.data_name(config.dataset)}, {len(results)} folds, seed {config.seed}"
+        curves = {name: RunDirectory(directory.path / name).records() for name in results}
+        with optional(directory.curves, log.say):
+            draw_folds(directory.curves, {name: records for name, records in curves.items() if records}, title)
+        for line in fonts.notices():
+            log.say(line)
+        with optional(directory.page, log.say):
+            write_folds_page(directory.page, result, directory.config_text())
+    files.write_json(directory.result_file, result)
+    return result
+
+
+def folds(config: Config, directory: RunDirectory) -> Iterator[tuple[str, Config]]:
+    """The name of each fold's folder (fold-0, …, and of a repetition fold-0-repeat-1, …), and the fold's config."""
+    for repeat in range(config.validation.repeats):
+        for fold in range(config.validation.k):
+            name = f"fold-{fold}" + (f"-repeat-{repeat}" if repeat else "")
+            validation = replace(config.validation, fold=fold, repeats=1, refit=False)
+            seed = seed_of(config, repeat)
+            yield name, replace(inside(config, directory, name), seed=seed, validation=validation)
+
+
+def identity_of(config: Config, directory: RunDirectory) -> dict[str, Any]:
+    """What a run with this config, in all its folds, would be trained and measured on; raises Refused."""
+    each = (one for _, one in folds(config, directory)) if is_folded(config) else [config]
+    return identity.joined([identity.of(one) for one in each])
+
+
+def adopt(config: Config, directory: RunDirectory) -> None:
+    """Record the data of a run that an earlier version made: they are taken to be those that there are now."""
+    files.write_json(directory.data_file, identity_of(config, directory))
+
+
+def everything(config: Config, epochs: list[int]) -> Config:
+    """The same with all that may train, as many epochs as the folds found best, and one look at the test set."""
+    train = replace(config.train, patience=None)
+    if config.train.patience:
+        train = replace(train, epochs=max(1, ceil(config.schedule.warmup), round(fmean(epochs))))
+    return replace(config, validation=Once("once"), train=train)
+
+
+def inside(config: Config, directory: RunDirectory, name: str) -> Config:
+    """The same config in a folder of its own within the run's directory."""
+    return replace(config, run=replace(config.run, dir=str(directory.path / name), name=None))
+
+
+def train_fold(
+    name: str, config: Config, console: Console, progress: Callable[..., Progress], quiet: bool
+) -> dict[str, Any]:
+    """The result of one fold, trained as far as it is not; an error names the fold."""
+    with claim(config) as directory:
+        if directory.finished():
+            config = identity.reached(config, directory, say=lambda line: None)
+            if directory.data() is None:
+                adopt(config, directory)
+            return directory.result() | {"data": directory.data()}
+        try:
+            labelled = partial(progress, lines=0, label=name)
+            return run(config, directory, console, ["validation.name"], labelled, quiet)
+        except Failed as error:
+            error.args = (f"{name}: {error}",)
+            raise
+
+
+def summarise(
+    config: Config,
+    results: dict[str, dict[str, Any]],
+    refit: dict[str, Any] | None,
+    status: str,
+    changed: list[str] | None,
+) -> dict[str, Any]:
+    """The content of result.json: mean and standard deviation of every metric over the folds, and the folds."""
+    metrics = spread([result["metrics"] for result in results.values()])
+    means = {name: nan if (mean := mean_and_std(each)[0]) is None else mean for name, each in metrics.items()}
+    first = next(iter(results.values()), {"model": config.model.name, "dataset": schema.data_name(config.dataset)})
+    return {
+        "status": status,
+        **{key: first.get(key) for key in SHARED},
+        "seed": config.seed,
+        **{key: sum(result[key] for result in results.values()) for key in SUMMED},
+        "metrics": metrics,
+        "folds": [of_fold(name, result) for name, result in results.items()],
+        "refit": refit and {**of_fold(REFIT, refit), "test_set": test_set(refit, "all folds"), "at": now()},
+        "book": beside_book(config, means, changed),
+        "floor": mean_floor([result.get("floor") for result in results.values()]),
+        "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
+        "config_hash": config_hash(config),
+        "data": identity.joined([result["data"] for result in results.values() if "data" in result]),
+        "notes": first.get("notes", []),
+    }
+
+
+def spread(metrics: list[dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """{"val_loss": {"mean": …, "std": …}} of what all have; the sample's standard deviation, by n − 1.
+
+    A metric that was not finite anywhere (null in the file) has neither.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for name in metrics[0] if metrics else ():
+        values = [each.get(name) for each in metrics]
+        known = None not in values
+        std = stdev(values) if known and len(values) > 1 else None
+        found[name] = {"mean": fmean(values) if known else None, "std": std}
+    return found
+
+
+def mean_floor(floors: list[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The mean of what the best constant prediction comes to, and whether no fold is better; None if unknown."""
+    if not floors or None in floors:
+        return None
+    at_chance = all(floor["at_chance"] for floor in floors)
+    return {**floors[0], "value": fmean(floor["value"] for floor in floors), "at_chance": at_chance}
+
+
+def of_fold(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """What the parent's result.json tells of a fold."""
+    told = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "floor", "dead")
+    return {"directory": name, **{key: result.get(key) for key in told}}
+
+
+def test_set(refit: dict[str, Any], before: str) -> str:
+    """What was done with the test set, for the record; ``refit`` is the result.json of the run that had it."""
+    measured = any(name.startswith("test_") for name in refit["metrics"])
+    return f"measured once, after {before}" if measured else "without labels: see submission.csv"
+
+
+def now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

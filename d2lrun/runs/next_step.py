@@ -1,0 +1,48 @@
+"""The command that is wanted next after a run or a sweep, quoted so that a shell takes it as it is printed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from d2lrun.config.keys import Config
+from d2lrun.disk.rundir import REFIT
+from d2lrun.errors import HIDDEN
+from d2lrun.tasks import next_words
+
+
+def command(*words: object) -> str:
+    """d2lrun with these words, quoted for a shell."""
+    return shlex.join(["d2lrun", *map(str, words)])
+
+
+def continuing(sweep: str) -> str:
+    """How to continue a sweep that its command line ``sweep`` began, unless a password in it is masked."""
+    return f"continue with: {sweep}" if HIDDEN not in sweep else "the same command continues it"
+
+
+def after_run(config: Config, directory: Path) -> str:
+    """For a run that is finished: what its model is good for. K folds leave no model, unless they end in a refit."""
+    if config.validation.name == "kfold" and config.validation.fold is None:
+        if not config.validation.refit:
+            return command("compare", directory)
+        directory = directory / REFIT
+    return command(*next_words(config, directory))
+
+
+def after_sweep(sweep: dict[str, Any], directory: Path, jobs: list[Any], refit: Any) -> str:
+    """For a sweep: the command that goes on with it, else what its best model is good for, else compare.
+
+    ``sweep`` is the content of sweep.json; its ``jobs`` and ``refit`` have a config. A command whose password is
+    masked can not be given.
+    """
+    unfinished = any(job["status"] not in ("finished", "pruned") for job in sweep["jobs"])
+    if unfinished and sweep.get("rerun") and HIDDEN not in sweep["rerun"]:
+        return sweep["rerun"]
+    if refit is not None and (sweep.get("refit") or {}).get("status") == "finished":
+        return after_run(refit.config, Path(refit.config.run.dir))
+    if best := sweep.get("best"):
+        config = jobs[sweep["groups"][best["group"]]["jobs"][0]].config
+        return after_run(config, Path(config.run.dir))
+    return command("compare", directory)

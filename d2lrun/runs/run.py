@@ -1,0 +1,308 @@
+"""One run: build what the config names, continue where it stopped, fit, write the result."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from d2lrun import datasets, models
+from d2lrun.config import schema
+from d2lrun.config.keys import Config
+from d2lrun.counts import counted
+from d2lrun.disk import checkpoint, files, weights
+from d2lrun.disk.rundir import RunDirectory, config_hash
+from d2lrun.errors import D2lrunError, Diverged, Failed, Pruned, Refused, Stopped, facts_of, masked
+from d2lrun.report import fonts
+from d2lrun.report.curves import draw_curves
+from d2lrun.report.page import write_page
+from d2lrun.report.progress import Progress, epoch_line
+from d2lrun.report.text import optional, say
+from d2lrun.report.transfer import Transfer
+from d2lrun.runs import identity
+from d2lrun.runs.result import beside_constant, describe, revival, versions
+from d2lrun.signals import StopRequest
+from d2lrun.tasks import task_of, view_of
+from d2lrun.training import devices, optim
+from d2lrun.training.evaluate import evaluate, exhaust, precise
+from d2lrun.training.experiment import Experiment
+from d2lrun.training.fit import State
+from d2lrun.training.task import CHANCE_EPOCHS, Split
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SAVE_SECONDS = 60  # no more work than this is lost to a kill
+EPOCH_SECONDS = 1.0  # epochs that are shorter are not saved one by one: a checkpoint waits for the disk
+
+
+class Log:
+    """What is said: to the terminal, unless ``quiet``, and with the time to run.log."""
+
+    def __init__(self, path: Path, console: Console, quiet: bool = False):
+        self.path, self.console, self.quiet = path, console, quiet
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            say(self.console, text)
+        self.write(text)
+
+    def write(self, text: str) -> None:
+        with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {masked(text)}\n")
+
+
+def run(
+    config: Config,
+    directory: RunDirectory,
+    console: Console,
+    changed: list[str] | None,
+    progress: Callable[..., Progress] = Progress,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train ``config`` in its directory, from the newest checkpoint if there is one; returns result.json.
+
+    ``changed`` are the keys that depart from the book's recipe (None: unknown). ``progress`` makes what shows the
+    epochs, ``quiet`` says the rest to run.log alone. Raises Refused, Failed, Diverged or Stopped; what was saved
+    until then can be continued.
+    """
+    log = Log(directory.log, console, quiet)
+    experiment = None
+    try:
+        built = build(config, log, directory.threads())
+        log.say(f"{describe_briefly(built)}, in {directory.path}, data from {built.data.source}")
+        identity.keep(directory, built.identity, log.say)
+        view_of(config).prepare(built.data, directory, log.say)
+        experiment = built  # from here on a failure is one of this run, and its result says so
+        learn(experiment, directory, log, progress)
+        return write_result(experiment, directory, changed, log)
+    except BaseException as error:
+        directory.refuse_deleted()  # which is what went wrong first, and nothing of it is made anew
+        if isinstance(error, Stopped):
+            error.args = (f"{error}; continue with: {directory.command('resume')}",)
+        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+            record_failure(error, experiment, directory, log, changed)
+        if told := explained(error, config):
+            raise told from error
+        raise
+
+
+def build(config: Config, log: Log, began: int | None = None) -> Experiment:
+    """Device, model, data and optimizer, in the order in which something may be refused; seeds torch's generators.
+
+    ``began`` is the number of threads of a run that is continued.
+    """
+    device = devices.prepare(config.device, began)
+    torch.manual_seed(config.seed)
+    with Transfer(log.console) as transfer:
+        model = models.build(config.model, *datasets.form(config.dataset, log.say, transfer.progress))
+        data = datasets.load(config.dataset, log.say, transfer.progress)
+    data.check_split(config)
+    data = data.to(device)
+    split = data.split(config.validation, config.seed)
+    split = split.limited(config.train.limit_batches, config.train.batch_size)
+    split = trainable(split, model, config, log)
+    if began is None:
+        devices.share(config.device, model, units_of_a_step(split, config))
+    devices.place(model, device, config.device)
+    trained = [one for one in model.parameters() if one.requires_grad]
+    optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # a model that counts has none
+    task = task_of(config, data)
+    sums = torch.zeros(task.counts, dtype=precise(device), device=device)
+    state = State(model, optimizer, devices.scaler(device, config.device), sums)
+    return Experiment(config, data, split, task, state, identity.identify(config, data, split, task))
+
+
+def units_of_a_step(split: Split, config: Config) -> int:
+    """The examples or tokens of the first training batch."""
+    return split.train.count(split.train.shuffled(config.train.batch_size, config.seed, epoch=0)[:1])
+
+
+def trainable(split: Split, model: nn.Module, config: Config, log: Log) -> Split:
+    """The split whose every training batch the model takes; ``model`` is not placed yet.
+
+    Some networks with batch normalisation take no batch of one example. If only the last batch has one, it joins the
+    batch before it. Raises Refused if every batch has one.
+    """
+    if not any(isinstance(layer, _BatchNorm) for layer in model.modules()):
+        return split
+    train, limit = config.train, config.train.limit_batches
+    batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[:limit]
+    if len(batches[-1]) != 1 or models.trains_on(model, split.train.load(batches[-1])[0]):
+        return split
+    reason = f"the batch normalisation of {config.model.name} cannot train on one example alone"
+    if len(batches) == 1 or train.batch_size == 1:
+        count = split.train.size
+        raise Refused(
+            f"train.batch_size={train.batch_size}, with {counted(count, 'example')} to train on: {reason}",
+            "train.batch_size=2 or more" if count > 1 else "train with more examples",
+        )
+    log.say(f"{reason}: the last batch joins the one before it, which has {counted(train.batch_size + 1, 'example')}")
+    return replace(split, train=split.train.joined(least=2))
+
+
+def describe_briefly(experiment: Experiment) -> str:
+    """'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads'."""
+    config, device = experiment.config, experiment.state.device
+    count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
+    where = f"cpu with {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
+    return f"{config.model.name} on {schema.data_name(config.dataset)}, {counted(count, 'parameter')}, {where}"
+
+
+def learn(
+    experiment: Experiment, directory: RunDirectory, log: Log, progress: Callable[..., Progress] = Progress
+) -> None:
+    """Pull the loop: draw, record, save; on a signal save once more and raise Stopped."""
+    config, state = experiment.config, experiment.state
+    origins = directory.config_hashes()
+    if checkpoint.load_newest(directory.checkpoints, origins, state.load_state_dict, log.say) is not None:
+        log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
+        if state.origin != state.device.type:
+            log.say(f"saved on {state.origin}, continued on {state.device.type}: not bit-equal to an uninterrupted run")
+    elif config.model.weights is not None:
+        head = weights.begin_with(state.model, config.model.weights, experiment.data.outputs)
+        log.say(f"weights of {config.model.weights}" + (f"; new for other classes: {', '.join(head)}" if head else ""))
+    checkpoint.prune(directory.checkpoints)
+    directory.write_metrics(state.records)
+    view = view_of(config)
+    view.sample(experiment, directory, now=False)  # samples.txt may be damaged, or hold epochs that are to come
+    batches, pauses = experiment.task.learn(state, experiment.split, config)
+    units = experiment.split.train.count(batches)
+    saved, kept = time.monotonic(), state.step
+    with (
+        StopRequest() as stop,
+        progress(log.console, config.train.epochs, len(batches), units, state.batch) as bar,
+    ):
+        for record in pauses:
+            if record is None:
+                bar.step(state.epoch + 1, state.batch, lambda: running(experiment))
+            else:
+                directory.append_metrics(record)
+                bar.epoch(record)
+                log.write(epoch_line(record, config.train.epochs))
+                if len(state.records) == CHANCE_EPOCHS and experiment.task.stuck(state.records):
+                    log.say(f"at chance: no better than guessing after epoch {CHANCE_EPOCHS}; {revival(config)}")
+            if record and sample_due(config, record["epoch"]):
+                view.sample(experiment, directory, now=True)
+            age = time.monotonic() - saved
+            if stop.received or due(config, state.step) or age > (EPOCH_SECONDS if record else SAVE_SECONDS):
+                save(experiment, directory)
+                saved, kept = time.monotonic(), state.step
+            if stop.received:
+                raise Stopped(stop.received, f"stopped at step {state.step}, saved")
+    if kept != state.step:
+        save(experiment, directory)
+
+
+def running(experiment: Experiment) -> dict[str, float]:
+    """The metrics of this epoch so far, for the bar."""
+    measured = experiment.task.metrics("train", experiment.state.sums, experiment.state.units)
+    return {name.removeprefix("train_"): value for name, value in measured.items()}
+
+
+def due(config: Config, step: int) -> bool:
+    """Whether a checkpoint was asked for at this step."""
+    return config.train.checkpoint_every is not None and step % config.train.checkpoint_every == 0
+
+
+def sample_due(config: Config, epoch: int) -> bool:
+    """Whether a sample was asked for after this epoch."""
+    return config.train.sample_every is not None and epoch % config.train.sample_every == 0
+
+
+def save(experiment: Experiment, directory: RunDirectory) -> None:
+    """Write a checkpoint; raises Diverged where a step was too long for a float32, so that all saved are finite."""
+    directory.refuse_deleted()
+    state = experiment.state
+    if not all(tensor.isfinite().all() for tensor in state.model.state_dict().values()):
+        raise Diverged(f"diverged: weights no longer finite at step {state.step}", "try a smaller optimizer.lr")
+    facts = {
+        "epoch": state.epoch,
+        "config_hash": config_hash(experiment.config),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+    }
+    checkpoint.save(directory.checkpoints, state.state_dict(), state.step, facts)
+
+
+def write_result(
+    experiment: Experiment, directory: RunDirectory, changed: list[str] | None, log: Log
+) -> dict[str, Any]:
+    """The final weights, the pictures, and last of all result.json."""
+    directory.refuse_deleted()
+    config, split, state = experiment.config, experiment.split, experiment.state
+    if state.best is not None:
+        state.model.load_state_dict(state.best["model"])
+    result = describe(config, state, experiment.task, "finished", changed, experiment.identity)
+    if split.final_test is not None:  # the test set was not looked at before this
+        size = config.train.batch_size
+        result["metrics"] |= exhaust(evaluate("test", state.model, split.final_test, experiment.task, size))
+    result |= beside_constant(config, experiment.task, split, result["metrics"], len(state.records))
+    result |= view_of(config).describe(experiment, directory)
+    weights.save(state.model, directory.weights_file)
+    if config.run.pictures:
+        draw(experiment, directory, result, log)
+    files.write_json(directory.result_file, result)
+    return result
+
+
+def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any], log: Log) -> None:
+    """curves.png, the task's picture or samples, and the page that shows them; one that fails is only reported."""
+    config, state = experiment.config, experiment.state
+    comparable = result["book"] is not None and result["book"]["changed"] == []
+    title = f"{config.model.name} on {schema.data_name(config.dataset)}, seed {config.seed}"
+    with optional(directory.curves, log.say):
+        draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
+    view_of(config).draw(experiment, directory, title, log.say)
+    for line in fonts.notices():
+        log.say(line)
+    with optional(directory.page, log.say):
+        write_page(directory.page, result, state.records, directory.config_text())
+
+
+def record_failure(
+    error: BaseException,
+    experiment: Experiment | None,
+    directory: RunDirectory,
+    log: Log,
+    changed: list[str] | None,
+) -> None:
+    """Say in run.log and result.json how the run ended before its end."""
+    status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
+    expected = isinstance(error, (D2lrunError, Stopped))
+    log.write(f"{status}: {error}" if expected else traceback.format_exc())
+    if experiment is not None:
+        result = describe(experiment.config, experiment.state, experiment.task, status, changed, experiment.identity)
+        files.write_json(directory.result_file, result | facts_of(error))
+
+
+def explained(error: BaseException, config: Config) -> Failed | None:
+    """What to tell of torch's own errors that a setting can cure; None for any other."""
+    lines = str(error).strip().splitlines() or ["nothing is left"]
+    if is_out_of_memory(error):
+        smaller = [f"train.batch_size={config.train.batch_size // 2}"] if config.train.batch_size > 1 else []
+        smaller += ["device.precision=bf16"] if config.device.precision in ("fp32", "tf32") else []
+        return Failed(
+            f"out of memory with train.batch_size={config.train.batch_size}: {lines[-1]}",
+            f"try {', '.join([*smaller, 'a smaller dataset.resize or a smaller model'])}",
+        )
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return Failed(f"torch.compile: {lines[0]}", "device.compile=false")
+    if "does not have a deterministic implementation" in str(error):
+        return Failed(f"device.deterministic=true: {lines[0]}", "device.deterministic=false, or another network")
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch has a class for CUDA only; what no memory could ever hold fails in still other ways."""
+    words = ("DefaultCPUAllocator", "out of memory", "size calculation overflowed", "Overflow when unpacking")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)

@@ -1,0 +1,1 @@
+"""Labelled images: which class is it?"""

@@ -1,0 +1,93 @@
+"""Image files of any kind as grey images like those that a network was trained on."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from d2lrun.disk import files
+from d2lrun.errors import Refused
+
+
+def read_image(path: Path) -> Any:
+    """A grey PIL image, upright; transparency counts as white. Raises Refused for what is no image."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with open(path, "rb", opener=files.regular) as opened, Image.open(opened) as file:
+                wide = ";16" in str(file.tile) and not file.mode.startswith(
+                    "I"
+                )  # 16 bits a channel; of several channels PIL keeps the upper 8 alone
+                image = eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
+        if wide and max(high for _, high in image.convert("RGB").getextrema()) < 16:
+            raise ValueError("of its 16 bits a channel the upper 4 are unused; save it with 8 bits a channel")
+    except FileNotFoundError:
+        raise Refused(f"{path}: no such file", "give the image files behind the run's directory") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Refused(f"{path} is not an image that can be read: {error}", "PNG, JPEG, … are read") from error
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("L")
+
+
+def eight_bits(image: Any) -> Any:
+    """A PIL image of integers with more than 8 bits, or of floats, as one with 8 bits; any other as it is.
+
+    The range of the values says which one is white. Floats from 0 to 1 or from −1 to 1 are scaled from that range. All
+    others are scaled from 0 to 2ⁿ − 1 with the smallest n of 8, 12, 16, 20, … that holds them: 12 bits in a file of
+    16 are seen, and no picture of 16 bits changes, unless it would be nearly black. Raises ValueError for what is
+    negative or not a number.
+    """
+    from PIL import Image
+
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image, dtype=np.float64)
+    low, high = values.min(), values.max()
+    if not np.isfinite((low, high)).all():
+        raise ValueError("some of its values are not finite")
+    if image.mode == "F" and low >= -1 and high <= 1:
+        black, white = (-1 if low < 0 else 0), 1
+    elif low >= 0:
+        black, white = 0, 2 ** max(8, -(-int(high).bit_length() // 4) * 4) - 1
+    else:
+        raise ValueError(f"its values go from {low:g} to {high:g}; wanted 0 or more, or floats from −1 to 1")
+    return Image.fromarray(((values - black) * (255 / (white - black))).round().clip(0, 255).astype(np.uint8))
+
+
+def remark(image: Any, invert: str) -> str:
+    """What people should know of how a grey PIL image was read; empty if there is nothing."""
+    low, high = image.getextrema()
+    constant = [f"every pixel is {low} of 255"] if low == high else []
+    return ", ".join([*constant, *(["inverted"] if inverts(image, invert) else [])])
+
+
+def inverts(image: Any, invert: str) -> bool:
+    """Whether a grey PIL image is to be inverted; "auto" inverts it if its border is light."""
+    border = torch.tensor([image.getpixel(at) for at in corners(image.size)], dtype=torch.float32)
+    return invert == "yes" or (invert == "auto" and bool(border.median() > 127))
+
+
+def fit_image(image: Any, shape: tuple[int, int, int], invert: str) -> Tensor:
+    """A grey PIL image of any size as uint8 [C, H, W]: its proportions kept, the rest filled with background."""
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    if inverts(image, invert):
+        image = ImageOps.invert(image)
+    image = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=0)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, height, width)
+    return pixels.expand(channels, height, width)  # [C, H, W]
+
+
+def corners(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """The four corners and the middles of the four sides."""
+    right, bottom = size[0] - 1, size[1] - 1
+    xs, ys = (0, right // 2, right), (0, bottom // 2, bottom)
+    return [(x, y) for x in xs for y in ys if (x, y) != (right // 2, bottom // 2) or min(size) < 3]

@@ -1,0 +1,75 @@
+"""Classification: logits against labels, cross-entropy and accuracy. B batch, K classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from d2lrun.tasks.classification.images import ImageDataset, ImageSubset
+from d2lrun.training.fit import steps
+from d2lrun.training.task import CHANCE_EPOCHS
+
+if TYPE_CHECKING:
+    from d2lrun.config.keys import Config
+    from d2lrun.training.fit import State
+    from d2lrun.training.task import Course, Split
+
+CHANCE_SHARE = 0.03  # of the way from chance to all right: an accuracy up to there is at chance
+
+
+def build(data: ImageDataset, model: Any) -> Classification:
+    """The task for a dataset; ``model`` is the config group of that name."""
+    return Classification(data.outputs)
+
+
+class Classification:
+    """Logits [B, K] against labels [B]: cross-entropy and accuracy."""
+
+    unit, counts, stateful, remeasure_train, caveat = "examples", 2, False, False, None
+    compared, constant = "accuracy", "always the commonest class"
+
+    def __init__(self, classes: int):
+        self.classes = classes
+
+    def learn(self, state: State, split: Split, config: Config) -> Course:
+        """By the steps of an optimizer."""
+        return steps(state, split, self, config)
+
+    def forward(self, model: nn.Module, inputs: Tensor, carry: None) -> tuple[Tensor, None]:
+        return model(inputs), None  # [B, K]
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels)
+
+    def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
+        """[summed loss, number correct]."""
+        correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
+        return torch.stack((loss * len(labels), correct))
+
+    def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
+        loss, correct = sums.tolist()
+        return {f"{name}_loss": loss / units, f"{name}_accuracy": correct / units}
+
+    def measured_on(self, part: Any) -> dict[str, str]:
+        return dict.fromkeys(("loss", "accuracy"), part.fingerprint)
+
+    def weight_metrics(self, model: nn.Module) -> dict[str, float]:
+        """None."""
+        return {}
+
+    def stuck(self, records: list[dict[str, Any]]) -> bool:
+        """Whether training is, after its third epoch or later, no more than 3 % of the way from chance to all."""
+        accuracy = records[-1]["train_accuracy"] if len(records) >= CHANCE_EPOCHS else 1.0
+        return self.at_chance(accuracy, 1 / self.classes)
+
+    def floor(self, train: ImageSubset, part: ImageSubset) -> float:
+        """The share of the commonest class; among few examples at least that of a class among all."""
+        commonest = train.labels[train.index].cpu().bincount().argmax()
+        return max((part.labels[part.index].cpu() == commonest).double().mean().item(), 1 / self.classes)
+
+    def at_chance(self, accuracy: float, floor: float) -> bool:
+        """Whether it is no more than 3 % of the way from the floor to all right."""
+        return accuracy < floor + CHANCE_SHARE * (1 - floor)

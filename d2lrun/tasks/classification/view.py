@@ -1,0 +1,55 @@
+"""What people see of a classification: some images with their classes, predicted and true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.disk.rundir import RunDirectory
+from d2lrun.report.text import optional, say
+from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.tasks.classification.pictures import draw_predictions, draw_samples
+from d2lrun.tasks.classification.predict import probabilities
+from d2lrun.tasks.classification.tables import show_counts
+from d2lrun.training.experiment import Experiment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PICTURED = 1000  # images among which predictions.png looks for mistakes
+
+
+def prepare(data: ImageDataset, directory: RunDirectory, say: Callable[[str], None]) -> None:
+    """A run keeps nothing of its images."""
+
+
+def check(data: ImageDataset, directory: RunDirectory) -> None:
+    """Any images will do: their content was compared before."""
+
+
+def sample(experiment: Experiment, directory: RunDirectory, now: bool) -> None:
+    """There are no samples."""
+
+
+def describe(experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
+    """Nothing more."""
+    return {}
+
+
+def draw(experiment: Experiment, directory: RunDirectory, title: str, say: Callable[[str], None]) -> None:
+    """predictions.png: the first images that are wrong and right, of the test set or of what is held out."""
+    data, split = experiment.data, experiment.split
+    part = split.final_test or split.monitored[1]  # a fold never looks at the test set
+    index = part.index[:PICTURED]
+    images, labels = part.images[index], part.labels[index]
+    with optional(directory.predictions, say):
+        guesses = probabilities(experiment.state.model, data, images, experiment.config.train.batch_size)
+        draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
+
+
+def show(console: Console, data: ImageDataset, picture: Path) -> None:
+    """How many images each class has, and some of each."""
+    show_counts(console, data)
+    draw_samples(picture, data.train_images, data.train_labels, data.classes)
+    say(console, f" samples     {picture}")

@@ -1,0 +1,52 @@
+"""``d2lrun predict RUN``: the classes of image files, or of the test set. Imports torch when it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from d2lrun.config.keys import Config
+from d2lrun.errors import Refused
+from d2lrun.tasks import Question, Word
+
+
+def predict(question: Question) -> None:
+    """Print the classes of the files; without files those of the test set, which go to predictions.csv."""
+    top, invert = question.options["top"], question.options["invert"]
+    if not top.isdecimal() or top == "0":
+        raise Refused(f"top={top}: wanted a whole number at least 1", "top=3 shows the three likeliest")
+    if invert not in ("auto", "yes", "no"):
+        raise Refused(f"invert={invert}: wanted auto, yes or no", "auto turns a light background dark")
+    from d2lrun.report.text import say
+    from d2lrun.tasks.classification.photos import read_image
+    from d2lrun.tasks.classification.predict import predict_images, predict_test
+    from d2lrun.tasks.classification.tables import show_classes, show_predictions
+
+    pixels = [read_image(Path(file)) for file in question.files]  # before the data are loaded: a bad file is refused
+    data, model = question.load()
+    size = question.config.train.batch_size
+    if pixels:
+        rows = predict_images(data, model, size, pixels, int(top), invert)
+        show_predictions(question.console, [(file, *row) for file, row in zip(question.files, rows, strict=True)])
+        return
+    path = question.directory.path / "predictions.csv"
+    show_classes(question.console, data.classes, predict_test(data, model, size, path))
+    say(question.console, f" every prediction: {path}")
+
+
+def next_words(config: Config, directory: Path) -> list[object]:
+    """A network of images is good for images."""
+    return ["predict", directory]
+
+
+WORDS = {
+    "predict": Word(
+        "[IMAGE...] [top=3] [invert=auto|yes|no]",
+        "the classes of image files, or of the test set",
+        {
+            "IMAGE": "an image file; without one, the test set is predicted",
+            "top": "so many classes of each image, the likeliest first",
+            "invert": "make a light background dark, as the dataset's is; auto: if it is",
+        },
+        predict,
+    )
+}

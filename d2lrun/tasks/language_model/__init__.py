@@ -1,0 +1,1 @@
+"""Texts: which token comes next?"""

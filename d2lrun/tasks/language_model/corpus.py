@@ -1,0 +1,167 @@
+"""Text as numbers: cleaned lines, cut into tokens, counted into a vocabulary. N tokens of a stream."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+
+from d2lrun.disk.content import fingerprint
+from d2lrun.errors import Refused
+
+UNKNOWN = "<unk>"
+KINDS = ("char", "word", "jieba")  # of tokens
+RULES = ("letters", "lower", "none")  # of cleaning
+NO_LETTERS = re.compile("[^A-Za-z]+")
+BLOCK = 1 << 24  # characters encoded at a time, so that what is needed meanwhile stays small
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens that a network knows, by index; 0 stands for every other one."""
+
+    tokens: list[str]
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int], min_freq: int = 0, reserved: Sequence[str] = ()) -> Vocabulary:
+        """<unk>, the ``reserved`` ones, then what occurs ``min_freq`` times or more: the commonest first.
+
+        Of equally common ones that which stands first in ``counts``: in a Counter, the one seen first.
+        """
+        common = sorted(counts, key=counts.__getitem__, reverse=True)
+        kept = (token for token in common if counts[token] >= min_freq)
+        return cls(list(dict.fromkeys([UNKNOWN, *reserved, *kept])))
+
+    @cached_property
+    def indices(self) -> dict[str, int]:
+        return {token: index for index, token in enumerate(self.tokens)}
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same tokens in the same order."""
+        return fingerprint(*self.tokens)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        return [self.indices.get(token, 0) for token in tokens]
+
+    def decode(self, indices: Iterable[int]) -> list[str]:
+        return [self.tokens[index] for index in indices]
+
+    def unknown(self, tokens: Iterable[str]) -> list[str]:
+        """Those of ``tokens`` that it does not know, each once."""
+        return [token for token in dict.fromkeys(tokens) if token not in self.indices]
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"tokens": self.tokens}
+
+    @classmethod
+    def from_data(cls, data: Any) -> Vocabulary:
+        """What ``to_data`` gave; raises ValueError that says what is wrong with anything else."""
+        tokens = data.get("tokens") if isinstance(data, dict) else None
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            raise ValueError('wanted {"tokens": [a list of strings]}')
+        if tokens[:1] != [UNKNOWN]:
+            raise ValueError(f"the first token is not {UNKNOWN}")
+        if len(set(tokens)) < len(tokens):
+            raise ValueError(f"{Counter(tokens).most_common(1)[0][0]!r} is in it twice")
+        return cls(tokens)
+
+
+# --- from a text to tokens -----------------------------------------------------------------------------------
+
+
+def clean(text: str, rule: str) -> list[str]:
+    """The lines of a text, cleaned.
+
+    letters: the book's rule; all but a to z becomes a space, and no line keeps its end. So in the stream of
+    characters the last word of a line and the first of the next are one, as they are in the book.
+    lower, none: in lower case or as it is, with the ends of the lines.
+    """
+    lines = io.StringIO(text.lower() if rule == "lower" else text, newline=None).readlines()
+    if rule == "letters":
+        return [NO_LETTERS.sub(" ", line).strip().lower() for line in lines]
+    return lines
+
+
+def tokenise(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
+    """The tokens of each line."""
+    split = chinese_words() if kind == "jieba" else {"char": list, "word": str.split}[kind]
+    for line in lines:
+        yield list(split(line))
+
+
+def untokenise(tokens: Iterable[str], kind: str) -> str:
+    """The text that ``tokens`` make."""
+    return (" " if kind == "word" else "").join(tokens)
+
+
+def prefix_tokens(text: str, kind: str, rule: str) -> list[str]:
+    """What a text to be continued begins with. Nothing of it is cleaned away, so that what is unknown can be said."""
+    cased = text if rule == "none" else text.lower()
+    return [token for tokens in tokenise([cased], kind) for token in tokens]
+
+
+@cache
+def chinese_words() -> Callable[[str], Iterable[str]]:
+    """jieba's segmentation: it loses no character of a line, spaces included."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its source is older than some rules of Python
+        try:
+            import jieba
+        except ImportError:
+            raise Refused("dataset.kind=jieba: jieba is not installed", "pip install 'd2lrun[zh]'") from None
+        tokenizer = jieba.Tokenizer()
+        # Its own start reads a marshal file from the shared temporary folder, where anyone may have put one.
+        tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+        tokenizer.initialized = True
+    return tokenizer.cut
+
+
+# --- from tokens to numbers ----------------------------------------------------------------------------------
+
+
+def number(lines: Sequence[str], kind: str) -> tuple[dict[str, int], np.ndarray, np.ndarray | None]:
+    """How often each token occurs, in the order of first appearance; the stream, int32 [N], as places in that order.
+
+    Also the character of the joined lines at which each token begins, int32 [N]; None if each is a character.
+    """
+    if kind == "char":
+        return *number_characters("".join(lines)), None
+    places: defaultdict[str, int] = defaultdict()
+    places.default_factory = places.__len__  # a new token gets the next place
+    stream, begins, line_begins = array("i"), array("i"), 0
+    for line, tokens in zip(lines, tokenise(lines, kind), strict=True):
+        stream.extend(map(places.__getitem__, tokens))
+        begin = 0
+        for token in tokens:
+            begin = line.index(token, begin)
+            begins.append(line_begins + begin)
+            begin += len(token)
+        line_begins += len(line)
+    numbers = np.array(stream, np.int32)
+    counts = dict(zip(places, np.bincount(numbers, minlength=len(places)).tolist(), strict=True))
+    return counts, numbers, np.array(begins, np.int32)
+
+
+def number_characters(text: str) -> tuple[dict[str, int], np.ndarray]:
+    """``number`` for characters: one look-up in a table by code point, since a string for each would take 60 bytes."""
+    counts = Counter(text)
+    places = np.zeros(max(map(ord, counts), default=0) + 1, np.int32)
+    places[list(map(ord, counts))] = np.arange(len(counts))
+    numbers = np.empty(len(text), np.int32)
+    for start in range(0, len(text), BLOCK):
+        block = text[start : start + BLOCK].encode("utf-32-le", "surrogatepass")
+        numbers[start : start + BLOCK] = places[np.frombuffer(block, np.uint32)]
+    return dict(counts), numbers

@@ -1,0 +1,104 @@
+"""What people see of a language model: texts that it writes, and how it stands beside guessing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.disk import files
+from d2lrun.disk.rundir import RunDirectory
+from d2lrun.report.text import say
+from d2lrun.tasks.language_model import vocabulary
+from d2lrun.tasks.language_model.corpus import clean, untokenise
+from d2lrun.tasks.language_model.facts import facts_of
+from d2lrun.tasks.language_model.generate import generate
+from d2lrun.tasks.language_model.stream import TextDataset
+from d2lrun.tasks.language_model.tables import show_facts
+from d2lrun.tasks.language_model.task import unigram_perplexity
+from d2lrun.tasks.language_model.zipf import draw_zipf
+from d2lrun.training.experiment import Experiment
+from d2lrun.training.fit import State
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SAMPLED = 50  # tokens of a sample, as in the book
+
+
+def prepare(data: TextDataset, directory: RunDirectory, say: Callable[[str], None]) -> None:
+    """Write vocabulary.json; raises Refused if the run began with another text."""
+    vocabulary.keep(data, directory, say)
+
+
+def check(data: TextDataset, directory: RunDirectory) -> None:
+    """Raise Refused if vocabulary.json is damaged or of another text."""
+    vocabulary.read(directory)
+    vocabulary.refuse_other(data, directory)
+
+
+def sample(experiment: Experiment, directory: RunDirectory, now: bool) -> None:
+    """Write samples.txt; with ``now`` the model first continues the dataset's prefix, greedily as in the book."""
+    state = experiment.state
+    if now and not getattr(experiment.config.model, "bidirectional", False):
+        earlier = [each for each in known_samples(state, directory) if each["epoch"] < state.epoch]
+        state.samples = [*earlier, {"epoch": state.epoch, "text": continuation(experiment)}]
+    else:
+        state.samples = known_samples(state, directory)
+    if state.samples or directory.samples.exists():
+        write_samples(state.samples, directory)
+
+
+def continuation(experiment: Experiment) -> str:
+    """What the model makes of the dataset's prefix."""
+    data = experiment.data
+    prefix = data.beginning()
+    ids = generate(experiment.state.model, data.vocabulary.encode(prefix), SAMPLED)
+    return untokenise([*prefix, *data.vocabulary.decode(ids)], data.kind)
+
+
+def write_samples(samples: list[dict[str, Any]], directory: RunDirectory) -> None:
+    """All of samples.txt anew, a line for each sample."""
+    lines = [f"epoch {each['epoch']}: {each['text'].replace(chr(10), '⏎')}\n" for each in samples]
+    files.write_atomic(directory.samples, "".join(lines))
+
+
+def known_samples(state: State, directory: RunDirectory) -> list[dict[str, Any]]:
+    """The samples that the state has; if an earlier version saved it without them, those that samples.txt has."""
+    if state.samples is not None:
+        return state.samples
+    found = files.read(directory.samples) if directory.samples.exists() else b""
+    lines = re.findall(r"^epoch (\d{1,9}): (.*)$", found.decode("utf-8", "replace"), re.MULTILINE)
+    texts = {int(epoch): text for epoch, text in lines if int(epoch) <= state.epoch}
+    return [{"epoch": epoch, "text": texts[epoch]} for epoch in sorted(texts)]
+
+
+def describe(experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
+    """The perplexity of guesses that look at nothing, and what a low one means.
+
+    uniform: every token alike. unigram: by how often each occurs in training (one is added to each count).
+    """
+    split, size = experiment.split, experiment.data.outputs
+    measured = split.train if split.val is None else split.val
+    unigram = unigram_perplexity(split.train.tokens, measured.tokens, size)
+    note = None
+    if split.val is None:
+        note = "measured on the text that was learned: near 1 it is memorised; validation=holdout keeps a part unseen"
+    return {"baselines": {"uniform": float(size), "unigram": unigram}, "note": note}
+
+
+def draw(experiment: Experiment, directory: RunDirectory, title: str, say: Callable[[str], None]) -> None:
+    """Texts are no picture: samples.txt gets the last one, unless it has it."""
+    state = experiment.state
+    if not any(each["epoch"] == state.epoch for each in known_samples(state, directory)):
+        sample(experiment, directory, now=True)
+
+
+def show(console: Console, data: TextDataset, picture: Path) -> None:
+    """What the text holds, and how often its words occur."""
+    facts = facts_of(clean(data.read(), data.rule), data.kind, data.vocabulary)
+    show_facts(console, data, facts)
+    frequencies = {name: grams.frequencies for name, grams in facts.grams.items()}
+    draw_zipf(picture, frequencies, f"{data.name}: frequency by rank")
+    say(console, f" Zipf plot   {picture}")

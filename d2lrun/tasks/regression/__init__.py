@@ -1,0 +1,1 @@
+"""Rows of numbers: what is the value of another one?"""

@@ -1,0 +1,78 @@
+"""Regression: predicted numbers against true ones, squared error (book 3.3, 4.4, 4.10). B batch."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from d2lrun.tasks.regression.table import TableDataset, TableSubset
+from d2lrun.training.fit import steps
+
+if TYPE_CHECKING:
+    from d2lrun.config.keys import Config
+    from d2lrun.training.fit import State
+    from d2lrun.training.task import Course, Split
+
+
+def build(data: TableDataset, model: Any) -> Regression:
+    """The task for a dataset; ``model`` is the config group of that name."""
+    return Regression(data.logarithmic)
+
+
+class Regression:
+    """Predictions [B, 1] against numbers [B, 1]: the mean squared error (book 3.3, 4.4).
+
+    ``logarithmic``: also the root mean square of log predicted - log true, each prediction at least 1, so that an
+    error counts by its share of what is right (book 4.10); it is measured and not trained with.
+    As in the book the training part is measured again after each epoch, in eval mode with the weights that the
+    epoch ended with: train and test figures are of one kind, and dropout is off in both.
+    """
+
+    unit, stateful, remeasure_train, caveat = "examples", False, True, None
+    compared, constant = "loss", "always the mean of the training targets"
+
+    def __init__(self, logarithmic: bool):
+        self.counts = 2 if logarithmic else 1
+
+    def learn(self, state: State, split: Split, config: Config) -> Course:
+        """By the steps of an optimizer."""
+        return steps(state, split, self, config)
+
+    def forward(self, model: nn.Module, inputs: Tensor, carry: None) -> tuple[Tensor, None]:
+        return model(inputs), None  # [B, 1]
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(predictions, targets)
+
+    def count(self, predictions: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+        """[summed squared error] and, where asked for, [summed squared error of the logarithms]."""
+        sums = [loss * targets.numel()]
+        if self.counts == 2:
+            sums.append((predictions.clamp(min=1).log() - targets.log()).square().sum())
+        return torch.stack(sums)
+
+    def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
+        means = [value / units for value in sums.tolist()]
+        return {f"{name}_loss": means[0], **{f"{name}_log_rmse": sqrt(mean) for mean in means[1:]}}
+
+    def measured_on(self, part: Any) -> dict[str, str]:
+        return dict.fromkeys(("loss", "log_rmse")[: self.counts], part.fingerprint)
+
+    def weight_metrics(self, model: nn.Module) -> dict[str, float]:
+        """Of a linear model ‖w‖₂, which weight decay draws towards 0 (book 4.5)."""
+        return {"weight_norm": model.weight.detach().norm().item()} if isinstance(model, nn.Linear) else {}
+
+    def stuck(self, records: list[dict[str, Any]]) -> bool:
+        """Never while it trains: ``floor`` is asked at the end."""
+        return False
+
+    def floor(self, train: TableSubset, part: TableSubset) -> float:
+        mean = train.targets[train.index].cpu().double().mean()
+        return (part.targets[part.index].cpu().double() - mean).square().mean().item()
+
+    def at_chance(self, loss: float, floor: float) -> bool:
+        return loss >= floor

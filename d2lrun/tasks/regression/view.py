@@ -1,0 +1,74 @@
+"""What people see of a regression: the learned function, or what was predicted beside what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from d2lrun.disk.rundir import RunDirectory
+from d2lrun.report.text import optional
+from d2lrun.tasks.regression.pictures import draw_agreement, draw_line
+from d2lrun.tasks.regression.predict import predictions, write_submission
+from d2lrun.tasks.regression.table import TableDataset
+from d2lrun.tasks.regression.tables import show_table
+from d2lrun.training.experiment import Experiment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def prepare(data: TableDataset, directory: RunDirectory, say: Callable[[str], None]) -> None:
+    """A run keeps nothing of its rows."""
+
+
+def check(data: TableDataset, directory: RunDirectory) -> None:
+    """Any rows will do: their content was compared before."""
+
+
+def sample(experiment: Experiment, directory: RunDirectory, now: bool) -> None:
+    """There are no samples."""
+
+
+def describe(experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
+    """Nothing more; if the test rows have no targets, what is predicted of them goes to submission.csv."""
+    data = experiment.split.train.data  # prepared as in training
+    if data.test_targets is None:
+        write_submission(directory.submission, experiment.state.model, data, experiment.config.train.batch_size)
+    return {}
+
+
+def draw(experiment: Experiment, directory: RunDirectory, title: str, say: Callable[[str], None]) -> None:
+    """predictions.png: the function that was learned, of one variable; else what was predicted beside what is true.
+
+    Of the validation part, or without one of the test set, or if that has no targets of the training part.
+    """
+    with optional(directory.predictions, say):
+        (draw_rows if experiment.data.line is None else draw_function)(experiment, directory.predictions, title)
+
+
+def draw_function(experiment: Experiment, path: Path, title: str) -> None:
+    """The function that was learned, over its one variable."""
+    line, size = experiment.data.line, experiment.config.train.batch_size
+    learned = predictions(experiment.state.model, line.features.to(experiment.state.device), size)
+    points = line.points, experiment.data.train_targets.cpu()[:, 0]
+    draw_line(path, points, line.grid, line.truth, learned, title)
+
+
+def draw_rows(experiment: Experiment, path: Path, title: str) -> None:
+    """Predicted beside true numbers."""
+    data, split, size = experiment.data, experiment.split, experiment.config.train.batch_size
+    parts = {"validation rows": split.val, "test rows": split.test, "training rows": split.train}
+    name, part = next((name, part) for name, part in parts.items() if part is not None)
+    loaded = [part.load(batch) for batch in chain.from_iterable(part.ordered(size))]
+    truth = torch.cat([targets[:, 0] for _, targets in loaded]).cpu()
+    predicted = predictions(experiment.state.model, torch.cat([features for features, _ in loaded]), size)
+    draw_agreement(path, truth, predicted, data.target, f"{title}: {name}", data.logarithmic)
+
+
+def show(console: Console, data: TableDataset, picture: Path) -> None:
+    """What the rows and fields are; there is no picture."""
+    show_table(console, data)

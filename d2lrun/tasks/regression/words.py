@@ -1,0 +1,36 @@
+"""``d2lrun predict RUN``: the numbers of test rows without targets. Imports torch when it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from d2lrun.config.keys import Config
+from d2lrun.config.tables import DATASETS
+from d2lrun.errors import Refused
+from d2lrun.tasks import Question, Word
+
+
+def predict(question: Question) -> None:
+    """Print the first predictions; all go to submission.csv. Raises Refused if every row has a target already."""
+    directory, config = question.directory, question.config
+    if not DATASETS[config.dataset.name].unlabelled:
+        raise Refused(
+            f"{directory.path}: each row of {config.dataset.name} has its target, there is none to predict",
+            f"d2lrun evaluate {directory.path} measures it on the test rows",
+        )
+    from d2lrun.report.text import say
+    from d2lrun.tasks.regression.predict import write_submission
+    from d2lrun.tasks.regression.tables import show_numbers
+
+    data, model = question.load()
+    data = data.split(config.validation, config.seed).train.data  # prepared as in training
+    show_numbers(question.console, data, write_submission(directory.submission, model, data, config.train.batch_size))
+    say(question.console, f" every prediction: {directory.submission}")
+
+
+def next_words(config: Config, directory: Path) -> list[object]:
+    """Rows without targets can be predicted; others are measured."""
+    return ["predict" if DATASETS[config.dataset.name].unlabelled else "evaluate", directory]
+
+
+WORDS = {"predict": Word("", "the numbers of test rows without targets, to submission.csv", {}, predict)}

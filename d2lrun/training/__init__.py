@@ -1,0 +1,1 @@
+"""The loop, and what it needs: the Task protocol, splits, optimizers, devices."""

@@ -1,0 +1,22 @@
+"""What a config names, built and on its device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from d2lrun.config.keys import Config
+from d2lrun.training.fit import State
+from d2lrun.training.task import Split, Task
+
+
+@dataclass
+class Experiment:
+    """A run in memory. ``data`` is the dataset of the task's own class."""
+
+    config: Config
+    data: Any
+    split: Split
+    task: Task
+    state: State
+    identity: dict[str, Any]  # of the data: runs/identity.py

@@ -1,0 +1,237 @@
+"""THE loop: a generator that trains. It pauses after every batch, and whoever pulls it decides.
+
+A pause yields None; the end of an epoch yields its record (the line of metrics.jsonl). At each pause the
+``State`` is whole: the caller may save it, draw it, or stop for good, and go on from it later with the same
+bits. The dataset lives on the device as uint8 and a batch is an index into it; what is counted stays on the
+device until the epoch's end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import hypot, inf, isfinite
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.linalg import vector_norm
+from torch.nn.utils import clip_grads_with_norm_
+
+from d2lrun.config.keys import Config
+from d2lrun.errors import Diverged
+from d2lrun.training import devices
+from d2lrun.training.evaluate import evaluate
+from d2lrun.training.optim import learning_rate
+from d2lrun.training.task import Course, Split, Task
+
+Pauses: TypeAlias = Iterator["dict[str, Any] | None"]
+
+
+@dataclass
+class State:
+    """All that changes while a run trains; what a checkpoint holds."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler  # of the loss, in fp16
+    sums: Tensor  # of this epoch so far: what the task counts
+    epoch: int = 0  # finished epochs
+    batch: int = 0  # batches done in this epoch
+    step: int = 0  # batches done in all
+    seconds: float = 0.0  # spent in this epoch
+    norms: float = 0.0  # summed gradient norms of this epoch
+    units: int = 0  # examples or tokens of this epoch so far
+    clipped: int = 0  # steps of this epoch whose gradient was clipped
+    skipped: int = 0  # batches of this epoch whose gradient was too large for fp16
+    carry: Any = None  # what the next batch begins with: the hidden state of a recurrent network
+    records: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] | None = field(default_factory=list)  # {epoch, text} of a language model, if known
+    best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best
+    origin: str | None = None  # the kind of device on which the checkpoint was saved that it goes on from
+
+    OF_AN_EPOCH = ("batch", "seconds", "norms", "units", "clipped", "skipped", "carry")
+    COUNTERS = ("epoch", "step", *OF_AN_EPOCH, "records", "samples", "best")
+    OPTIONAL = ("samples",)  # None if an earlier version, which did not keep it, wrote the checkpoint
+
+    def begin_epoch(self) -> None:
+        """Set all that is of an epoch to what it is before the first batch."""
+        for name in self.OF_AN_EPOCH:
+            setattr(self, name, getattr(type(self), name))
+        self.sums.zero_()
+
+    @property
+    def device(self) -> torch.device:
+        return self.sums.device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain data, the random generators included."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "sums": self.sums,
+            "rng": devices.rng_state(self.device),
+            **{name: getattr(self, name) for name in self.COUNTERS},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``, saved on whatever device; raises RuntimeError or KeyError if it does not fit."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.sums.copy_(state["sums"])
+        devices.set_rng_state(state["rng"], self.device)
+        self.origin = devices.device_of(state["rng"])
+        for name in self.COUNTERS:
+            setattr(self, name, state.get(name) if name in self.OPTIONAL else state[name])
+        self.carry = moved(self.carry, self.device)
+
+
+def moved(carry: Any, device: torch.device) -> Any:
+    """A hidden state, a tensor or a tuple of tensors or None, on the device."""
+    if isinstance(carry, tuple):
+        return tuple(part.to(device) for part in carry)
+    return None if carry is None else carry.to(device)
+
+
+def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:
+    """Train ``state`` until ``config.train.epochs``, or until patience runs out.
+
+    All that is given lies on one device. Raises Diverged before a step with a loss or gradient that is
+    not finite.
+    """
+    train = config.train
+    keep_freed_memory()
+    while state.epoch < train.epochs and not exhausted(state, train.patience):
+        batches = split.train.shuffled(train.batch_size, config.seed, state.epoch)[: train.limit_batches]
+        state.model.train()
+        for batch in batches[state.batch :]:
+            started = perf_counter()
+            time = state.epoch + Fraction(state.batch, len(batches))
+            lr = learning_rate(config.schedule, config.optimizer.lr, time, train.epochs)
+            train_batch(state, *split.train.load(batch), task, lr, train.clip)
+            state.seconds += perf_counter() - started
+            yield None
+        record = yield from close_epoch(state, split, task, config)
+        yield record
+
+
+def steps(state: State, split: Split, task: Task, config: Config) -> Course:
+    """How a network learns: by the steps of ``fit``."""
+    batches = split.train.shuffled(config.train.batch_size, config.seed, epoch=0)[: config.train.limit_batches]
+    return Course(batches, fit(state, split, task, config))
+
+
+def keep_freed_memory() -> None:
+    """Let the next step have the memory that a step frees.
+
+    By itself glibc gives it back to the kernel and takes it again page by page: 3,000 page faults and a sixth of
+    the time in a step of LeNet, 1.5 million and a third in one of NiN. Other C libraries have no such switch.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(-4, 0)  # M_MMAP_MAX: no block lies outside of the heap,
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: and the heap does not shrink
+
+
+def train_batch(state: State, inputs: Tensor, targets: Tensor, task: Task, lr: float, clip: float | None) -> None:
+    """One step of the optimizer on inputs [B, …] and targets [B, …]; raises Diverged."""
+    state.optimizer.zero_grad()
+    logits, left = task.forward(state.model, inputs, state.carry)
+    state.carry = left if task.stateful else None
+    loss = task.loss(logits, targets)
+    state.scaler.scale(loss).backward()
+    state.scaler.unscale_(state.optimizer)
+    parameters = [one for group in state.optimizer.param_groups for one in group["params"] if one.grad is not None]
+    norms = [vector_norm(parameter.grad) for parameter in parameters]
+    value, *lengths = torch.stack((loss.detach(), *norms)).tolist()
+    length = hypot(*lengths)
+    too_large = isfinite(value) and not isfinite(length) and scale_left(state.scaler)
+    if not isfinite(value + length) and not too_large:
+        raise Diverged(
+            f"diverged: loss {value:g}, gradient norm {length:g} at epoch {state.epoch + 1}, "
+            f"step {state.step + 1}, lr {lr:g}; the step was not taken",
+            "try a smaller optimizer.lr, or train.clip=1",
+        )
+    if clip is not None and not too_large:
+        clip_grads_with_norm_(parameters, clip, torch.tensor(length))
+        state.norms += length
+        state.clipped += length > clip
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
+    state.scaler.step(state.optimizer)  # which leaves a step out whose gradient was too large for fp16
+    state.scaler.update()  # and tries the next with half the scale
+    state.sums += task.count(logits.detach(), targets, loss.detach())
+    state.units += targets.numel()
+    state.skipped += too_large
+    state.batch += 1
+    state.step += 1
+
+
+def scale_left(scaler: torch.amp.GradScaler) -> bool:
+    """Whether a gradient that is not finite may be so only because it was scaled for fp16."""
+    return scaler.is_enabled() and scaler.get_scale() > 1
+
+
+def close_epoch(state: State, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, Any]]:
+    """Evaluate, then move the state to the next epoch; returns the epoch's record."""
+    started = perf_counter()
+    learned = task.metrics("train", state.sums, state.units)
+    if task.remeasure_train:
+        learned = yield from remeasure(state.model, split, task, config)
+    measured = yield from evaluate_epoch(state.model, split, task, config)
+    seconds = state.seconds + perf_counter() - started
+    record = {
+        "epoch": state.epoch + 1,
+        "step": state.step,
+        "seconds": seconds,
+        "lr": state.optimizer.param_groups[0]["lr"],
+        **learned,
+        **measured,
+        **task.weight_metrics(state.model),
+        f"{task.unit}_per_second": state.units / seconds,
+    }
+    if config.train.clip is not None:
+        steps = max(1, state.batch - state.skipped)
+        record["grad_norm"], record["clipped"] = state.norms / steps, state.clipped / steps
+    if config.train.patience:
+        keep_best(state, record["epoch"], record["val_loss"])
+    state.records.append(record)
+    state.epoch += 1
+    state.begin_epoch()
+    return record
+
+
+def keep_best(state: State, epoch: int, val_loss: float) -> None:
+    """Keep a copy of the weights with the lowest val_loss; one that is not finite counts as the highest."""
+    val_loss = val_loss if isfinite(val_loss) else inf
+    if state.best is None or val_loss < state.best["val_loss"]:
+        weights = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+        state.best = {"epoch": epoch, "val_loss": val_loss, "model": weights}
+
+
+def remeasure(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:
+    """The training part in eval mode, with the weights that the epoch ended with."""
+    part, train = split.train, config.train
+    part = part if train.limit_batches is None else part.limited(train.limit_batches, train.batch_size)
+    return (yield from evaluate("train", model, part, task, train.batch_size))
+
+
+def evaluate_epoch(
+    model: nn.Module, split: Split, task: Task, config: Config
+) -> Generator[None, None, dict[str, float]]:
+    """Measured after every epoch: what the split says, such as the test set, as in the book."""
+    if split.monitored is None:
+        return {}
+    name, part = split.monitored
+    return (yield from evaluate(name, model, part, task, config.train.batch_size))
+
+
+def exhausted(state: State, patience: int | None) -> bool:
+    """Whether ``patience`` epochs have passed without a lower val_loss."""
+    return bool(patience and state.best and state.epoch - state.best["epoch"] >= patience)
