@@ -79,7 +79,7 @@ def pure_epoch(experiment: run.Experiment, folder: Path) -> Epoch:
     keep_freed_memory()  # as d2lrun does
     data, train = experiment.data, experiment.config.train
     model, optimizer = experiment.state.model, experiment.state.optimizer
-    images = data.inputs(data.train_images[: train.batch_size])  # [B, C, H, W]
+    images = data.prepared(data.train_images[: train.batch_size])  # [B, C, H, W]
     labels = data.train_labels[: train.batch_size]  # [B]
     train_sizes, test_sizes = (
         [len(batch) for batch in part.split(train.batch_size)[: train.limit_batches]]

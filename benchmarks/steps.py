@@ -41,9 +41,9 @@ from torch.nn import functional as F
 from d2lrun.config.compose import compose
 from d2lrun.errors import D2lrunError
 from d2lrun.runs import run
+from d2lrun.tasks.classification.task import Classification
 from d2lrun.training import devices
 from d2lrun.training.fit import fit
-from d2lrun.training.task import Classification
 
 FP32, BF16 = ["device.precision=fp32"], ["device.precision=bf16"]
 PLAIN = [*FP32, "device.channels_last=false", "device.compile=false"]
@@ -192,7 +192,7 @@ def wait(device: torch.device) -> None:
 def plain_step(experiment: run.Experiment) -> Step:
     data, size = experiment.data, experiment.config.train.batch_size
     model, optimizer = experiment.state.model, experiment.state.optimizer
-    images = data.inputs(data.train_images[:size]).contiguous()  # [B, C, H, W]
+    images = data.prepared(data.train_images[:size]).contiguous()  # [B, C, H, W]
     labels = data.train_labels[:size]  # [B]
     model.train()
 
@@ -244,7 +244,7 @@ def losses(overrides: list[str], count: int) -> list[float]:
     """The loss of each of the first ``count`` batches of a run."""
     gc.collect()
     experiment = build(overrides)
-    experiment.task = task = Recorded(experiment.data.num_classes)
+    experiment.task = task = Recorded(experiment.data.outputs)
     for _ in islice(training(experiment), count):
         pass
     return task.losses

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,72 +16,37 @@ import pytest
 
 import d2lrun
 from d2lrun.config.keys import conf_dir
+from d2lrun.config.tables import DATASETS, INPUTS, MODELS, TASKS
+from d2lrun.tasks import View
+from d2lrun.training.task import Dataset, Subset, Task
 
 PACKAGE = Path(d2lrun.__file__).parent
 
-# Bottom to top. A file imports only from the lines above its own; models, datasets, report and sweeps are folders,
-# whose files may import each other.
-LAYERS = [
-    "__init__",
-    "errors",
-    "streams",
-    "counts",
-    "config",
-    "hints",
-    "schema",
-    "files",
-    "kinds",
-    "download",
-    "rundir",
-    "next_step",
-    "likeness",
-    "recorded",
-    "weights",
-    "signals",
-    "threads",
-    "datasets",
-    "vocabulary",
-    "vision",
-    "models",
-    "devices",
-    "generate",
-    "optim",
-    "tasks",
-    "checkpoint",
-    "validation",
-    "identity",
-    "split_check",
-    "evaluate",
-    "fit",
-    "result",
-    "report",
-    "compare",
-    "summary",
-    "infer",
-    "run",
-    "kfold",
-    "cost",
-    "user_yaml",
-    "hydra_internal",
-    "overrides",
-    "compose",
-    "command",
-    "sweeps",
-    "help",
-    "completion",
-    "doctor",
-    "verbs",
-    "cli",
-    "__main__",
-]
+# From the bottom to the top: a file imports from its own package and from the lines above it.
+LAYOUT = """
+__init__ errors counts streams signals
+config
+disk
+models
+training
+report
+tasks
+datasets
+runs
+sweeps
+cli
+__main__
+"""
+LAYERS = [line.split() for line in LAYOUT.strip().splitlines()]
+ORDER = LAYOUT.split()
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
-BY_NAME = ("models/__init__.py", "datasets/__init__.py")  # import a file of their own folder by its name
+BY_NAME = ("models/__init__.py", "datasets/__init__.py", "tasks/__init__.py")  # import a file of their folder by name
 HEAVY = ("torch", "torchvision", "matplotlib", "numpy")
 
 
-def layer(module: str) -> str:
-    """d2lrun.models.mlp -> models, d2lrun -> __init__"""
-    return [*module.split("."), "__init__"][1]
+def layer(name: str) -> int:
+    """The place of a package, or of a file beside the packages, in the layout."""
+    return next(place for place, names in enumerate(LAYERS) if name in names)
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -90,7 +57,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "a relative import hides the layer"
             if node.module == "d2lrun":
-                yield from (f"d2lrun.{name.name}" if name.name in LAYERS else "d2lrun" for name in node.names)
+                yield from (f"d2lrun.{name.name}" if name.name in ORDER else "d2lrun" for name in node.names)
             elif node.module.startswith("d2lrun."):
                 yield node.module
 
@@ -146,15 +113,86 @@ def home(file: Path) -> str:
 
 
 def test_every_file_has_one_layer():
-    assert {home(file) for file in FILES} == set(LAYERS)
-    assert len(LAYERS) == len(set(LAYERS))
-    assert len(FILES) >= 71
+    assert {home(file) for file in FILES} == set(ORDER)
+    assert len(ORDER) == len(set(ORDER)) and len(FILES) >= 100
 
 
-def test_imports_point_down(file, tree):
+def test_imports_point_one_way(file, tree):
+    """Packages import only from those above them in the layout, and files in the first line from each other."""
+    found = {[*name.split("."), "__init__"][1] for name in imports(tree)}
     own = home(file)
-    below = LAYERS[: LAYERS.index(own)] + ([own] if len(file.parts) > 1 else [])
-    assert [name for name in imports(tree) if layer(name) not in below] == []
+    assert [name for name in found if layer(name) > layer(own) or (layer(name) == layer(own) > 0 and name != own)] == []
+
+
+# --- a task is one folder --------------------------------------------------------------------------------------------
+
+TABLES = ("config/tables.py", "config/hints.py")  # tables of names, and what other tools call them
+CLASSES = {"ImageDataset", "TableDataset", "TextDataset", "Classification", "Regression", "LanguageModel", "NGram"}
+NAMES = {*TASKS, *INPUTS, *DATASETS, *MODELS}
+WORDS = {*INPUTS, "linear", "torchvision"}  # which have other meanings, too: those of INPUTS are a kind if compared
+
+
+def asks_the_kind(tree: ast.AST) -> Iterator[str]:
+    """The places where a file names a task, a dataset, a network or a class of them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in CLASSES:
+            yield node.id
+        elif isinstance(node, ast.Constant) and node.value in NAMES - WORDS:
+            yield node.value
+        elif isinstance(node, ast.Compare):
+            constants = [each for side in (node.left, *node.comparators) for each in ast.walk(side)]
+            yield from (each.value for each in constants if isinstance(each, ast.Constant) and each.value in INPUTS)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("hasattr", "getattr"):
+            yield from [ast.unparse(node)] if ast.unparse(node.args[0]) in ("config.dataset", "data", "dataset") else []
+
+
+def test_only_tasks_datasets_networks_and_tables_name_them(file, tree):
+    if home(file) not in ("tasks", "datasets", "models") and file.as_posix() not in TABLES:
+        assert list(asks_the_kind(tree)) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "isinstance(data, TextDataset)",
+        "config.model.name == 'ngram'",
+        "if 'table' in entry.kinds: pass",
+        "kinds == ('images',)",
+        "hasattr(config.dataset, 'dir')",
+        "{'regression': 1}",
+    ],
+)
+def test_a_question_for_the_kind_is_seen(code):
+    assert list(asks_the_kind(ast.parse(code)))
+
+
+def test_no_task_names_another():
+    for file in FILES:
+        if home(file) == "tasks" and len(file.parts) > 2:
+            others = {f"d2lrun.tasks.{task}" for task in TASKS if task != file.parts[1]}
+            found = imports(ast.parse((PACKAGE / file).read_text(encoding="utf-8")))
+            assert [name for name in found if any(name.startswith(other) for other in others)] == []
+
+
+@pytest.mark.parametrize("protocol, most", [(Task, 10), (View, 6), (Subset, 9), (Dataset, 8)])
+def test_a_protocol_stays_small(protocol, most):
+    methods = [name for name, value in vars(protocol).items() if callable(value) or isinstance(value, property)]
+    assert len([name for name in methods if not name.startswith("_")]) <= most
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_folder_of_a_task_has_what_is_asked_of_it(task):
+    view, words = (import_module(f"d2lrun.tasks.{task}.{name}") for name in ("view", "words"))
+    wanted = [name for name in vars(View) if not name.startswith("_")]
+    for name in wanted:
+        assert inspect.signature(getattr(view, name)).parameters.keys() == (
+            inspect.signature(getattr(View, name)).parameters.keys() - {"self"}
+        )
+    assert callable(import_module(f"d2lrun.tasks.{task}.task").build) and callable(words.next_words)
+    assert {word.options.keys() <= word.arguments.keys() for word in words.WORDS.values()} == {True}
+
+
+# --- what no file may do ---------------------------------------------------------------------------------------------
 
 
 def test_nothing_given_is_run(tree):
@@ -166,7 +204,7 @@ def test_modules_are_imported_by_name_only_inside_a_folder(file, tree):
 
 
 def test_torchvision_is_imported_where_it_can_be(file, tree):
-    assert ("torchvision" in packages(tree)) == (file.as_posix() == "vision.py")
+    assert ("torchvision" in packages(tree)) == (file.as_posix() == "models/vision.py")
 
 
 def test_hydras_inside_is_named_in_one_file():
@@ -203,8 +241,8 @@ def test_a_count_says_one_thread_and_two_threads(file, tree):
 
 def test_only_the_command_line_exits_and_prints(file, tree):
     exits = calls(tree, "sys.exit", "os._exit", "os.abort", "exit", "quit", "SystemExit")
-    assert exits == [] or file.name in ("cli.py", "signals.py")
-    assert calls(tree, "print") == [] or file.name in ("cli.py", "verbs.py")
+    assert exits == [] or file.as_posix() in ("cli/main.py", "signals.py")
+    assert calls(tree, "print") == [] or file.as_posix() in ("cli/main.py", "cli/verbs.py")
 
 
 def test_what_is_printed_goes_through_what_escapes_it(file, tree):
@@ -281,10 +319,10 @@ def test_conf_holds_no_code():
 def test_help_and_refusals_do_without_torch(words, code, tmp_path):
     program = f"""
 import sys
-from d2lrun import cli
+from d2lrun.cli import main
 sys.argv[1:] = {words}
 try:
-    cli.main()
+    main.main()
 except SystemExit as end:
     print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
     raise
@@ -294,8 +332,8 @@ except SystemExit as end:
     assert done.returncode == code
 
 
-def test_the_docs_list_the_files_in_this_order():
+def test_the_docs_list_the_packages_in_this_order():
     layout = (Path(__file__).parents[1] / "docs" / "code.md").read_text(encoding="utf-8")
     named = re.findall(r"^  (\w+)(?:\.py|/)  ", layout, re.MULTILINE)
-    assert len(named) > 30
-    assert named == [layer for layer in LAYERS if layer in named]
+    assert [name for name in named if name in ORDER] == [name for name in ORDER if name in named]
+    assert {names[0] for names in LAYERS[1:-1]} <= set(named)

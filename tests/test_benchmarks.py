@@ -68,8 +68,8 @@ def test_the_book_reads_the_images_that_d2lrun_does(by_book, stripes):
 def test_the_book_resizes_to_what_the_network_is_given(by_book, stripes):
     given = replace(stripes, resize=96, channels=3)
     batches = torch.cat([images for images, _ in by_book(None, resize=96, channels=3).test_loader])  # [N, C, H, W]
-    assert batches.shape[1:] == given.image_shape
-    assert (batches - given.inputs(stripes.test_images)).abs().max() <= 1.001 / 255  # PIL rounds to whole bytes
+    assert batches.shape[1:] == given.inputs
+    assert (batches - given.prepared(stripes.test_images)).abs().max() <= 1.001 / 255  # PIL rounds to whole bytes
 
 
 def test_a_worker_that_is_spawned_finds_the_books_dataset(by_book):

@@ -54,13 +54,13 @@ def commands(text):
 
 
 def test_every_network_of_the_book_has_a_target():
-    of_images = {name for name, entry in MODELS.items() if entry.kinds[0] == "images"}
+    of_images = {name for name, entry in MODELS.items() if entry.inputs[0] == "images"}
     assert {*SHORT.values(), *LONG.values()} == of_images - {"torchvision"}
 
 
 def test_every_recurrent_network_has_a_target(make):
     targets = {"ngram": "language-model", "rnn": "rnn", "gru": "gru", "lstm": "lstm"}
-    assert set(targets) == {name for name, entry in MODELS.items() if "text" in entry.kinds}
+    assert set(targets) == {name for name, entry in MODELS.items() if "text" in entry.inputs}
     for name, target in targets.items():
         assert f"d2lrun model={name}" in make("-n", target)
     for target in ("deep-rnn", "bi-rnn", "whole-book"):

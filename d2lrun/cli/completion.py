@@ -165,7 +165,7 @@ def offered(before: list[str], word: str, verbs: dict[str, tuple[str, str]]) -> 
 
 def hydra_options() -> dict[tuple[str, ...], list[str]]:
     """The names of each of Hydra's options that d2lrun takes, and the values that may follow."""
-    from d2lrun.config.compose import UNUSED
+    from d2lrun.cli.command import UNUSED
     from d2lrun.config.hydra_internal import options_parser
 
     actions = [action for action in options_parser()._actions if action.dest not in UNUSED]

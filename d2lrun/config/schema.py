@@ -97,7 +97,8 @@ def data_name(dataset: Any) -> str:
 
     The dataset's own name; of files that are not verified the name of their folder, for they may hold anything.
     """
-    if getattr(dataset, "verify", True) or not dataset.dir:
+    verified = "verify" not in DATASETS[dataset.name].arguments or dataset.verify
+    if verified or not dataset.dir:
         return dataset.name
     folder = Path(os.path.abspath(os.path.expanduser(dataset.dir)))
     name = folder.parent.name if folder.name == "raw" else folder.name  # torchvision: KMNIST/raw

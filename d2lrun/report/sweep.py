@@ -10,6 +10,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config.metrics import SPEED, mean_and_std, split_of
 from d2lrun.disk import files
 from d2lrun.report.columns import Column, fitted
 from d2lrun.report.tables import files_row, heading, pairs, show

@@ -166,6 +166,6 @@ def reached(config: Config, directory: RunDirectory, say: Say) -> Config:
 
 def moved(config: Config, places: dict[str, Any]) -> Config:
     """The config with other paths to its data."""
-    names = {key: key.partition(".")[2] for key in schema.PLACES}
-    known = {name: places[key] for key, name in names.items() if key in places and hasattr(config.dataset, name)}
+    has = schema.keys_of(type(config.dataset))
+    known = {name: path for key, path in places.items() if (name := key.partition(".")[2]) in has}
     return replace(config, dataset=replace(config.dataset, **known))

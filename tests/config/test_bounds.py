@@ -62,7 +62,7 @@ def letters(tmp_path_factory):
 
 
 def of_kind(kind):
-    return [name for name, entry in MODELS.items() if kind in entry.kinds]
+    return [name for name, entry in MODELS.items() if kind in entry.inputs]
 
 
 @pytest.mark.parametrize("model", ["softmax", "mlp", "lenet"])

@@ -16,7 +16,7 @@ from d2lrun.cli import main as cli
 from d2lrun.config import compose, hints, schema
 from d2lrun.config.keys import VARIANTS, conf_dir
 from d2lrun.config.overrides import is_hydras
-from d2lrun.config.tables import DATASETS, MODELS
+from d2lrun.config.tables import DATASETS, MODELS, fits
 from d2lrun.errors import Refused
 
 # A value for each key that no other key contradicts.
@@ -159,11 +159,7 @@ def options_misspelt() -> list[list[str]]:
 
 
 def misfits() -> list[list[str]]:
-    return [[f"model={model}", f"dataset={data}"] for model, data in product(MODELS, DATASETS) if not fit(model, data)]
-
-
-def fit(model: str, dataset: str) -> bool:
-    return bool(set(MODELS[model].kinds) & set(DATASETS[dataset].kinds))
+    return [[f"model={model}", f"dataset={data}"] for model, data in product(MODELS, DATASETS) if not fits(model, data)]
 
 
 def words_of_others() -> list[list[str]]:

@@ -87,7 +87,7 @@ def test_the_config_group_loads_through_the_table(folder):
         name="fashion-mnist", dir=str(folder), verify=False, mirrors=[], resize=None, channels=1
     )
     dataset = datasets.load(config)
-    assert (dataset.name, dataset.num_classes, dataset.image_shape) == ("data", 10, (1, 3, 5))
+    assert (dataset.name, dataset.outputs, dataset.inputs) == ("data", 10, (1, 3, 5))
 
 
 def test_classes_of_the_published_files_have_their_names(folder):

@@ -66,7 +66,7 @@ def test_the_refusal_offline_names_the_ways_out(nowhere):
 
 def test_each_category_and_its_absence_is_a_feature_and_none_is_a_category(load):
     data = load("all")
-    assert data.input_shape == (10,)
+    assert data.inputs == (10,)
     assert data.train_features[:, DIRT:].tolist() == [
         [0, 0, 1, 0, 0, 1, 0, 0],
         [0, 1, 0, 0, 0, 0, 0, 1],
@@ -93,7 +93,7 @@ def test_what_is_held_out_has_no_say_in_the_features_of_the_rest(load):
     assert data.train_features[:3, AREA].tolist() == pytest.approx(
         [(value - 70 / 3) / statistics.stdev([10, 20, 40]) for value in (10, 20, 40)], rel=1e-6
     )
-    assert data.input_shape == (10,)
+    assert data.inputs == (10,)
     assert data.train_features[3, DIRT:NO_STREET].tolist() == [0, 0, 0]  # no row that trains has its street
     assert data.test_features[0, STONE] == 0
     assert data.test_features[0, PAVE] == 1
@@ -158,7 +158,7 @@ def test_the_features_are_as_many_as_the_books(real, fit):
     assert data.train_targets[:4, 0].tolist() == [208500, 181500, 223500, 140000]
     assert data.test_ids[0] == "1461" and len(data.test_ids) == 1459
     assert sum(field.categories is None for field in data.fields) == 36 and len(data.fields) == 79
-    assert data.fitted(torch.arange(292, 1460)).input_shape == (331,)
+    assert data.fitted(torch.arange(292, 1460)).inputs == (331,)
 
 
 def test_jointly_standardised_numbers_have_the_mean_0_and_the_deviation_1(real):

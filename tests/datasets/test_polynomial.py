@@ -44,7 +44,7 @@ def test_x_is_standard_normal():
 @pytest.mark.parametrize("degree", [1, 2, 20])
 def test_models_of_every_degree_see_the_same_points(degree):
     one, other = made(), made(degree=degree)
-    assert other.train_features.shape == (100, degree) == (100, *other.input_shape)
+    assert other.train_features.shape == (100, degree) == (100, *other.inputs)
     assert torch.equal(one.train_targets, other.train_targets) and torch.equal(one.test_targets, other.test_targets)
     shared = min(degree, 4)
     assert torch.equal(one.train_features[:, :shared], other.train_features[:, :shared])

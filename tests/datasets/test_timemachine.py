@@ -8,7 +8,7 @@ from d2lrun.datasets import timemachine
 from d2lrun.disk.files import sha256
 from d2lrun.errors import Refused
 from d2lrun.tasks.language_model.corpus import clean
-from d2lrun.tasks.language_model.facts import facts
+from d2lrun.tasks.language_model.facts import facts_of
 
 TEXT = b"The Time Traveller (for so it will be convenient to speak of him)\nwas expounding\n"
 FILES = replace(timemachine.FILES, sums={timemachine.FILE: sha256(TEXT)})
@@ -85,16 +85,16 @@ def real(users_environment):
     return load
 
 
-def facts_of(data):
+def facts(data):
     text, _ = timemachine.read(None, [])
-    return facts(clean(text, data.rule), data.kind, data.vocabulary)
+    return facts_of(clean(text, data.rule), data.kind, data.vocabulary)
 
 
 def test_the_characters_are_those_of_the_book(real):
     data = real()
     assert len(data.tokens) == 170_580
     assert data.vocabulary.tokens == ["<unk>", *" etainoshrdlmucfwgypbvkxzjq"]
-    found = facts_of(data)
+    found = facts(data)
     assert (found.lines, found.empty, found.tokens, found.types, found.vocabulary) == (3221, 373, 170_580, 27, 28)
 
 
@@ -108,7 +108,7 @@ def test_the_stream_of_characters_has_no_space_between_lines(real):
 
 def test_the_words_are_those_of_the_book(real):
     data = real(kind="word")
-    found = facts_of(data)
+    found = facts(data)
     assert (found.tokens, found.types, found.vocabulary) == (32_775, 4_579, 4_580)
     assert data.vocabulary.tokens[:10] == ["<unk>", "the", "i", "and", "of", "a", "to", "was", "in", "that"]
 
@@ -139,6 +139,6 @@ COMMONEST = {
 @pytest.mark.parametrize("name", COMMONEST)
 def test_the_commonest_words_are_those_of_the_book(real, name):
     types, commonest = COMMONEST[name]
-    found = facts_of(real()).grams[name]
+    found = facts(real()).grams[name]
     assert found.types == types
     assert ", ".join(f"{gram} {count}" for gram, count in found.commonest) == commonest

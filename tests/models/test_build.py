@@ -27,7 +27,7 @@ def build(*overrides, inputs=(1, 28, 28), classes=10):
 
 
 def test_every_network_is_seen():
-    assert set(SMALLEST) == {name for name, entry in MODELS.items() if "images" in entry.kinds}
+    assert set(SMALLEST) == {name for name, entry in MODELS.items() if "images" in entry.inputs}
 
 
 @pytest.mark.parametrize("name, side", SMALLEST.items())

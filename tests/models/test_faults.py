@@ -12,7 +12,7 @@ import pytest
 from d2lrun import models
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import Model
-from d2lrun.config.tables import MODELS, Entry
+from d2lrun.config.tables import MODELS, Network
 from d2lrun.config.types import Count
 from d2lrun.errors import Refused
 from d2lrun.models import faults
@@ -43,7 +43,7 @@ def build(tmp_path, monkeypatch):
     """``build(TEXT)``: the network of one's own whose file has this text."""
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
     monkeypatch.setattr(faults, "file_of", lambda name: tmp_path / "tiny_cnn.py")
-    monkeypatch.setitem(MODELS, "tiny-cnn", Entry("TinyCNN", {"channels": Count}))
+    monkeypatch.setitem(MODELS, "tiny-cnn", Network("TinyCNN", {"channels": Count}))
     mlp = compose([]).model
     fields = [("name", str), ("channels", int)]
     config = make_dataclass("Tiny", fields, bases=(Model,))(mlp.init, None, [], "tiny-cnn", 2)

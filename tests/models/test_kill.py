@@ -37,8 +37,8 @@ SMALL = {
     "lstm": ["model.hidden=8", "model.layers=2", "model.dropout=0.5"],
 }
 UNINTERRUPTED = {"ngram"}  # counts once and has no step amid which it could be killed
-TEXT = {name for name in SMALL if "text" in MODELS[name].kinds}
-TABLE = {name for name in SMALL if MODELS[name].kinds == ("table",)}
+TEXT = {name for name in SMALL if "text" in MODELS[name].inputs}
+TABLE = {name for name in SMALL if MODELS[name].inputs == ("table",)}
 TRAINING = ["train.epochs=1", "train.batch_size=8", "train.limit_batches=4", "train.checkpoint_every=2"]
 KILL = "at('d2lrun.training.fit:train_batch', 3, lambda: send('SIGKILL'))"  # behind the third of four steps
 

@@ -30,9 +30,9 @@ PARAMETERS = {
     "linear": 201,
 }
 IMAGES = [name for name in MODELS if name not in ("rnn", "gru", "lstm", "ngram", "linear")]  # by the book's recipe
-TABLES = [name for name in MODELS if MODELS[name].kinds == ("table",)]
-TEXTS = [name for name in MODELS if "text" in MODELS[name].kinds]
-ROWS = [name for name in TEXTS if "images" in MODELS[name].kinds]  # read an image row by row
+TABLES = [name for name in MODELS if MODELS[name].inputs == ("table",)]
+TEXTS = [name for name in MODELS if "text" in MODELS[name].inputs]
+ROWS = [name for name in TEXTS if "images" in MODELS[name].inputs]  # read an image row by row
 TOKENS = 28  # of the book's vocabulary
 SIDES = {"alexnet": 224, "vgg": 224, "nin": 224, "googlenet": 96, "resnet": 96, "densenet": 96, "torchvision": 96}
 PICTURES = 6
@@ -66,7 +66,7 @@ def examples(name):
     data = datasets.load(configured(name).dataset)
     if name in TABLES:
         return data.train_features[:PICTURES], data.train_targets[:PICTURES]
-    return data.inputs(data.train_images[:PICTURES]), data.train_labels[:PICTURES]
+    return data.prepared(data.train_images[:PICTURES]), data.train_labels[:PICTURES]
 
 
 def loss_of(name, model, x, targets):

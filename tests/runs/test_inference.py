@@ -25,7 +25,7 @@ from d2lrun.runs import inference
 def model(stripes):
     """A linear network that tells the stripes apart, but is not perfect: one step of full-batch descent."""
     torch.manual_seed(0)
-    model = models.build(compose(["model=softmax"]).model, stripes.image_shape, stripes.num_classes)
+    model = models.build(compose(["model=softmax"]).model, stripes.inputs, stripes.outputs)
     loss = torch.nn.functional.cross_entropy(model(stripes.train_images / 255), stripes.train_labels)
     loss.backward()
     with torch.no_grad():

@@ -11,11 +11,12 @@ from torch import nn
 from d2lrun import __version__
 from d2lrun.config.compose import compose
 from d2lrun.runs.result import beside_book, beside_guessing, describe, final_metrics, notes, revival, versions
-from d2lrun.tasks.language_model.stream import TextPart
+from d2lrun.tasks.classification.task import Classification
+from d2lrun.tasks.language_model.stream import TextSubset
+from d2lrun.tasks.language_model.task import LanguageModel
 from d2lrun.training import devices
 from d2lrun.training.fit import State
-from d2lrun.training.splits import Split
-from d2lrun.training.task import Classification, LanguageModel
+from d2lrun.training.task import Split
 
 TASK = Classification(10)
 
@@ -57,7 +58,7 @@ def test_a_part_that_was_not_measured_whole_is_noted(config, state):
 
 def test_a_model_that_reads_what_it_predicts_is_noted(config, state):
     for seen in (True, False):
-        found = notes(config, LanguageModel(True, sees_targets=seen), {"parts": {}})
+        found = notes(config, LanguageModel(8, True, sees_targets=seen), {"parts": {}})
         assert any("reads the tokens that it predicts" in note for note in found) == seen
 
 
@@ -172,7 +173,7 @@ def test_without_a_book_there_is_nothing_to_compare(config):
 
 
 def text(*tokens):
-    return TextPart(torch.tensor(tokens, dtype=torch.int32), steps=1, sampling="sequential")
+    return TextSubset(torch.tensor(tokens, dtype=torch.int32), steps=1, sampling="sequential")
 
 
 def test_guessing_is_measured_against_what_it_comes_to_by_hand():

@@ -77,7 +77,7 @@ def by_hand(words, epochs):
     config = compose(["model=linear", *words])
     data = datasets.load(config.dataset)
     torch.manual_seed(config.seed)
-    weight, bias = torch.empty(1, data.input_shape[0]), torch.empty(1)
+    weight, bias = torch.empty(1, data.inputs[0]), torch.empty(1)
     torch.nn.init.normal_(weight), torch.nn.init.normal_(bias)
     found = []
     for epoch in range(epochs):

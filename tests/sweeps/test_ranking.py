@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from d2lrun.sweeps.ranking import MEASURED, direction, main_metric, ranked, spread
-from d2lrun.tasks.language_model.stream import TextPart
-from d2lrun.training.task import Classification, LanguageModel, Regression
+from d2lrun.sweeps.ranking import direction, main_metric, ranked, spread
 
 
 def job(values, status="finished", **metrics):
@@ -36,16 +33,6 @@ def test_accuracy_ranks_before_loss_unless_another_is_wanted():
     jobs = [job({"lr": 1}, val_loss=0.1, val_accuracy=0.8), job({"lr": 2}, val_loss=0.2, val_accuracy=0.9)]
     assert summary(*jobs)["best"]["overrides"] == ["lr=2"]
     assert summary(*jobs, wanted="val_loss")["best"]["overrides"] == ["lr=1"]
-
-
-@pytest.mark.parametrize("kind", MEASURED)
-def test_what_is_measured_of_a_kind_of_dataset_is_what_its_task_measures(kind):
-    task = {"images": Classification(10), "text": LanguageModel(carries=False), "table": Regression(logarithmic=True)}[
-        kind
-    ]
-    part = TextPart(torch.zeros(2, dtype=torch.int32), 1, "random")
-    names = task.measures("val", torch.ones(task.counts), 1, part)
-    assert set(MEASURED[kind]) == set(names)
 
 
 def test_the_test_set_never_ranks_and_it_is_said_why():

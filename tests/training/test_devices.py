@@ -250,7 +250,7 @@ def test_mixed_precision_computes_in_the_shorter_type_and_returns_float32(precis
 
 def small_network(name, device):
     """A network of that name that trains by gradients, and two examples for it."""
-    data = {"table": (12,), "images": (3, 96, 96)}.get(MODELS[name].kinds[0])
+    data = {"table": (12,), "images": (3, 96, 96)}.get(MODELS[name].inputs[0])
     with torch.device(device):
         model = models.build(compose([f"model={name}", *SMALL.get(name, [])]).model, data, 10)
         inputs = torch.zeros(2, *data) if data else torch.zeros(2, 5, dtype=torch.long)

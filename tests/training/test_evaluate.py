@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from d2lrun.models import rnn
 from d2lrun.models.ngram import NGram
-from d2lrun.tasks.language_model.stream import TextPart
-from d2lrun.training.evaluate import evaluate, exhaust, probabilities
-from d2lrun.training.task import Classification, LanguageModel
+from d2lrun.tasks.classification.task import Classification
+from d2lrun.tasks.language_model.stream import TextSubset
+from d2lrun.tasks.language_model.task import LanguageModel
+from d2lrun.training.evaluate import evaluate, exhaust, over_batches
 
 TASK = Classification(10)
 
@@ -70,7 +71,7 @@ def test_no_gradient_is_prepared(model, part):
     modes = []
     model.register_forward_hook(lambda module, inputs, output: modes.append(output.requires_grad))
     exhaust(evaluate("val", model, part, TASK, 50))
-    probabilities(model, (part.load(batch)[0] for (batch,) in part.ordered(50)))
+    over_batches(model, (part.load(batch)[0] for (batch,) in part.ordered(50)))
     assert modes == [False] * 6
 
 
@@ -86,10 +87,10 @@ def test_the_names_carry_the_part(model, part):
     assert list(exhaust(evaluate("val", model, part, TASK, 50))) == ["val_loss", "val_accuracy"]
 
 
-def test_probabilities_are_the_softmax_of_the_logits(model, data, part):
-    found = probabilities(model.train(), (part.load(batch)[0] for (batch,) in part.ordered(30)))
+def test_outputs_over_batches_are_those_in_eval_mode(model, data, part):
+    found = over_batches(model.train(), (part.load(batch)[0] for (batch,) in part.ordered(30)))
     logits = model.eval()(data[0].float() / 255).detach()
-    torch.testing.assert_close(found, logits.exp() / logits.exp().sum(dim=1, keepdim=True), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found, logits, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture
@@ -110,14 +111,14 @@ def token_by_token(model, tokens):
 
 def text(count, steps=7, seed=1):
     tokens = torch.randint(6, (count,), generator=torch.Generator().manual_seed(seed), dtype=torch.int32)
-    return TextPart(tokens, steps, sampling="sequential")
+    return TextSubset(tokens, steps, sampling="sequential")
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 8, 129, 1024, 1025, 3000])
 def test_a_text_is_measured_as_by_a_loop_that_reads_it_token_by_token(reader, count):
     """The rows beside each other begin with a history long enough for this network."""
     part = text(count)
-    measured = exhaust(evaluate("val", reader.eval(), part, LanguageModel(carries=True), 5))
+    measured = exhaust(evaluate("val", reader.eval(), part, LanguageModel(8, stateful=True), 5))
     with torch.no_grad():
         loss = token_by_token(reader, part.tokens) / (count - 1)
     wanted = {"val_loss": loss, "val_perplexity": math.exp(loss), "val_bits_per_character": loss / math.log(2)}
@@ -126,7 +127,7 @@ def test_a_text_is_measured_as_by_a_loop_that_reads_it_token_by_token(reader, co
 
 @given(st.integers(2, 20_000), st.integers(1, 90), st.integers(1, 70))
 def test_every_token_but_the_first_is_predicted_once_whatever_the_batch(count, steps, size):
-    part = TextPart(torch.arange(count, dtype=torch.int32), steps, sampling="sequential")
+    part = TextSubset(torch.arange(count, dtype=torch.int32), steps, sampling="sequential")
     batches = [batch for chain in part.ordered(size) for batch in chain]
     predicted = torch.cat([part.load(batch)[1].flatten() for batch in batches])
     assert predicted.sort().values.tolist() == list(range(1, count))
@@ -140,7 +141,7 @@ def test_the_perplexity_of_a_text_does_not_depend_on_the_batch(reader, network):
     model = reader if network == "rnn" else NGram(classes=6, order=4, smoothing="kneser-ney", strength=[1.0])
     if network == "ngram":
         model.fit(text(400, seed=2).tokens)
-    found = [exhaust(evaluate("val", model, part, LanguageModel(True), size)) for size in (1, 7, 32, 1000)]
+    found = [exhaust(evaluate("val", model, part, LanguageModel(8, True), size)) for size in (1, 7, 32, 1000)]
     assert all(each == pytest.approx(found[0], rel=1e-6) for each in found)
 
 
@@ -148,4 +149,4 @@ def test_a_counting_model_is_measured_as_one_stream_exactly():
     part, model = text(5000), NGram(classes=6, order=6, smoothing="witten-bell", strength=[1.0])
     model.fit(text(400, seed=2).tokens)
     loss = -model.log_probabilities(part.tokens)[1:].mean().item()
-    assert exhaust(evaluate("val", model, part, LanguageModel(True), 3))["val_loss"] == pytest.approx(loss, rel=1e-6)
+    assert exhaust(evaluate("val", model, part, LanguageModel(8, True), 3))["val_loss"] == pytest.approx(loss, rel=1e-6)

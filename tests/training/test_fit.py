@@ -21,13 +21,13 @@ from d2lrun import models
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import Holdout
 from d2lrun.errors import Diverged, Refused
-from d2lrun.tasks.classification.images import order
+from d2lrun.tasks import task_of
+from d2lrun.tasks.classification.task import Classification
 from d2lrun.tasks.language_model.corpus import Vocabulary
 from d2lrun.tasks.language_model.stream import TextDataset, starts
 from d2lrun.training import devices, optim
+from d2lrun.training.examples import order
 from d2lrun.training.fit import State, fit, keep_best
-from d2lrun.training.splits import split
-from d2lrun.training.task import Classification, task_of
 
 # torch.compile imports a part of torch that uses a deprecated one
 compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -54,16 +54,16 @@ class Training:
 
     def __init__(self, config, data):
         torch.manual_seed(config.seed)
-        self.model = models.build(config.model, data.image_shape, data.num_classes)
+        self.model = models.build(config.model, data.inputs, data.outputs)
         cpu = torch.device("cpu")
         devices.place(self.model, cpu, config.device)
         optimizer = optim.build(config.optimizer, (one for one in self.model.parameters() if one.requires_grad))
         self.state = State(
             self.model, optimizer, devices.scaler(cpu, config.device), torch.zeros(2, dtype=torch.float64)
         )
-        parts = split(config.validation, data, config.seed)
+        parts = data.split(config.validation, config.seed)
         self.parts = parts.limited(config.train.limit_batches, config.train.batch_size)
-        self.loop = fit(self.state, self.parts, Classification(data.num_classes), config)
+        self.loop = fit(self.state, self.parts, Classification(data.outputs), config)
 
     def finish(self):
         self.records = [record for record in self.loop if record is not None]
@@ -94,7 +94,7 @@ def kept(state):
 def plain_loop(config, data):
     """Plain SGD; loss and accuracy are summed before each update; the short last batch is kept."""
     torch.manual_seed(config.seed)
-    net = models.build(config.model, data.image_shape, data.num_classes)
+    net = models.build(config.model, data.inputs, data.outputs)
     records = []
     for epoch in range(config.train.epochs):
         net.train()
@@ -355,7 +355,7 @@ def test_with_validation_the_test_set_is_not_looked_at(stripes):
 
 def test_validation_examples_do_not_train(stripes):
     config = replace(configure("model=softmax", epochs=1), validation=Holdout("holdout", 0.5, False))
-    val = split(config.validation, stripes, config.seed).val.index
+    val = stripes.split(config.validation, config.seed).val.index
     black = replace(stripes, train_images=stripes.train_images.index_fill(0, val, 0))
     assert same_bits(*(Training(config, data).finish().weights() for data in (stripes, black)))
 
@@ -392,7 +392,7 @@ def test_a_network_of_ones_own_trains_too(stripes):
     config, net = configure("model=softmax"), nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Dropout(0.1))
     scaler = devices.scaler(torch.device("cpu"), config.device)
     state = State(net, optim.build(config.optimizer, net.parameters()), scaler, torch.zeros(2))
-    parts = split(config.validation, stripes, 0)
+    parts = stripes.split(config.validation, 0)
     records = [record for record in fit(state, parts, Classification(10), config) if record]
     assert records[1]["train_loss"] < records[0]["train_loss"]
 
@@ -613,8 +613,8 @@ class Reading(Training):
         optimizer = optim.build(config.optimizer, self.model.parameters())
         scaler, sums = devices.scaler(torch.device("cpu"), config.device), torch.zeros(1, dtype=torch.float64)
         self.state = State(self.model, optimizer, scaler, sums)
-        self.parts = split(config.validation, data, config.seed)
-        self.loop = fit(self.state, self.parts, task_of(data, config.model), config)
+        self.parts = data.split(config.validation, config.seed)
+        self.loop = fit(self.state, self.parts, task_of(config, data), config)
 
 
 def read_plainly(config, data):

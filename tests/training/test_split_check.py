@@ -19,8 +19,13 @@ from d2lrun.tasks.classification.images import ImageDataset
 from d2lrun.tasks.language_model.corpus import Vocabulary
 from d2lrun.tasks.language_model.stream import SAMPLINGS, TextDataset, needed
 from d2lrun.tasks.regression.table import TableDataset
-from d2lrun.training.split_check import check_split, seed_of
-from d2lrun.training.splits import split
+from d2lrun.training.split_check import seed_of
+
+
+def split(config, data, seed):
+    """The split of any dataset."""
+    return data.split(config, seed)
+
 
 NAMES = tuple("abcdefgh")
 seeds = st.integers(0, 2**32 - 1)
@@ -94,13 +99,11 @@ def splits(settings, data):
 
 def usable(settings, data):
     """Whether every part has an example, and every training part all classes; the rule in its plainest form."""
-    if settings.validation.name == "kfold" and settings.validation.k > len(data.train_labels):
+    if settings.validation.name == "kfold" and settings.validation.k > len(data.strata):
         return False
-    wanted = set(data.train_labels.tolist())
+    wanted = set(data.strata.tolist())
     for parts in splits(settings, data):
-        if (parts.val is not None and not len(parts.val.index)) or {
-            *data.train_labels[parts.train.index].tolist()
-        } != wanted:
+        if (parts.val is not None and not len(parts.val.index)) or {*data.strata[parts.train.index].tolist()} != wanted:
             return False
     return True
 
@@ -108,7 +111,7 @@ def usable(settings, data):
 def refusal(settings, data):
     """The refusal; None if there is none."""
     try:
-        check_split(settings, data)
+        data.check_split(settings)
     except Refused as refused:
         return refused
     return None
@@ -157,7 +160,7 @@ def test_a_stratified_holdout_has_a_fraction_that_works_if_a_class_has_two_examp
     settings, data = Settings(Holdout("holdout", fraction, True), seed), images(labels)
     refused = refusal(settings, data)
     assume(refused is not None)
-    assert (advised(settings, refused.hint) is not None) == (data.train_labels.bincount().max() > 1)
+    assert (advised(settings, refused.hint) is not None) == (data.strata.bincount().max() > 1)
 
 
 @unhurried(deadline=None)

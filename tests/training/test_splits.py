@@ -14,7 +14,12 @@ from d2lrun.tasks.classification.images import ImageDataset
 from d2lrun.tasks.language_model.corpus import Vocabulary
 from d2lrun.tasks.language_model.stream import TextDataset
 from d2lrun.tasks.regression.table import TableDataset
-from d2lrun.training.splits import split
+
+
+def split(config, data, seed):
+    """The split of any dataset."""
+    return data.split(config, seed)
+
 
 labels = st.lists(st.integers(0, 4), min_size=2, max_size=60).map(torch.tensor)
 fractions = st.floats(0.01, 0.99)
@@ -161,17 +166,17 @@ def test_without_validation_all_rows_train_as_they_are():
 def test_once_trains_on_everything_and_keeps_the_test_set_for_the_end():
     parts = split(Once("once"), images(torch.zeros(7, dtype=torch.int64)), seed=0)
     assert parts.train.index.tolist() == list(range(7))
-    assert parts.watched is None
-    assert parts.kept is parts.test
+    assert parts.monitored is None
+    assert parts.final_test is parts.test
     assert parts.test.index.tolist() == [0, 1]
 
 
 def test_what_is_watched_never_chooses_by_the_test_set_unasked():
     data = images(torch.arange(20) % 5)
     book, held, fold = (split(config, data, seed=0) for config in (NoValidation("none"), holdout(), kfold(4)))
-    assert (book.watched[0], book.kept) == ("test", None)
-    assert (held.watched[0], held.kept) == ("val", held.test)
-    assert (fold.watched[0], fold.kept, fold.test) == ("val", None, None)
+    assert (book.monitored[0], book.final_test) == ("test", None)
+    assert (held.monitored[0], held.final_test) == ("val", held.test)
+    assert (fold.monitored[0], fold.final_test, fold.test) == ("val", None, None)
 
 
 # --- K folds ------------------------------------------------------------------------------------------------------

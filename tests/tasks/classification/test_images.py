@@ -31,8 +31,8 @@ def dataset() -> ImageDataset:
 
 
 def test_shapes_come_from_the_images():
-    assert dataset().image_shape == (3, 4, 6)
-    assert dataset().num_classes == 2
+    assert dataset().inputs == (3, 4, 6)
+    assert dataset().outputs == 2
 
 
 def test_to_moves_every_tensor():
@@ -80,17 +80,17 @@ def test_at_its_own_size_an_image_keeps_its_bits(pictures):
 
 def test_three_channels_are_the_grey_one_three_times():
     grey, colour = small_dataset(), small_dataset(channels=3)
-    seen = colour.inputs(colour.train_images)
-    assert (grey.image_shape, colour.image_shape) == ((1, 4, 6), (3, 4, 6))
+    seen = colour.prepared(colour.train_images)
+    assert (grey.inputs, colour.inputs) == ((1, 4, 6), (3, 4, 6))
     assert seen.shape == (5, 3, 4, 6)
-    assert all(torch.equal(seen[:, channel], grey.inputs(grey.train_images)[:, 0]) for channel in range(3))
+    assert all(torch.equal(seen[:, channel], grey.prepared(grey.train_images)[:, 0]) for channel in range(3))
 
 
 @pytest.mark.parametrize("form", [{}, {"resize": 9}, {"channels": 3}, {"resize": 3, "channels": 3}, {"channels": 1}])
 def test_inputs_have_the_shape_that_the_network_is_told(form):
     data = small_dataset(**form)
-    seen = data.inputs(data.test_images)
-    assert seen.shape[1:] == data.image_shape
+    seen = data.prepared(data.test_images)
+    assert seen.shape[1:] == data.inputs
     assert seen.dtype == torch.float32
     assert seen.min() >= 0 and seen.max() <= 1
 
@@ -98,7 +98,7 @@ def test_inputs_have_the_shape_that_the_network_is_told(form):
 def test_the_stored_bytes_are_not_resized():
     data = small_dataset(resize=9, channels=3)
     before = data.train_images.clone()
-    data.inputs(data.train_images)
+    data.prepared(data.train_images)
     assert torch.equal(data.train_images, before)
 
 
@@ -107,7 +107,7 @@ def test_batches_are_the_examples_in_their_order():
     part = data.part("train")
     found = [part.load(batch) for (batch,) in part.ordered(2)]
     assert [len(inputs) for inputs, _ in found] == [2, 2, 1]
-    assert torch.equal(torch.cat([inputs for inputs, _ in found]), data.inputs(data.train_images))
+    assert torch.equal(torch.cat([inputs for inputs, _ in found]), data.prepared(data.train_images))
     assert torch.cat([labels for _, labels in found]).tolist() == data.train_labels.tolist()
 
 
@@ -127,7 +127,7 @@ def test_a_part_holds_its_examples_and_no_others():
     data, chosen = small_dataset(), torch.tensor([4, 1, 2])
     part = data.part("train", chosen)
     inputs, labels = part.load(torch.cat([batch for (batch,) in part.ordered(2)]))
-    assert torch.equal(inputs, data.inputs(data.train_images[chosen]))
+    assert torch.equal(inputs, data.prepared(data.train_images[chosen]))
     assert torch.equal(labels, data.train_labels[chosen])
     assert sorted(torch.cat(part.shuffled(2, seed=3, epoch=5)).tolist()) == [1, 2, 4]
 
@@ -146,7 +146,7 @@ def test_a_dataset_is_read_once_whatever_size_its_images_are_given(stripes_folde
     asked = ([], ["dataset.resize=96"], ["dataset.resize=14", "dataset.channels=3"], ["dataset.resize=null"])
     found = [datasets.load(configured(stripes_folder, *overrides)) for overrides in asked]
     assert len({data.train_images.data_ptr() for data in found}) == 1
-    assert [data.image_shape for data in found] == [(1, 28, 28), (1, 96, 96), (3, 14, 14), (1, 28, 28)]
+    assert [data.inputs for data in found] == [(1, 28, 28), (1, 96, 96), (3, 14, 14), (1, 28, 28)]
 
 
 def test_another_folder_is_read_anew(stripes_folder, tmp_path):

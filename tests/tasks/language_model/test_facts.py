@@ -7,28 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2lrun.tasks.language_model.corpus import Vocabulary, clean
-from d2lrun.tasks.language_model.facts import ORDERS, facts, grams, words_of
+from d2lrun.tasks.language_model.facts import ORDERS, facts_of, grams, words_of
 
 TEXT = "The cat, the dog\n\nand the\ncat -- the cat!"
 
 
 def test_lines_tokens_types_and_words_of_a_small_text():
-    found = facts(clean(TEXT, "letters"), "char", Vocabulary.of(Counter("the cat")))
+    found = facts_of(clean(TEXT, "letters"), "char", Vocabulary.of(Counter("the cat")))
     assert (found.lines, found.empty, found.words) == (4, 1, 9)
     assert (found.tokens, found.types, found.vocabulary) == (33, len(set("thecadogn ")), 7)
 
 
 def test_tokens_of_words():
-    found = facts(clean(TEXT, "letters"), "word", Vocabulary.of({"the": 4}))
+    found = facts_of(clean(TEXT, "letters"), "word", Vocabulary.of({"the": 4}))
     assert (found.tokens, found.types, found.vocabulary, found.words) == (9, 4, 2, 9)
 
 
 def test_lines_of_space_alone_are_empty():
-    assert facts(clean("a\n \n\u3000\n\nb", "none"), "char", Vocabulary.of({})).empty == 3
+    assert facts_of(clean("a\n \n\u3000\n\nb", "none"), "char", Vocabulary.of({})).empty == 3
 
 
 def test_sequences_run_on_over_the_ends_of_lines():
-    found = facts(clean(TEXT, "letters"), "word", Vocabulary.of({}))
+    found = facts_of(clean(TEXT, "letters"), "word", Vocabulary.of({}))
     assert found.grams["unigrams"].commonest == [("the", 4), ("cat", 3), ("dog", 1), ("and", 1)]
     assert found.grams["bigrams"].commonest[:2] == [("the cat", 3), ("cat the", 2)]
     assert dict(found.grams["bigrams"].commonest)["dog and"] == 1

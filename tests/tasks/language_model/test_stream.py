@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2lrun.errors import Refused
+from d2lrun.tasks.language_model.build import build
 from d2lrun.tasks.language_model.corpus import untokenise
 from d2lrun.tasks.language_model.stream import (
     SAMPLINGS,
-    TextPart,
+    TextSubset,
     at,
-    build,
     cut,
     needed,
     random_starts,
@@ -235,7 +235,7 @@ def test_a_stream_is_refused_if_one_of_the_offsets_leaves_no_batch(count, batch,
             return sequential_starts(count, batch, steps, offset)
         return random_starts(count, batch, steps, offset, np.random.default_rng(0))
 
-    part = TextPart(torch.zeros(count, dtype=torch.int32), steps, sampling)
+    part = TextSubset(torch.zeros(count, dtype=torch.int32), steps, sampling)
     if all(batches(offset) for offset in range(steps + (sampling == "sequential"))):
         part.refuse_if_short(batch)
     else:
@@ -245,7 +245,7 @@ def test_a_stream_is_refused_if_one_of_the_offsets_leaves_no_batch(count, batch,
 
 @given(st.integers(0, 120), st.integers(1, 40), st.integers(1, 30), st.sampled_from(SAMPLINGS))
 def test_the_hint_of_a_short_stream_is_as_much_as_it_suffices_for(count, batch, steps, sampling):
-    part = TextPart(torch.zeros(count, dtype=torch.int32), steps, sampling)
+    part = TextSubset(torch.zeros(count, dtype=torch.int32), steps, sampling)
     try:
         part.refuse_if_short(batch)
     except Refused as refusal:
@@ -254,14 +254,14 @@ def test_the_hint_of_a_short_stream_is_as_much_as_it_suffices_for(count, batch, 
             assert count < needed(1, 1, sampling)
             return
         rows, longest = int(numbers["batch_size"]), int(numbers.get("steps", steps))
-        TextPart(part.tokens, longest, sampling).refuse_if_short(rows)
+        TextSubset(part.tokens, longest, sampling).refuse_if_short(rows)
         with pytest.raises(Refused):
-            TextPart(part.tokens, longest + 1, sampling).refuse_if_short(rows + 1)
+            TextSubset(part.tokens, longest + 1, sampling).refuse_if_short(rows + 1)
 
 
 def test_a_short_stream_is_refused_with_what_is_needed():
     with pytest.raises(Refused) as caught:
-        TextPart(torch.zeros(40, dtype=torch.int32), 10, "sequential").refuse_if_short(3)
+        TextSubset(torch.zeros(40, dtype=torch.int32), 10, "sequential").refuse_if_short(3)
     assert str(caught.value) == "40 tokens, too few for a batch of 3 rows of 10: wanted 41"
     assert caught.value.hint == "train.batch_size=2, or a longer text"
 

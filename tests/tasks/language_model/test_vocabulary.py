@@ -12,7 +12,7 @@ import torch
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
 from d2lrun.tasks.language_model import vocabulary
-from d2lrun.tasks.language_model.stream import build
+from d2lrun.tasks.language_model.build import build
 
 PREPARATION = {"kind": "char", "rule": "none", "min_freq": 0, "reserved": [], "max_tokens": None}
 

@@ -77,4 +77,4 @@ def test_a_table_goes_to_a_device_whole():
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_network_is_given_the_features_and_gives_one_number(count):
     data = dataset(train_features=torch.zeros(7, count))
-    assert (data.input_shape, data.num_classes) == ((count,), 1)
+    assert (data.inputs, data.outputs) == ((count,), 1)

@@ -1,0 +1,87 @@
+"""What the name of a metric says, and the table of metrics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d2lrun import datasets
+from d2lrun.config import metrics
+from d2lrun.config.compose import compose
+from d2lrun.config.tables import DATASETS, TASKS
+from d2lrun.tasks import task_of
+
+# A dataset of each task that is made or comes with Python; one of the user's own for the task of images.
+MADE = {"regression": ["model=linear", "dataset=linear"], "language_model": ["model=rnn", "dataset=pydoc"]}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_table_has_the_metrics_that_a_task_measures(task, own_images):
+    config = compose(MADE.get(task, own_images))
+    data = datasets.load(config.dataset)
+    if hasattr(data, "logarithmic"):
+        data = replace(data, logarithmic=True)  # then there is one more
+    task_there = task_of(config, data)
+    part = data.split(config.validation, 1).train
+    found = task_there.metrics("val", torch.ones(task_there.counts), 1, part)
+    assert {metrics.name_of(name) for name in found} == set(TASKS[task].metrics) == set(task_there.measured_on(part))
+    assert {metrics.split_of(name) for name in found} == {"val"}
+
+
+def test_a_metric_has_one_direction_in_all_tasks():
+    pairs = {pair for task in TASKS.values() for pair in task.metrics.items()}
+    assert len({name for name, _ in pairs}) == len(pairs)
+    assert {way for _, way in pairs} <= {"min", "max"}
+
+
+def test_each_dataset_names_a_task():
+    assert {entry.task for entry in DATASETS.values()} <= set(TASKS)
+
+
+@pytest.mark.parametrize(
+    "metric, split, name, way",
+    [
+        ("val_accuracy", "val", "accuracy", "max"),
+        ("test_bits_per_character", "test", "bits_per_character", "min"),
+        ("train_loss", "train", "loss", "min"),
+        ("examples_per_second", None, "examples_per_second", "max"),
+        ("weight_norm", None, "weight_norm", "min"),
+        ("validated", None, "validated", "min"),
+    ],
+)
+def test_a_name_says_split_and_direction(metric, split, name, way):
+    assert (metrics.split_of(metric), metrics.name_of(metric), metrics.direction(metric)) == (split, name, way)
+    assert metrics.better_first(metric) == (-1 if way == "max" else 1)
+
+
+def test_of_several_tasks_those_metrics_come_first_that_rank():
+    assert metrics.validated(["classification"]) == ("val_accuracy", "val_loss")
+    assert metrics.validated(["regression", "classification"])[:2] == ("val_log_rmse", "val_accuracy")
+
+
+@pytest.mark.parametrize(
+    "measured, wanted, main",
+    [
+        ({"val_loss", "val_accuracy", "test_accuracy"}, None, "val_accuracy"),
+        ({"val_loss"}, None, "val_loss"),
+        ({"val_loss", "val_accuracy"}, "val_loss", "val_loss"),
+        ({"val_loss"}, "val_accuracy", None),
+        ({"test_accuracy", "train_loss"}, None, None),
+    ],
+)
+def test_the_main_metric_is_of_validation_alone(measured, wanted, main):
+    assert metrics.main_metric(measured, wanted) == main
+
+
+@given(st.floats() | st.integers() | st.none() | st.booleans() | st.text(max_size=2))
+def test_a_metric_is_read_as_a_number_or_as_a_mean_with_a_deviation(value):
+    finite = type(value) in (int, float) and -1.8e308 < value < 1.8e308 and not math.isnan(value)
+    wanted = value if finite else None
+    assert metrics.mean_and_std(value) == (wanted, None)
+    assert metrics.mean_and_std({"mean": value, "std": value}) == (wanted, wanted)
+    assert metrics.mean_and_std({}) == (None, None)
