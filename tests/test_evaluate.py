@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from d2lrun.datasets.stream import TextPart
-from d2lrun.evaluate import evaluate, exhaust, probabilities
+from d2lrun.evaluate import evaluate, exhaust, predictions, probabilities
 from d2lrun.models import rnn
 from d2lrun.models.ngram import NGram
 from d2lrun.tasks import Classification, LanguageModel
@@ -90,6 +90,14 @@ def test_probabilities_are_the_softmax_of_the_logits(model, data, part):
     found = probabilities(model.train(), (part.load(batch)[0] for (batch,) in part.ordered(30)))
     logits = model.eval()(data[0].float() / 255).detach()
     torch.testing.assert_close(found, logits.exp() / logits.exp().sum(dim=1, keepdim=True), rtol=1e-5, atol=1e-7)
+
+
+def test_predictions_are_those_of_the_model_without_dropout():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 16), nn.Dropout(0.5), nn.Linear(16, 1)).train()
+    features = torch.rand(10, 3)
+    found = predictions(model, features.split(4))
+    torch.testing.assert_close(found, model.eval()(features)[:, 0].detach())
 
 
 @pytest.fixture

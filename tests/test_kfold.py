@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 
 from d2lrun import cost, kfold
 from d2lrun.compose import compose
+from d2lrun.config import Book
 from d2lrun.datasets.images import ImageDataset
 from d2lrun.errors import Diverged
 from d2lrun.kfold import spread
@@ -119,6 +121,25 @@ def test_the_spread_is_that_of_a_sample_and_unknown_where_a_fold_has_none():
     assert spread([{"a": 1.0}, {"a": None}]) == {"a": {"mean": None, "std": None}}
     assert spread([{"a": 1.0}]) == {"a": {"mean": 1.0, "std": None}}
     assert spread([]) == {}
+
+
+@pytest.mark.parametrize(
+    "losses, changed, inside",
+    [
+        ([0.3, 0.7], [], True),  # their mean is inside, though neither is
+        ([0.5, 0.9], [], False),
+        ([0.5, None], [], False),
+        ([0.3, 0.7], ["validation.k"], None),
+        ([0.3, 0.7], None, None),
+    ],
+)
+def test_the_books_verdict_is_on_the_mean_of_the_folds(words, losses, changed, inside):
+    config = compose(words)
+    config = replace(config, book=Book("4.10", {"val_loss": [0.4, 0.6]}))
+    facts = {"epochs": 1, "steps": 1, "seconds": 1.0, "dead": None}
+    folds = {f"fold-{fold}": {"metrics": {"val_loss": loss}, **facts} for fold, loss in enumerate(losses)}
+    verdict = kfold.summarise(config, folds, None, "finished", changed)["book"]
+    assert verdict == {"section": "4.10", "band": {"val_loss": [0.4, 0.6]}, "inside": inside, "changed": changed}
 
 
 def test_one_fold_alone_is_that_fold_of_the_whole(train, tmp_path):

@@ -383,7 +383,9 @@ def test_a_counting_model_ends_with_the_perplexity_of_its_own_probabilities(read
     done = read("model=ngram", "train.epochs=1")
     result = done.result
     assert set(result) == TEXT_KEYS
-    assert (result["parameters"], result["epochs"], result["status"]) == (0, 1, "finished")
+    assert (result["parameters"], result["epochs"], result["steps"], result["status"]) == (0, 1, 1, "finished")
+    (record,) = rundir.RunDirectory(done.path).records()
+    assert (record["epoch"], record["step"]) == (1, 1)
     config = compose(["model=ngram", "dataset=pydoc", *SHORT_TEXT, "train.epochs=1"])
     data = datasets.load(config.dataset)
     parts = validation.split(config.validation, data, config.seed)

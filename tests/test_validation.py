@@ -78,6 +78,14 @@ def test_it_depends_on_the_seed_only(stratify):
     assert not torch.equal(one.val.index, other.val.index)
 
 
+@given(labels, fractions, seeds)
+def test_without_stratify_the_labels_do_not_matter(labels, fraction, seed):
+    config = holdout(fraction, stratify=False)
+    some, alike = (split(config, images(each), seed) for each in (labels, torch.zeros_like(labels)))
+    assert some.val.index.tolist() == alike.val.index.tolist()
+    assert some.train.index.tolist() == alike.train.index.tolist()
+
+
 def test_the_examples_are_drawn_from_everywhere():
     val = split(holdout(0.5, stratify=False), images(torch.zeros(1000, dtype=torch.int64)), seed=0).val.index
     assert 400 < val.double().mean().item() < 600
@@ -202,6 +210,14 @@ def test_every_fold_has_its_share_of_each_class(labels, k, seed):
     for label in labels.unique().tolist():
         counts = [share[label] for share in shares]
         assert max(counts) - min(counts) <= 1
+
+
+@given(labels, st.integers(2, 7), seeds)
+def test_without_stratify_the_labels_do_not_matter_to_folds(labels, k, seed):
+    assume(k <= len(labels))
+    assert vals(k, images(labels), seed, stratify=False) == vals(
+        k, images(torch.zeros_like(labels)), seed, stratify=False
+    )
 
 
 @pytest.mark.parametrize("stratify", [True, False])
