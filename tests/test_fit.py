@@ -27,6 +27,7 @@ from d2lrun.errors import Diverged, Refused
 from d2lrun.fit import State, fit, keep_best
 from d2lrun.tasks import Classification, task_of
 from d2lrun.validation import split
+from tests.bits import same_bits
 
 # torch.compile imports a part of torch that uses a deprecated one
 compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -75,11 +76,6 @@ class Training:
 
     def weights(self):
         return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-
-
-def same_bits(one, other):
-    assert one.keys() == other.keys()
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def kept(state):

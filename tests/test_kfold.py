@@ -23,6 +23,7 @@ from d2lrun.errors import Diverged
 from d2lrun.kfold import spread
 from d2lrun.run import draw
 from d2lrun.rundir import RunDirectory
+from tests.bits import same_bits
 
 EPOCHS, STEPS = 2, 4  # of a fold: 220 of 330 images in batches of 64
 TIMES = ("seconds", "at", "examples_per_second", "tokens_per_second")
@@ -65,8 +66,7 @@ def bits(folder):
 def assert_same_bits(folder, other):
     (weights, metrics), (wanted, rows) = bits(folder), bits(other)
     assert metrics == rows
-    assert weights.keys() == wanted.keys()
-    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    assert same_bits(weights, wanted)
 
 
 def snapshot(folder):

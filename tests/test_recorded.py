@@ -216,7 +216,8 @@ def test_all_complaints_come_together(tmp_path):
 
 def test_a_folder_that_holds_runs_deeper_is_refused_with_what_to_write(tmp_path):
     make_run(tmp_path / "runs" / "fashion-mnist" / "mlp" / "a")
-    assert f"try {tmp_path / 'runs'}/*/*" in refusal(tmp_path / "runs")
+    assert refusal(tmp_path / "runs").endswith(f"it holds some, try {tmp_path / 'runs'}/*/*/*")
+    assert refusal(tmp_path / "runs" / "fashion-mnist").endswith(f"try {tmp_path / 'runs' / 'fashion-mnist'}/*/*")
 
 
 def test_the_same_directory_twice_is_refused(tmp_path):

@@ -24,6 +24,7 @@ from d2lrun.datasets.images import batches, order
 from d2lrun.errors import Failed, Refused
 from d2lrun.run import Log, build, draw, run
 from d2lrun.tasks import CHANCE_EPOCHS
+from tests.bits import same_bits
 
 KEYS = {
     *("status", "model", "dataset", "seed", "parameters", "epochs", "selected_epoch", "steps", "seconds", "metrics"),
@@ -82,11 +83,6 @@ def built(tmp_path, stripes_folder):
         return build(compose([*data, *words]), Log(tmp_path / "run.log", Console(file=io.StringIO())))
 
     return built
-
-
-def same_bits(one, other):
-    assert one.keys() == other.keys()
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 # --- the device, as it is recorded -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
@@ -134,18 +135,22 @@ def test_without_validation_all_of_a_text_trains():
     assert (len(parts.train.tokens), parts.val, parts.test) == (50, None, None)
 
 
-def rows(count, prepare=None):
-    """Features that are the number of the row; no test row has a target."""
-    numbers = torch.arange(count, dtype=torch.float32)[:, None]
+def rows(count, prepare=None, values=None):
+    """Features and targets that are ``values`` [N], or else the number of the row; no test row has a target."""
+    numbers = (torch.arange(count, dtype=torch.float32) if values is None else values)[:, None]
     return TableDataset("rows", numbers, numbers, numbers[:2], None, "made", (), prepare=prepare)
 
 
 @given(st.integers(2, 60), fractions, st.booleans(), seeds)
 def test_a_table_is_held_out_by_the_seed_alone(count, fraction, stratify, seed):
-    parts = split(holdout(fraction, stratify), rows(count), seed)
-    assert sorted(parts.train.index.tolist() + parts.val.index.tolist()) == list(range(count))
-    assert abs(len(parts.val.index) - fraction * count) <= 0.5
-    assert parts.test is None
+    """Whatever is in its rows: they are those that come first in the seed's order."""
+    order = np.random.default_rng(seed).permutation(count).tolist()
+    size = round(count * fraction)
+    for data in (rows(count), rows(count, values=torch.randn(count))):
+        parts = split(holdout(fraction, stratify), data, seed)
+        assert parts.val.index.tolist() == sorted(order[:size])
+        assert parts.train.index.tolist() == sorted(order[size:])
+        assert parts.test is None
 
 
 def test_a_table_is_prepared_by_the_rows_that_train_alone():
