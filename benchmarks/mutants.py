@@ -25,6 +25,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -36,7 +37,7 @@ LAST = ("tests/test_run.py", "tests/test_kfold.py", "tests/test_cli.py", "tests/
 SLOW = re.compile(r"/faults/|_end_to_end|test_launchers|test_kill")  # they start processes; asked only as mirrors
 IMPORTERS = 5  # files of tests that import the module and are asked, the smallest first
 IGNORED = (".git", ".venv*", "outputs", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", "dist")
-PRELOADED = ("torch", "numpy", "hydra", "omegaconf", "rich.console", "matplotlib.figure", "safetensors.torch", "optuna")
+PRELOADED = ("torch", "numpy", "rich.console", "matplotlib.figure", "safetensors.torch", "optuna")  # no pytest plugins
 PATIENCE = 5  # times as long as a file of tests takes, and
 LEAST = 30  # seconds: after that a mutant counts as killed, for it may never end
 OPERATORS = {
@@ -171,20 +172,22 @@ def seconds_of(tests: str, root: Path) -> float | None:
     return time.monotonic() - start if passes(tests, root, math.inf) else None
 
 
-def killer(mutant: Mutant, root: Path) -> str | None:
-    """The file of tests that fails for the mutant, or None if it survives; the code at ``root`` is as before."""
+def verdict(mutant: Mutant, root: Path) -> str:
+    """Which file of tests kills the mutant, or that none does; the code at ``root`` is as before."""
     path = root / mutant.module
     source = path.read_bytes()
+    asked = False
     for tests in tests_of(mutant.module, root):
         if (seconds := seconds_of(tests, root)) is None:
             continue
+        asked = True
         path.write_bytes(mutant.applied(source))
         try:
             if not passes(tests, root, LEAST + PATIENCE * seconds):
-                return tests
+                return f"killed by {tests}"
         finally:
             path.write_bytes(source)
-    return None
+    return "SURVIVED" if asked else "UNTESTED"
 
 
 def drawn(root: Path, modules: list[str], count: int, seed: int) -> list[Mutant]:
@@ -211,19 +214,19 @@ def main(arguments: list[str], project: Path = ROOT) -> None:
     for name in PRELOADED:  # once, and not for each mutant
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    killed = 0
+    verdicts = Counter()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "project"
         shutil.copytree(project, root, ignore=shutil.ignore_patterns(*IGNORED))
         os.environ["PYTHONPATH"] = str(root)
         for mutant in chosen:
-            found = killer(mutant, root)
-            killed += found is not None
-            print(f"killed    {mutant}  ({found})" if found else f"SURVIVED  {mutant}", flush=True)
+            found = verdict(mutant, root)
+            verdicts[found.split()[0]] += 1
+            print(f"{mutant}  {found}", flush=True)
         for tests in sorted({file for mutant in chosen for file in tests_of(mutant.module, root)}):
             if seconds_of(tests, root) is None:
                 print(f"not asked: {tests} fails on the unchanged code")
-    print(f"{killed} of {len(chosen)} mutants killed")
+    print(f"{len(chosen)} mutants: {', '.join(f'{count} {found}' for found, count in sorted(verdicts.items()))}")
 
 
 if __name__ == "__main__":

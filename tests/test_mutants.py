@@ -82,11 +82,11 @@ def test_a_mutant_that_a_test_notices_is_killed_and_another_survives(tmp_path):
     assert done.returncode == 0, done.stderr
     *lines, total = done.stdout.splitlines()
     assert sorted(lines) == [
-        "SURVIVED  d2lrun/tiny.py:3  print(number)  ->  pass",
-        "killed    d2lrun/tiny.py:4  number + number  ->  (number - number)  (tests/test_tiny.py)",
-        "killed    d2lrun/tiny.py:4  return number + number  ->  return None  (tests/test_tiny.py)",
+        "d2lrun/tiny.py:3  print(number)  ->  pass  SURVIVED",
+        "d2lrun/tiny.py:4  number + number  ->  (number - number)  killed by tests/test_tiny.py",
+        "d2lrun/tiny.py:4  return number + number  ->  return None  killed by tests/test_tiny.py",
     ]
-    assert total == "2 of 3 mutants killed"
+    assert total == "3 mutants: 1 SURVIVED, 2 killed"
     assert (tmp_path / "d2lrun" / "tiny.py").read_text() == TINY
 
 
