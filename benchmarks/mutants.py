@@ -142,16 +142,20 @@ def passes(tests: str, root: Path, limit: float) -> bool:
     if child == 0:
         os._exit(run_tests(tests, root))
     deadline = time.monotonic() + limit
-    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    with contextlib.suppress(OSError):  # it may be over, but not what its tests have started
-        os.killpg(child, signal.SIGKILL)
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    try:
+        while os.waitid(os.P_PID, child, ended) is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        with contextlib.suppress(OSError):  # it may be over, but not what its tests have started
+            os.killpg(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def run_tests(tests: str, root: Path) -> int:
     """The exit status of pytest, which prints nothing and ends at the first failure."""
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
@@ -210,6 +214,7 @@ def main(arguments: list[str], project: Path = ROOT) -> None:
     given = parser.parse_args(arguments)
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}  # a .pyc could be that of another mutant
     sys.dont_write_bytecode = True
+    signal.signal(signal.SIGTERM, lambda *received: sys.exit(143))  # so that no process of the tests is left
     chosen = drawn(project, given.modules, given.count, given.seed)
     for name in PRELOADED:  # once, and not for each mutant
         with contextlib.suppress(ImportError):
