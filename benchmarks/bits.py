@@ -22,7 +22,8 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from d2lrun.config import DATASETS, MODELS, conf_dir
+from d2lrun.config.keys import conf_dir
+from d2lrun.config.tables import DATASETS, MODELS, TASKS
 
 SHORT = (
     "train.epochs=2",
@@ -41,7 +42,7 @@ def commands() -> dict[str, list[str]]:
     """The overrides of each command, by its name."""
     found = {}
     for model, entry in MODELS.items():
-        for kind in entry.kinds:
+        for kind in entry.inputs:
             name, base = f"{model} {kind}", [f"model={model}", *SMALL]
             if kind == "text":
                 found[f"{name} holdout"] = [*base, *TEXT, "validation=holdout"]
@@ -67,7 +68,7 @@ def commands() -> dict[str, list[str]]:
 
 
 def tables() -> list[str]:
-    return [name for name, entry in DATASETS.items() if "table" in entry.kinds]
+    return [name for name, entry in DATASETS.items() if TASKS[entry.task].inputs == "table"]
 
 
 def digest(path: Path) -> str:

@@ -17,8 +17,7 @@ import pytest
 import d2lrun
 from d2lrun.config.keys import conf_dir
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, TASKS
-from d2lrun.tasks import View
-from d2lrun.training.task import Dataset, Subset, Task
+from d2lrun.training.task import Dataset, Subset, Task, View
 
 PACKAGE = Path(d2lrun.__file__).parent
 

@@ -35,6 +35,7 @@ from d2lrun.runs import run
 from d2lrun.tasks.classification.images import scale
 from d2lrun.training import devices
 from d2lrun.training.fit import fit
+from tests.bits import same_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # torch's workers, as in the book
 
@@ -157,7 +158,7 @@ def test_the_plain_step_and_d2lruns_are_the_same_training(tiny):
         step()
         step()
     theirs, mine = plain.state.model.state_dict(), ours.state.model.state_dict()
-    assert ours.state.step == 2 and all(torch.equal(theirs[name], mine[name]) for name in theirs)
+    assert ours.state.step == 2 and same_bits(mine, theirs)
 
 
 def test_the_plain_loop_is_fp32_in_torchs_own_memory_order(tiny):
@@ -175,8 +176,7 @@ def test_d2lruns_step_is_its_loops_own_without_what_ends_an_epoch(tiny):
     while wanted.state.step < 7:
         next(pauses)
     assert experiment.state.records == [] and (experiment.state.epoch, experiment.state.batch) == (1, 1)
-    weights = wanted.state.model.state_dict()
-    assert all(torch.equal(weights[name], one) for name, one in experiment.state.model.state_dict().items())
+    assert same_bits(experiment.state.model.state_dict(), wanted.state.model.state_dict())
 
 
 def test_the_data_path_that_is_timed_is_that_of_the_loops_batches(tiny):

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from d2lrun import __version__
-from d2lrun.cli import main as cli
+from d2lrun.cli.main import main as cli
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import to_dict

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2lrun.config.compose import compose
+from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import (
     MOST_UNKNOWN,
     Complaint,
@@ -22,6 +23,7 @@ from d2lrun.config.schema import (
     flatten,
     is_safe_name,
     parse,
+    selector,
     to_dict,
 )
 from d2lrun.config.types import FLOAT32_MAX, Between, Count, Fraction, NonNegative, Number, Positive, Probability, Seed
@@ -272,6 +274,33 @@ def test_values_that_contradict_each_other(values, given, wanted):
 )
 def test_values_that_go_together(values):
     parse(changed(**values))
+
+
+@given(k=st.integers(2, 9), fold=st.integers(0, 10))
+def test_folds_are_counted_from_0_to_k_minus_1(k, fold):
+    options = {"shuffle": True, "stratify": True, "repeats": 1, "refit": False}
+    data = changed(validation={"name": "kfold", "k": k, "fold": fold, **options})
+    if fold < k:
+        assert parse(data).validation.fold == fold
+    else:
+        assert refusal(data) == f"validation.fold={fold}: wanted 0 to {k - 1}, for validation.k={k}"
+
+
+@given(st.integers(-(2**1023) + 1, 2**1023 - 1))
+def test_a_whole_number_of_any_size_is_a_float(value):
+    got = convert(float, value)
+    assert (got, type(got)) == (float(value), float)
+
+
+def test_a_large_whole_number_is_a_learning_rate():
+    assert compose(["optimizer.lr=5000"]).optimizer.lr == 5000.0
+
+
+@pytest.mark.parametrize("group", VARIANTS)
+@pytest.mark.parametrize("name", [[1], {}, 1, None, True], ids=str)
+def test_an_option_has_a_name_that_is_text(group, name):
+    message = refusal(changed(**{f"{group}__{selector(group)}": name}))
+    assert message.startswith(f"{group}={'null' if name is None else str(name).lower()}: ")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import json
 import math
 import os
+import stat
 import subprocess
 import sys
 
@@ -65,6 +67,30 @@ def test_a_full_disk_leaves_the_old_content_alone(tmp_path):
         assert process.communicate() == (f"27 [Errno 27] File too large: '{tmp_path / 'a'}'\n", "")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
+
+
+def lowest_free_descriptor() -> int:
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.close(descriptor)
+    return descriptor
+
+
+@pytest.mark.parametrize("fails", [None, "the writer", "the directory"])
+def test_a_write_leaves_no_descriptor_open(tmp_path, monkeypatch, fails):
+    def torn(file):
+        raise ValueError("torn")
+
+    def sync(descriptor, fsync=os.fsync):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError("not on this disk")
+        fsync(descriptor)
+
+    if fails == "the directory":
+        monkeypatch.setattr(os, "fsync", sync)
+    before = lowest_free_descriptor()
+    with pytest.raises(ValueError, match="torn") if fails == "the writer" else contextlib.nullcontext():
+        files.write_atomic(tmp_path / "a", torn if fails == "the writer" else b"new")
+    assert lowest_free_descriptor() == before
 
 
 def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
@@ -149,6 +175,13 @@ def test_a_lock_can_be_taken_again(tmp_path):
         with files.lock(tmp_path / ".lock"):
             pass
     assert ".lock.holder" not in names(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\0"])
+def test_a_holder_that_cannot_be_read_is_another_process(tmp_path, content):
+    if content is not None:
+        files.signature(tmp_path / ".lock").write_bytes(content)
+    assert files.holder(tmp_path / ".lock") == "another process"
 
 
 def test_a_lock_where_nothing_can_be_written_fails_at_once(tmp_path):

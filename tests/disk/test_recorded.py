@@ -129,6 +129,7 @@ def test_folds_are_averaged_epoch_by_epoch():
     one, two = ([{"epoch": k, "a": k + fold, "b": None} for k in (1, 2, 3)][: 3 - fold] for fold in (0, 1))
     assert average([one, two]) == [{"epoch": 1, "a": 1.5}, {"epoch": 2, "a": 2.5}]
     assert average([]) == []
+    assert average([[{"epoch": 1, "a": 1.0, "b": 2.0}], [{"epoch": 1, "a": None}]]) == [{"epoch": 1}]
 
 
 def test_a_k_fold_run_has_mean_and_std(tmp_path):
@@ -148,6 +149,14 @@ def test_an_unfinished_k_fold_run_has_the_folds_that_are_finished(tmp_path):
     entry = one(run)
     assert (entry.status, entry.problem) == ("unfinished", "2 folds finished")
     assert entry.metrics["val_loss"] == pytest.approx((0.5, 0.2 / 2**0.5))
+
+
+def test_an_unfinished_k_fold_run_has_no_mean_of_a_null_metric(tmp_path):
+    run = make_run(tmp_path / "a", status=None, epochs=0)
+    for fold, loss in enumerate([0.4, None]):
+        make_run(run / f"fold-{fold}", metrics={"val_loss": loss, "val_accuracy": 0.5 + fold / 4, "only": 1}, epochs=0)
+    make_run(run / "fold-2", metrics={"val_loss": 0.6, "val_accuracy": 1.0}, epochs=0)
+    assert one(run).metrics == {"val_accuracy": pytest.approx((0.75, 0.25))}
 
 
 def test_a_sweep_is_its_jobs_and_what_has_not_begun_is_told_by_the_sweep(tmp_path):
@@ -207,7 +216,8 @@ def test_all_complaints_come_together(tmp_path):
 
 def test_a_folder_that_holds_runs_deeper_is_refused_with_what_to_write(tmp_path):
     make_run(tmp_path / "runs" / "fashion-mnist" / "mlp" / "a")
-    assert f"try {tmp_path / 'runs'}/*/*" in refusal(tmp_path / "runs")
+    assert refusal(tmp_path / "runs").endswith(f"it holds some, try {tmp_path / 'runs'}/*/*/*")
+    assert refusal(tmp_path / "runs" / "fashion-mnist").endswith(f"try {tmp_path / 'runs' / 'fashion-mnist'}/*/*")
 
 
 def test_the_same_directory_twice_is_refused(tmp_path):

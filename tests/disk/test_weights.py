@@ -14,6 +14,7 @@ from d2lrun.config.compose import compose
 from d2lrun.disk import weights
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
+from tests.bits import same_bits
 
 
 def build(*overrides, seed=0, classes=10):
@@ -25,11 +26,6 @@ def build(*overrides, seed=0, classes=10):
 
 def tensors(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def same_bits(one, other):
-    assert one.keys() == other.keys()
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 TIED = ("model=mlp", "model.hidden=[16,16,16]", "model.share=true")  # its layers 3 and 5 are one
@@ -64,6 +60,7 @@ def test_other_programs_find_the_names_of_the_state_dict(tmp_path):
     weights.save(model, tmp_path / "a.safetensors")
     found = safetensors.torch.load_file(tmp_path / "a.safetensors")
     assert same_bits(found, tensors(model))
+    assert same_bits(weights.read(tmp_path / "a.safetensors"), tensors(model))
 
 
 def test_what_is_shared_is_stored_once_under_its_first_name(tmp_path):

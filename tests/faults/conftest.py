@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from d2lrun.disk.files import sha256
+from tests.bits import same_bits
 
 FORKS = Path(__file__).with_name("forks.py")
 TIMES = ("seconds", "examples_per_second")  # what may differ between two equal runs
@@ -93,8 +94,7 @@ class Room:
     def assert_same_bits(self, other: Room) -> None:
         (weights, metrics), (wanted, rows) = self.bits(), other.bits()
         assert metrics == rows
-        assert weights.keys() == wanted.keys()
-        assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+        assert same_bits(weights, wanted)
         assert self.result()["status"] == "finished"
 
     def assert_tidy(self) -> None:

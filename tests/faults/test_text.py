@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from d2lrun.disk.files import sha256
+from tests.bits import same_bits
 
 STEP = "d2lrun.training.fit:train_batch"
 TIMES = ("seconds", "tokens_per_second")
@@ -44,8 +45,7 @@ def came_to(run):
 def assert_same(run, whole):
     (weights, metrics, samples), (wanted, rows, texts) = came_to(run), came_to(whole)
     assert metrics == rows
-    assert weights.keys() == wanted.keys()
-    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    assert same_bits(weights, wanted)
     assert samples == texts
 
 

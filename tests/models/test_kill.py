@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from d2lrun.config.tables import MODELS
+from tests.bits import same_bits
 
 FORKS = Path(__file__).parents[1] / "faults" / "forks.py"
 SMALL = {
@@ -92,8 +92,7 @@ def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripe
     assert "resuming at epoch 1, step 2\n" in out
     assert d2lrun(whole, words)[0] == 0
     found, wanted = (load_file(room / "run" / "model.safetensors") for room in rooms)
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    assert same_bits(found, wanted)
     losses = [json.loads((room / "run" / "metrics.jsonl").read_text("utf-8")) for room in rooms]
     assert losses[0]["train_loss"] == losses[1]["train_loss"]
     assert losses[0].get("test_loss") == losses[1].get("test_loss")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from d2lrun import datasets, models
 from d2lrun.config.compose import compose
 from d2lrun.config.tables import MODELS
+from tests.bits import same_bits
 
 # BOOK.md; torchvision's resnet18 has 11,689,512 for 3 channels and 1000 classes.
 PARAMETERS = {
@@ -134,8 +135,7 @@ def test_every_parameter_gets_a_gradient(training):
 def test_the_same_seed_gives_the_same_bits(name, training):
     again = train.__wrapped__(name)
     assert again.losses == training.losses
-    wanted = training.model.state_dict()
-    assert all(torch.equal(tensor, wanted[key]) for key, tensor in again.model.state_dict().items())
+    assert same_bits(again.model.state_dict(), training.model.state_dict())
 
 
 def test_another_seed_gives_other_weights_everywhere(name, training):

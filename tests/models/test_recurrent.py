@@ -254,6 +254,16 @@ def test_dropout_on_the_way_in_and_out(kind):
     assert network.dropout.p == 0.25
 
 
+@pytest.mark.parametrize("layers, acts", [(1, False), (2, True), (3, True)])
+def test_dropout_acts_between_the_layers(kind, impl, layers, acts):
+    layer = model(kind, impl=impl, dropout=0.25, hidden=32, layers=layers).layer
+    x = torch.rand(T, B, V)
+    assert torch.equal(layer(x)[0], layer(x)[0]) != acts
+    assert getattr(layer.dropout, "p", layer.dropout) == (0.25 if acts or impl == "scratch" else 0)
+    layer.eval()
+    assert torch.equal(layer(x)[0], layer(x)[0])
+
+
 def test_one_hot():
     ids = torch.tensor([[0, 4], [2, 2], [1, 3]])
     assert torch.equal(OneHot(V)(ids), F.one_hot(ids, V).float())

@@ -8,9 +8,10 @@ from rich.console import Console
 from torch import nn
 
 from d2lrun import datasets, models
-from d2lrun.cli import main as cli
+from d2lrun.cli.main import main as cli
 from d2lrun.config.compose import compose
 from d2lrun.report.summary import Window, describe, show_summary, summarise
+from tests.bits import same_bits
 
 
 def lenet():
@@ -142,7 +143,7 @@ def test_the_model_and_the_random_numbers_stay_as_they_were():
     random = torch.get_rng_state()
     summarise(model, torch.zeros(1, 1, 2, 2))
     assert [module.training for module in model.modules()] == flags
-    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+    assert same_bits(model.state_dict(), state)
     assert torch.equal(torch.get_rng_state(), random)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 

@@ -110,11 +110,19 @@ def test_error_bars_are_the_spread_over_seeds(make_sweep):
     assert (low, high) == pytest.approx((metric["mean"] - metric["std"], metric["mean"] + metric["std"]))
 
 
-@pytest.mark.parametrize("failed, marked", [((0, 1), [0.001]), ((2,), [0.01]), ((), [])])
-def test_a_failure_is_a_cross_at_the_top_of_its_place(make_sweep, failed, marked):
-    panel = axes(make_sweep({"optimizer.lr": LRS, "seed": [0, 1]}, failed=failed))
-    crosses = [line for line in panel.get_lines() if line.get_marker() == "x"]
-    assert [list(line.get_xdata()) for line in crosses] == ([marked] if marked else [])
+def crosses(panel):
+    """Of each cross its value on the x-axis, and its height in the panel: 0 is the bottom, 1 the top."""
+    lines = [line for line in panel.get_lines() if line.get_marker() == "x"]
+    shown = [panel.transAxes.inverted().transform(line.get_transform().transform(line.get_xydata())) for line in lines]
+    values = [value for line in lines for value in line.get_xdata()]
+    return list(zip(values, [height for part in shown for _, height in part.tolist()], strict=True))
+
+
+@pytest.mark.parametrize("failed, marked", [((0, 1), [0.001]), ((2,), [0.01]), ((1, 7), [0.001, 1]), ((), [])])
+def test_a_failure_is_a_cross_at_the_worst_edge_above_its_value(make_sweep, failed, marked):
+    accuracy, loss = figure(make_sweep({"optimizer.lr": LRS, "seed": [0, 1]}, failed=failed)).axes[:2]
+    assert crosses(accuracy) == [(value, pytest.approx(0.035)) for value in marked]
+    assert crosses(loss) == [(value, pytest.approx(0.965)) for value in marked]
 
 
 def test_a_job_that_nearly_diverged_does_not_flatten_the_rest(make_sweep):
@@ -132,7 +140,8 @@ def test_a_job_that_nearly_diverged_does_not_flatten_the_rest(make_sweep):
 def test_words_are_rows_of_dots(make_sweep):
     panel = axes(make_sweep({"model": ["mlp", "lenet", "nin"]}, failed=(2,)))
     assert [label.get_text() for label in panel.get_yticklabels()] == ["mlp", "lenet", "nin"]
-    assert "✗ failed or diverged" in texts(panel)
+    (crossed,) = [text for text in panel.texts if text.get_text() == "✗ failed or diverged"]
+    assert crossed.get_position()[1] == 2  # the row of nin
 
 
 def test_of_many_words_the_best_are_shown_and_said(make_sweep):
@@ -185,12 +194,15 @@ def test_two_numbers_of_a_search_are_dots(make_sweep):
     panel = axes(sweep)
     assert len(panel.collections[0].get_offsets()) == 19
     assert labels(panel) == ["failed or diverged", "best"]
+    (cross,) = [line for line in panel.get_lines() if line.get_marker() == "x"]
+    assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([0.05], [16.5])
 
 
 def test_beyond_two_keys_the_best_line_is_named_and_a_failure_crossed(make_sweep):
     panel = axes(make_sweep({"a": [1, 2], "b": ["x", "y"], "c": [1, 2]}, failed=(1,)))
     assert labels(panel)[0].startswith("best: 0.")
-    assert sum(line.get_marker() == "x" for line in panel.get_lines()) == 1
+    ((place, height),) = crosses(panel)
+    assert place == 3 and height < 0.1  # on the axis of the metric, below its least value
     assert {"a", "b", "c", "val accuracy", "x", "y"} <= set(texts(panel))
 
 

@@ -228,11 +228,22 @@ def test_a_class_without_a_mistake():
     assert mistake([0, 4, 0], 1, ["a", "b", "c"]) == "–"
 
 
-def test_colour_is_never_alone():
-    console = Console(file=StringIO(), width=80, force_terminal=True, color_system="truecolor")
-    SHOW["result"](console)
-    plain = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
-    assert words(plain) == words(shown(SHOW["result"]))
+def coloured(show):
+    """The pieces of a text that have a colour, each with the colour's code."""
+    console = Console(file=StringIO(), width=80, force_terminal=True, color_system="standard")
+    show(console)
+    return set(re.findall(r"\x1b\[(?:\d+;)*([349]\d)m([^\x1b]*)", console.file.getvalue()))
+
+
+@pytest.mark.parametrize("name", SHOW)
+def test_colour_is_never_alone(name):
+    """Only the signs ✓ and ✗ have a colour, which differ without it."""
+    assert coloured(SHOW[name]) <= {("32", "✓"), ("31", "✗")}
+
+
+def test_what_is_outside_the_book_is_red_and_crossed():
+    outside = {**RESULT, "metrics": {**RESULT["metrics"], "test_accuracy": 0.9}}
+    assert coloured(lambda console: show_result(console, outside, Path("run"))) == {("32", "✓"), ("31", "✗")}
 
 
 def test_a_table_is_counted_in_rows_fields_features_and_gaps():

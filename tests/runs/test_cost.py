@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from d2lrun import models
-from d2lrun.cli import main as cli
+from d2lrun.cli.main import main as cli
 from d2lrun.config.compose import compose
 from d2lrun.errors import Refused
 from d2lrun.runs import cost
 from d2lrun.runs.cost import Cost, measure, show_cost, timed
 from d2lrun.training import devices
+from tests.bits import same_bits
 
 seconds, counts = st.floats(0, 1e3), st.integers(0, 10**4)
 
@@ -74,7 +75,7 @@ def test_the_steps_that_are_timed_are_steps_of_training(words):
     first = models.build(config.model, (1, 28, 28), 10).state_dict()
     assert experiment.state.step >= 2
     assert all(parameter.grad is not None for parameter in experiment.state.model.parameters())
-    assert all(torch.equal(first[name], tensor) for name, tensor in experiment.state.model.state_dict().items())
+    assert same_bits(experiment.state.model.state_dict(), first)
 
 
 def test_the_least_of_several_calls_counts_and_the_first_does_not(monkeypatch):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from d2lrun.config.compose import compose
+from d2lrun.config.keys import Book
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Diverged
 from d2lrun.runs import cost, kfold
 from d2lrun.runs.kfold import spread
 from d2lrun.runs.run import draw
 from d2lrun.tasks.classification.images import ImageDataset
+from tests.bits import same_bits
 
 EPOCHS, STEPS = 2, 4  # of a fold: 220 of 330 images in batches of 64
 TIMES = ("seconds", "at", "examples_per_second", "tokens_per_second")
@@ -63,8 +66,7 @@ def bits(folder):
 def assert_same_bits(folder, other):
     (weights, metrics), (wanted, rows) = bits(folder), bits(other)
     assert metrics == rows
-    assert weights.keys() == wanted.keys()
-    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    assert same_bits(weights, wanted)
 
 
 def snapshot(folder):
@@ -119,6 +121,25 @@ def test_the_spread_is_that_of_a_sample_and_unknown_where_a_fold_has_none():
     assert spread([{"a": 1.0}, {"a": None}]) == {"a": {"mean": None, "std": None}}
     assert spread([{"a": 1.0}]) == {"a": {"mean": 1.0, "std": None}}
     assert spread([]) == {}
+
+
+@pytest.mark.parametrize(
+    "losses, changed, inside",
+    [
+        ([0.3, 0.7], [], True),  # their mean is inside, though neither is
+        ([0.5, 0.9], [], False),
+        ([0.5, None], [], False),
+        ([0.3, 0.7], ["validation.k"], None),
+        ([0.3, 0.7], None, None),
+    ],
+)
+def test_the_books_verdict_is_on_the_mean_of_the_folds(words, losses, changed, inside):
+    config = compose(words)
+    config = replace(config, book=Book("4.10", {"val_loss": [0.4, 0.6]}))
+    facts = {"epochs": 1, "steps": 1, "seconds": 1.0, "dead": None}
+    folds = {f"fold-{fold}": {"metrics": {"val_loss": loss}, **facts} for fold, loss in enumerate(losses)}
+    verdict = kfold.summarise(config, folds, None, "finished", changed)["book"]
+    assert verdict == {"section": "4.10", "band": {"val_loss": [0.4, 0.6]}, "inside": inside, "changed": changed}
 
 
 def test_one_fold_alone_is_that_fold_of_the_whole(train, tmp_path):

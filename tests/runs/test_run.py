@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from d2lrun import datasets, models
-from d2lrun.cli import main as cli
+from d2lrun.cli.main import main as cli
 from d2lrun.config.compose import compose, departures
 from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.disk import rundir
@@ -28,6 +28,7 @@ from d2lrun.runs.run import Log, build, draw, run
 from d2lrun.tasks.classification.images import batches, order
 from d2lrun.training import devices, fit
 from d2lrun.training.task import CHANCE_EPOCHS
+from tests.bits import same_bits
 
 KEYS = {
     *("status", "model", "dataset", "seed", "parameters", "epochs", "selected_epoch", "steps", "seconds", "metrics"),
@@ -86,11 +87,6 @@ def built(tmp_path, stripes_folder):
         return build(compose([*data, *words]), Log(tmp_path / "run.log", Console(file=io.StringIO())))
 
     return built
-
-
-def same_bits(one, other):
-    assert one.keys() == other.keys()
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 # --- the device, as it is recorded -------------------------------------------------------------------------------
@@ -387,7 +383,9 @@ def test_a_counting_model_ends_with_the_perplexity_of_its_own_probabilities(read
     done = read("model=ngram", "train.epochs=1")
     result = done.result
     assert set(result) == TEXT_KEYS
-    assert (result["parameters"], result["epochs"], result["status"]) == (0, 1, "finished")
+    assert (result["parameters"], result["epochs"], result["steps"], result["status"]) == (0, 1, 1, "finished")
+    (record,) = rundir.RunDirectory(done.path).records()
+    assert (record["epoch"], record["step"]) == (1, 1)
     config = compose(["model=ngram", "dataset=pydoc", *SHORT_TEXT, "train.epochs=1"])
     data = datasets.load(config.dataset)
     parts = data.split(config.validation, config.seed)

@@ -76,8 +76,9 @@ class Home:
         found = {}
         for path in self.folder.glob("*/.lock.holder"):
             metrics = path.parent / "metrics.jsonl"
-            if metrics.exists() and metrics.stat().st_size:
-                found[path.parent.name] = int(path.read_text("utf-8").split()[1])
+            with contextlib.suppress(FileNotFoundError):  # the run ends while this looks
+                if metrics.stat().st_size:
+                    found[path.parent.name] = int(path.read_text("utf-8").split()[1])
         return found
 
     def saved(self) -> set[str]:
@@ -111,6 +112,19 @@ def serial(tmp_path_factory, stripes_folder):
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_not_running(home, monkeypatch):
+    def gone(*arguments):
+        raise FileNotFoundError
+
+    run = home.folder / "run"
+    run.mkdir(parents=True)
+    (run / ".lock.holder").write_text("process 12 on here")
+    (run / "metrics.jsonl").write_text("{}")
+    assert home.running() == {"run": 12}
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert home.running() == {}
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)

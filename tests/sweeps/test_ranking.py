@@ -49,7 +49,8 @@ def test_a_wanted_metric_that_was_not_measured_is_said_with_those_that_were():
 
 
 def test_before_anything_has_finished_nothing_is_said_of_ranks():
-    assert summary(job({"lr": 1}, status="pending"))["note"] is None
+    for wanted in (None, "val_loss"):
+        assert summary(job({"lr": 1}, status="pending"), wanted=wanted)["note"] is None
     assert main_metric([], None) is None
 
 

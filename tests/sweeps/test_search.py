@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -135,6 +136,7 @@ def summary(study):
         (["model=mlp", "model.hidden=choice([8],[0])"], "model.hidden"),
         ([LR, "run.dir=here"], "run.dir: the folder of one run"),
         ([LR, "sweep.metric=test_loss"], "sweep.metric=test_loss"),
+        ([LR, "sweep.metric=val_acuracy"], "sweep.metric=val_acuracy: not measured here; did you mean val_accuracy?"),
         ([LR, "sweep.storage=nowhere"], "the search's study cannot be used"),
     ],
 )
@@ -151,6 +153,35 @@ def test_all_complaints_come_at_once(planned):
     assert [key in str(refusal.value) for key in ("optimizer.lr=-1", "optimizer.momentum=2", "train.clip=-1")] == [
         True
     ] * 3
+
+
+FAULTS = {
+    "Optuna": lambda: trial.engine().exceptions.DuplicatedStudyError("it is there\nand more"),
+    "the database": lambda: importlib.import_module("sqlalchemy.exc").SQLAlchemyError("it is there"),
+    "an import": lambda: ImportError("it is there"),
+    "values": lambda: ValueError("it is there"),
+    "anything": lambda: RuntimeError("it is there"),
+}
+
+
+@pytest.mark.parametrize("kind", [Refused, Failed])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_of_the_study_is_told_as_ours(kind, fault):
+    with pytest.raises(kind, match=r"^the search's study cannot be used: it is there$") as told, search.told_as(kind):
+        raise fault()
+    assert "look at sweep.storage" in told.value.hint
+
+
+def test_a_fault_without_a_text_is_told_by_its_type():
+    with pytest.raises(Refused, match=r"cannot be used: KeyError$"), search.told_as(Refused):
+        raise KeyError
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), Stopped(signal.SIGINT), Refused("no", "hint"), OSError("full")])
+def test_other_faults_stay_as_they_are(fault):
+    with pytest.raises(type(fault)) as told, search.told_as(Failed):
+        raise fault
+    assert told.value is fault
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch, planned):
@@ -382,10 +413,10 @@ def test_nothing_is_pruned_that_nobody_wants_pruned(rehearsal, searched):
     assert states(searched(*words, "sweep.pruner=none")) == ["COMPLETE"] * 15
 
 
-def test_what_was_pruned_is_trained_to_its_end_in_a_grid(rehearsal, searched, tmp_path):
+def test_what_was_pruned_is_trained_to_its_end_in_a_grid(rehearsal, searched, tmp_path, own_images):
     study = searched("optimizer.lr=1e-6,0.1", "sweep.trials=9", "sweep.startup=1", "sweep.name=one")
     assert "PRUNED" in states(study)
-    words = [*WORDS, f"run.root={tmp_path}", "sweep=grid", "sweep.name=one", "optimizer.lr=1e-6,0.1"]
+    words = [*WORDS, *own_images, f"run.root={tmp_path}", "sweep=grid", "sweep.name=one", "optimizer.lr=1e-6,0.1"]
     plan = grid.plan(request.read(words, None, ""))
     grid.prepare(plan)
     grid.carry_out(plan, None)

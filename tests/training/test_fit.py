@@ -28,6 +28,7 @@ from d2lrun.tasks.language_model.stream import TextDataset, starts
 from d2lrun.training import devices, optim
 from d2lrun.training.examples import order
 from d2lrun.training.fit import State, fit, keep_best
+from tests.bits import same_bits
 
 # torch.compile imports a part of torch that uses a deprecated one
 compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -76,11 +77,6 @@ class Training:
 
     def weights(self):
         return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-
-
-def same_bits(one, other):
-    assert one.keys() == other.keys()
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def kept(state):

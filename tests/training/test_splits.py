@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
@@ -83,6 +84,14 @@ def test_it_depends_on_the_seed_only(stratify):
     assert not torch.equal(one.val.index, other.val.index)
 
 
+@given(labels, fractions, seeds)
+def test_without_stratify_the_labels_do_not_matter(labels, fraction, seed):
+    config = holdout(fraction, stratify=False)
+    some, alike = (split(config, images(each), seed) for each in (labels, torch.zeros_like(labels)))
+    assert some.val.index.tolist() == alike.val.index.tolist()
+    assert some.train.index.tolist() == alike.train.index.tolist()
+
+
 def test_the_examples_are_drawn_from_everywhere():
     val = split(holdout(0.5, stratify=False), images(torch.zeros(1000, dtype=torch.int64)), seed=0).val.index
     assert 400 < val.double().mean().item() < 600
@@ -131,18 +140,22 @@ def test_without_validation_all_of_a_text_trains():
     assert (len(parts.train.tokens), parts.val, parts.test) == (50, None, None)
 
 
-def rows(count, prepare=None):
-    """Features that are the number of the row; no test row has a target."""
-    numbers = torch.arange(count, dtype=torch.float32)[:, None]
+def rows(count, prepare=None, values=None):
+    """Features and targets that are ``values`` [N], or else the number of the row; no test row has a target."""
+    numbers = (torch.arange(count, dtype=torch.float32) if values is None else values)[:, None]
     return TableDataset("rows", numbers, numbers, numbers[:2], None, "made", (), prepare=prepare)
 
 
 @given(st.integers(2, 60), fractions, st.booleans(), seeds)
 def test_a_table_is_held_out_by_the_seed_alone(count, fraction, stratify, seed):
-    parts = split(holdout(fraction, stratify), rows(count), seed)
-    assert sorted(parts.train.index.tolist() + parts.val.index.tolist()) == list(range(count))
-    assert abs(len(parts.val.index) - fraction * count) <= 0.5
-    assert parts.test is None
+    """Whatever is in its rows: they are those that come first in the seed's order."""
+    order = np.random.default_rng(seed).permutation(count).tolist()
+    size = round(count * fraction)
+    for data in (rows(count), rows(count, values=torch.randn(count))):
+        parts = split(holdout(fraction, stratify), data, seed)
+        assert parts.val.index.tolist() == sorted(order[:size])
+        assert parts.train.index.tolist() == sorted(order[size:])
+        assert parts.test is None
 
 
 def test_a_table_is_prepared_by_the_rows_that_train_alone():
@@ -207,6 +220,14 @@ def test_every_fold_has_its_share_of_each_class(labels, k, seed):
     for label in labels.unique().tolist():
         counts = [share[label] for share in shares]
         assert max(counts) - min(counts) <= 1
+
+
+@given(labels, st.integers(2, 7), seeds)
+def test_without_stratify_the_labels_do_not_matter_to_folds(labels, k, seed):
+    assume(k <= len(labels))
+    assert vals(k, images(labels), seed, stratify=False) == vals(
+        k, images(torch.zeros_like(labels)), seed, stratify=False
+    )
 
 
 @pytest.mark.parametrize("stratify", [True, False])

@@ -1,0 +1,22 @@
+"""Tensors compared strictly: torch.equal takes 1.0 in float64 for 1.0 in float32, and 0.0 for -0.0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def same_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors of two state dicts have the same types, shapes and bits; both must have the same names."""
+    assert one.keys() == other.keys()
+    return all(is_same(tensor, other[name]) for name, tensor in one.items())
+
+
+def is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same type, shape and bits: NaN is equal to itself, and 0.0 is not -0.0."""
+    alike = one.dtype == other.dtype and one.shape == other.shape
+    return alike and torch.equal(
+        *(tensor.detach().cpu().contiguous().flatten().view(torch.uint8) for tensor in (one, other))
+    )
