@@ -131,9 +131,7 @@ def main() -> None:
             print(f"{name:40} {len(found[name])} runs  {verdict}", flush=True)
     options.file.write_text(json.dumps(found, indent=1), "utf-8")
     if before:
-        print(
-            f"{len(found) - len(different)} of {len(found)} commands have the same bits; different: {different or 'none'}"
-        )
+        print(f"different: {', '.join(different) or 'none'} (of {len(found)} commands)")
     raise SystemExit(bool(different))
 
 

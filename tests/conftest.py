@@ -93,7 +93,7 @@ def no_signal_is_left():
 @pytest.fixture
 def d2lrun(tmp_path, monkeypatch, capsys):
     """``d2lrun(WORD…)``: the command in this process, in the test's own folder, without pictures of single runs."""
-    from d2lrun.cli.main import main as cli
+    from d2lrun.cli import main as cli
     from d2lrun.sweeps import monitor
 
     monkeypatch.chdir(tmp_path)

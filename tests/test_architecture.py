@@ -17,7 +17,8 @@ import pytest
 import d2lrun
 from d2lrun.config.keys import conf_dir
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, TASKS
-from d2lrun.training.task import Dataset, Subset, Task, View
+from d2lrun.tasks import View
+from d2lrun.training.task import Dataset, Subset, Task
 
 PACKAGE = Path(d2lrun.__file__).parent
 
@@ -131,6 +132,9 @@ NAMES = {*TASKS, *INPUTS, *DATASETS, *MODELS}
 WORDS = {*INPUTS, "linear", "torchvision"}  # which have other meanings, too: those of INPUTS are a kind if compared
 
 
+OF_DATA = ("config.dataset", "data", "dataset")
+
+
 def asks_the_kind(tree: ast.AST) -> Iterator[str]:
     """The places where a file names a task, a dataset, a network or a class of them."""
     for node in ast.walk(tree):
@@ -142,7 +146,11 @@ def asks_the_kind(tree: ast.AST) -> Iterator[str]:
             constants = [each for side in (node.left, *node.comparators) for each in ast.walk(side)]
             yield from (each.value for each in constants if isinstance(each, ast.Constant) and each.value in INPUTS)
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("hasattr", "getattr"):
-            yield from [ast.unparse(node)] if ast.unparse(node.args[0]) in ("config.dataset", "data", "dataset") else []
+            yield from (
+                [ast.unparse(node)]
+                if ast.unparse(node.args[0]) in OF_DATA and isinstance(node.args[1], ast.Constant)
+                else []
+            )
 
 
 def test_only_tasks_datasets_networks_and_tables_name_them(file, tree):

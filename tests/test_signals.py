@@ -11,7 +11,7 @@ from importlib import import_module
 import pytest
 
 from d2lrun import signals
-from d2lrun.cli.main import main as cli
+from d2lrun.cli import main as cli
 from d2lrun.errors import Failed, Stopped
 
 PATIENCE = 1800  # seconds: only a process that hangs for ever takes so long

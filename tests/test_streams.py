@@ -11,7 +11,7 @@ import pytest
 from rich.table import Table
 
 from d2lrun import streams
-from d2lrun.cli.main import verbs
+from d2lrun.cli import verbs
 from d2lrun.errors import Refused
 
 HOSTILE = "\x1b]0;title\x07 \x1b[2J \x9b31m \r\x08"

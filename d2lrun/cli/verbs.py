@@ -217,6 +217,8 @@ def ask(verb: str, words: list[str]) -> int:
     by_task = tasks.words()[verb]
     defaults = {key: value for word in by_task.values() for key, value in word.options.items()}
     directory, options = a_run(words, defaults, more=any(word.takes_files for word in by_task.values()))
+    for word in by_task.values():
+        word.check(options)
     config = config_of(directory, options)
     word = by_task.get(tasks.task_name(config))
     if word is None:

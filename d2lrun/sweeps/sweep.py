@@ -131,7 +131,6 @@ def check_splits(sweep: Sweep) -> None:
     Data that cannot be loaded are left to their run, which says so.
     """
     from d2lrun import datasets
-    from d2lrun.training.split_check import check_split
 
     checked = set()
     for overrides, config in sweep.foreseen():
@@ -147,7 +146,7 @@ def check_splits(sweep: Sweep) -> None:
         except Refused:
             continue
         try:
-            check_split(config, data)
+            data.check_split(config)
         except Refused as refusal:
             which = f"{' '.join(overrides)}: " if overrides else ""
             raise Refused(f"{which}{refusal}", refusal.hint) from refusal

@@ -68,6 +68,7 @@ class Word:
     does: str
     arguments: dict[str, str]  # what each means, for its help
     answer: Callable[[Question], None]
+    check: Callable[[dict[str, str]], None] = lambda options: None  # raises Refused for an option's value
 
     @property
     def options(self) -> dict[str, str]:

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from d2lrun.cli import completion
+from d2lrun.cli import main as cli
 from d2lrun.cli.completion import Word, answer, paths, query, split
-from d2lrun.cli.main import completion
-from d2lrun.cli.main import main as cli
 from d2lrun.config import schema
 from d2lrun.config.keys import VARIANTS, conf_dir
 from d2lrun.errors import Refused

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from d2lrun import datasets
-from d2lrun.cli.main import doctor
+from d2lrun.cli import doctor
 from d2lrun.errors import Refused
 from d2lrun.training import devices
 

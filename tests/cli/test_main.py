@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from d2lrun import __version__
-from d2lrun.cli.main import main as cli
+from d2lrun.cli import main as cli
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import to_dict
@@ -204,7 +204,7 @@ def test_a_fault_of_d2lrun_itself_is_code_1_and_says_so(monkeypatch, capsys):
     monkeypatch.setattr("d2lrun.cli.verbs.doctor", lambda words: 1 / 0)
     assert main(monkeypatch, "doctor") == 1
     error, hint = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"error: .*cli\.py:\d+: ZeroDivisionError: division by zero", error)
+    assert re.fullmatch(r"error: .*main\.py:\d+: ZeroDivisionError: division by zero", error)
     assert hint.startswith("hint: this is a fault of d2lrun") and hint.endswith("--debug shows where")
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 
-from d2lrun.cli.main import command
+from d2lrun.cli import command
 from d2lrun.config import hydra_internal, user_yaml
 from d2lrun.config.compose import Known, compose, compose_all, departures, gather, show
 from d2lrun.config.keys import conf_dir

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from d2lrun import models
+from d2lrun.cli import verbs
 from d2lrun.cli.help import headline
-from d2lrun.cli.main import verbs
 from d2lrun.config.compose import compose, departures
 from d2lrun.config.keys import VARIANTS, Config, conf_dir
 from d2lrun.config.schema import parse, to_dict

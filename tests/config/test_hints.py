@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from d2lrun.cli.main import command, verbs
-from d2lrun.cli.main import main as cli
+from d2lrun.cli import command, verbs
+from d2lrun.cli import main as cli
 from d2lrun.config import compose, hints, schema
 from d2lrun.config.keys import VARIANTS, conf_dir
 from d2lrun.config.overrides import is_hydras

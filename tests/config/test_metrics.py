@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2lrun import datasets
+from d2lrun.config import metrics
 from d2lrun.config.compose import compose
-from d2lrun.config.keys import metrics
 from d2lrun.config.tables import DATASETS, TASKS
-from d2lrun.training.task import task_of
+from d2lrun.tasks import task_of
 
 # A dataset of each task that is made or comes with Python; one of the user's own for the task of images.
 MADE = {"regression": ["model=linear", "dataset=linear"], "language_model": ["model=rnn", "dataset=pydoc"]}

@@ -136,7 +136,7 @@ def child(words: list[str], cwd: str, fault: str) -> None:
     sys.argv[1:] = words
     try:
         exec(fault, globals())
-        import_module("d2lrun.cli").main()
+        import_module("d2lrun.cli.main").main()
     except SystemExit as leaving:
         code = leaving.code
     except BaseException:

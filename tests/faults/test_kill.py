@@ -58,7 +58,7 @@ def test_every_crash_point_of_a_run_is_survived(room, train):
     assert event > 90  # so many there are
 
 
-EVERY_PRECISION = "from d2lrun import devices; devices.precisions = lambda device: ['fp32', 'bf16', 'fp16'];"
+EVERY_PRECISION = "from d2lrun.training import devices; devices.precisions = lambda device: ['fp32', 'bf16', 'fp16'];"
 SETTINGS = {
     "bf16": ("device.precision=bf16",),
     "fp16": ("device.precision=fp16",),

@@ -74,7 +74,7 @@ def test_a_signal_outside_the_training_loop_loses_nothing(room, train, golden, w
 
 
 START = "import sys; from forks import at_import, send; at_import(sys.argv.pop(1), lambda: send('SIGINT'));"
-MAIN = "from d2lrun.cli import main; main()"
+MAIN = "from d2lrun.cli.main import main; main()"
 
 
 @pytest.mark.parametrize("module", ["hydra", "torch._tensor"])

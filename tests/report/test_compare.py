@@ -299,7 +299,7 @@ def compare(tmp_path):
     def call(*words):
         program = """
 import sys
-from d2lrun import cli
+from d2lrun.cli import main as cli
 try:
     cli.main()
 except SystemExit as end:

@@ -8,7 +8,7 @@ from rich.console import Console
 from torch import nn
 
 from d2lrun import datasets, models
-from d2lrun.cli.main import main as cli
+from d2lrun.cli import main as cli
 from d2lrun.config.compose import compose
 from d2lrun.report.summary import Window, describe, show_summary, summarise
 from tests.bits import same_bits

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from d2lrun import models
-from d2lrun.cli.main import main as cli
+from d2lrun.cli import main as cli
 from d2lrun.config.compose import compose
 from d2lrun.errors import Refused
 from d2lrun.runs import cost

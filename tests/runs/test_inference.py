@@ -19,6 +19,8 @@ from d2lrun.config.compose import compose
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
 from d2lrun.runs import inference
+from d2lrun.tasks.classification import photos
+from tests.asked import predict_files, predict_test
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def picture(stripes, at=0):
 
 def ask(run, *paths, top=10, invert="auto"):
     """{class: probability} for each file."""
-    return [dict(best) for _, _, best in inference.predict_files(run, list(paths), top, invert)]
+    return [dict(best) for _, _, best in predict_files(run, list(paths), top, invert)]
 
 
 def test_evaluate_is_the_loss_of_the_test_set(run, model, stripes):
@@ -71,7 +73,7 @@ def test_evaluate_is_the_loss_of_the_test_set(run, model, stripes):
 
 
 def test_the_confusion_counts_true_by_predicted(run, expected, stripes):
-    _, confusion, _ = inference.predict_test(run)
+    confusion, _ = predict_test(run)
     wanted = np.zeros((10, 10), dtype=int)
     for label, row in zip(stripes.test_labels.tolist(), expected, strict=True):
         wanted[label, row.argmax()] += 1
@@ -79,7 +81,7 @@ def test_the_confusion_counts_true_by_predicted(run, expected, stripes):
 
 
 def test_every_prediction_is_in_the_file(run, expected, stripes):
-    _, _, path = inference.predict_test(run)
+    _, path = predict_test(run)
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["index"] for row in rows] == [str(index) for index in range(101)]
@@ -98,7 +100,7 @@ def test_a_file_is_predicted_as_on_the_dataset(run, expected, stripes, tmp_path)
 
 def test_the_likeliest_come_first(run, stripes, tmp_path):
     picture(stripes).save(tmp_path / "a.png")
-    ((path, remark, best),) = inference.predict_files(run, [tmp_path / "a.png"], 3, "auto")
+    ((path, remark, best),) = predict_files(run, [tmp_path / "a.png"], 3, "auto")
     assert (path, remark) == (tmp_path / "a.png", "")
     assert len(best) == 3
     assert [p for _, p in best] == sorted((p for _, p in best), reverse=True)
@@ -151,7 +153,7 @@ def grey_pictures():
 def test_every_range_is_read_as_the_picture_with_8_bits(tmp_path_factory, name, scaled, grey):
     path = tmp_path_factory.getbasetemp() / name
     Image.fromarray(scaled(grey)).save(path)
-    assert np.abs(np.asarray(inference.read_image(path)).astype(int) - grey).max() <= 1
+    assert np.abs(np.asarray(photos.read_image(path)).astype(int) - grey).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "F"])
@@ -164,7 +166,7 @@ def test_every_mode_of_every_format_shows_the_picture(tmp_path, mode, suffix):
         image.save(tmp_path / f"a.{suffix}")
     except (OSError, KeyError, ValueError):
         pytest.skip(f"PIL writes no {mode} as {suffix}")
-    seen = np.asarray(inference.read_image(tmp_path / f"a.{suffix}")).astype(int)
+    seen = np.asarray(photos.read_image(tmp_path / f"a.{suffix}")).astype(int)
     assert seen[12:].min() - seen[:4].max() > 200
 
 
@@ -181,10 +183,10 @@ def test_colours_of_16_bits_are_read_and_those_of_12_are_refused(tmp_path):
     grey = np.arange(256).reshape(16, 16)
     colours = np.stack([grey] * 3, axis=2)
     (tmp_path / "a.png").write_bytes(png_of_16_bits(colours * 257))
-    assert np.array_equal(np.asarray(inference.read_image(tmp_path / "a.png")), grey)
+    assert np.array_equal(np.asarray(photos.read_image(tmp_path / "a.png")), grey)
     (tmp_path / "b.png").write_bytes(png_of_16_bits(colours * 16))
     with pytest.raises(Refused, match="of its 16 bits a channel the upper 4 are unused; save it with 8 bits"):
-        inference.read_image(tmp_path / "b.png")
+        photos.read_image(tmp_path / "b.png")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_colours_of_16_bits_are_read_and_those_of_12_are_refused(tmp_path):
 def test_values_that_are_no_brightness_are_refused(tmp_path, values, told):
     Image.fromarray(values).save(tmp_path / "a.tiff")
     with pytest.raises(Refused, match=f"is not an image that can be read: {told}"):
-        inference.read_image(tmp_path / "a.tiff")
+        photos.read_image(tmp_path / "a.tiff")
 
 
 def test_what_was_done_to_a_picture_is_told(run, stripes, tmp_path):
@@ -211,7 +213,7 @@ def test_what_was_done_to_a_picture_is_told(run, stripes, tmp_path):
     }
     for name, image in pictures.items():
         image.save(tmp_path / f"{name}.png")
-    rows = inference.predict_files(run, [tmp_path / f"{name}.png" for name in pictures], 3, "auto")
+    rows = predict_files(run, [tmp_path / f"{name}.png" for name in pictures], 3, "auto")
     constant = ["every pixel is 0 of 255", "every pixel is 255 of 255, inverted"]
     assert [remark for _, remark, _ in rows] == ["", "inverted", *constant]
 
@@ -219,27 +221,27 @@ def test_what_was_done_to_a_picture_is_told(run, stripes, tmp_path):
 @pytest.mark.parametrize("name", KINDS)
 def test_the_kind_of_file_does_not_matter(stripes, tmp_path, name):
     KINDS[name](picture(stripes)).save(tmp_path / name, **({"lossless": True} if "lossless" in name else {}))
-    seen = inference.fit_image(inference.read_image(tmp_path / name), (1, 28, 28), "auto")
+    seen = photos.fit_image(photos.read_image(tmp_path / name), (1, 28, 28), "auto")
     assert torch.equal(seen, stripes.test_images[0])
 
 
 def test_black_and_white_pixels_are_the_ends(stripes, tmp_path):
     picture(stripes).point(lambda value: 255 * (value > 127)).convert("1").save(tmp_path / "a.png")
-    assert np.asarray(inference.read_image(tmp_path / "a.png")).tolist() == [
+    assert np.asarray(photos.read_image(tmp_path / "a.png")).tolist() == [
         [255 * (value > 127) for value in row] for row in stripes.test_images[0, 0].tolist()
     ]
 
 
 def test_transparency_counts_as_white(tmp_path):
     Image.new("RGBA", (5, 5), (0, 0, 0, 0)).save(tmp_path / "a.png")
-    assert set(inference.read_image(tmp_path / "a.png").tobytes()) == {255}
+    assert set(photos.read_image(tmp_path / "a.png").tobytes()) == {255}
 
 
 def test_a_photograph_is_turned_upright(stripes, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side: turn by 90° clockwise
     picture(stripes).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.png", exif=exif)
-    assert inference.read_image(tmp_path / "a.png").tobytes() == picture(stripes).tobytes()
+    assert photos.read_image(tmp_path / "a.png").tobytes() == picture(stripes).tobytes()
 
 
 def test_a_white_background_is_turned_dark(run, stripes, tmp_path):
@@ -251,25 +253,25 @@ def test_a_white_background_is_turned_dark(run, stripes, tmp_path):
 
 @pytest.mark.parametrize("invert, same", [("yes", False), ("no", True)])
 def test_inversion_can_be_forced_and_forbidden(stripes, invert, same):
-    seen = inference.fit_image(picture(stripes), (1, 28, 28), invert)
+    seen = photos.fit_image(picture(stripes), (1, 28, 28), invert)
     assert torch.equal(seen, stripes.test_images[0] if same else 255 - stripes.test_images[0])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (2, 2), (28, 28), (640, 480), (37, 1000)])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 30)])
 def test_any_size_fits(size, shape):
-    seen = inference.fit_image(Image.new("L", size, 7), shape, "auto")
+    seen = photos.fit_image(Image.new("L", size, 7), shape, "auto")
     assert (seen.shape, seen.dtype) == (shape, torch.uint8)
 
 
 def test_proportions_are_kept_and_the_rest_is_background():
-    seen = inference.fit_image(Image.new("L", (100, 50), 200), (1, 28, 28), "no")[0]
+    seen = photos.fit_image(Image.new("L", (100, 50), 200), (1, 28, 28), "no")[0]
     assert seen[7:21].unique().tolist() == [200]
     assert seen[:7].unique().tolist() == seen[21:].unique().tolist() == [0]
 
 
 def test_around_a_light_picture_the_background_is_dark_too():
-    seen = inference.fit_image(Image.new("L", (100, 50), 255), (1, 28, 28), "auto")
+    seen = photos.fit_image(Image.new("L", (100, 50), 255), (1, 28, 28), "auto")
     assert seen.unique().tolist() == [0]
 
 

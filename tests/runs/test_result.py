@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import platform
 
 import pytest
@@ -10,13 +9,11 @@ from torch import nn
 
 from d2lrun import __version__
 from d2lrun.config.compose import compose
-from d2lrun.runs.result import beside_book, beside_guessing, describe, final_metrics, notes, revival, versions
+from d2lrun.runs.result import beside_book, describe, final_metrics, notes, revival, versions
 from d2lrun.tasks.classification.task import Classification
-from d2lrun.tasks.language_model.stream import TextSubset
 from d2lrun.tasks.language_model.task import LanguageModel
 from d2lrun.training import devices
 from d2lrun.training.fit import State
-from d2lrun.training.task import Split
 
 TASK = Classification(10)
 
@@ -170,26 +167,3 @@ def test_without_a_book_there_is_nothing_to_compare(config):
     config = copy.deepcopy(config)
     config.book = None
     assert beside_book(config, INSIDE, []) is None
-
-
-def text(*tokens):
-    return TextSubset(torch.tensor(tokens, dtype=torch.int32), steps=1, sampling="sequential")
-
-
-def test_guessing_is_measured_against_what_it_comes_to_by_hand():
-    """0 0 0 1 train, of 4 tokens: with one added to each, the counts are 4 2 1 1 of 8."""
-    found = beside_guessing(Split(text(0, 0, 0, 1), text(0, 1, 2), None), 4)
-    assert found["baselines"]["uniform"] == 4.0
-    assert found["baselines"]["unigram"] == pytest.approx((4 / 8 * 2 / 8 * 1 / 8) ** (-1 / 3))
-    assert found["note"] is None
-
-
-def test_without_validation_guessing_is_measured_on_what_trained_and_that_is_said():
-    found = beside_guessing(Split(text(0, 0, 0, 1), None, None), 2)
-    assert found["baselines"]["unigram"] == pytest.approx(math.exp(-(3 * math.log(4 / 6) + math.log(2 / 6)) / 4))
-    assert "validation=holdout" in found["note"]
-
-
-def test_where_all_tokens_are_alike_both_guesses_are():
-    found = beside_guessing(Split(text(*range(7)), None, None), 7)
-    assert found["baselines"] == {"uniform": 7.0, "unigram": pytest.approx(7.0)}

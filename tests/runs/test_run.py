@@ -18,16 +18,17 @@ from PIL import Image
 from rich.console import Console
 
 from d2lrun import datasets, models
-from d2lrun.cli.main import main as cli
+from d2lrun.cli import main as cli
 from d2lrun.config.compose import compose, departures
 from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.disk import rundir
 from d2lrun.errors import Failed, Refused
 from d2lrun.runs import inference
 from d2lrun.runs.run import Log, build, draw, run
-from d2lrun.tasks.classification.images import batches, order
 from d2lrun.training import devices, fit
+from d2lrun.training.examples import batches, order
 from d2lrun.training.task import CHANCE_EPOCHS
+from tests.asked import predict_files, predict_test
 from tests.bits import same_bits
 
 KEYS = {
@@ -188,8 +189,8 @@ def test_a_picture_for_a_resized_run_is_seen_as_its_dataset_was(train, stripes, 
     done = train("dataset.resize=20", "dataset.channels=3")
     Image.fromarray(stripes.test_images[0, 0].numpy()).save(tmp_path / "a.png")
     directory = rundir.RunDirectory(done.path)
-    ((_, _, best),) = inference.predict_files(directory, [tmp_path / "a.png"], 1, "auto")
-    _, _, table = inference.predict_test(directory)
+    ((_, _, best),) = predict_files(directory, [tmp_path / "a.png"], 1, "auto")
+    _, table = predict_test(directory)
     first = table.read_text(encoding="utf-8").splitlines()[1].split(",")
     assert (best[0][0], f"{best[0][1]:.4f}") == (first[2], f"{float(first[3]):.4f}")
 

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from d2lrun import datasets
-from d2lrun.cli.main import verbs
+from d2lrun.cli import verbs
 from d2lrun.config.compose import compose, departures
 from d2lrun.datasets import house_prices
 from d2lrun.disk import rundir

@@ -246,7 +246,7 @@ def test_a_worker_of_a_sweep_that_has_died_begins_no_other_run(monkeypatch):
 def script(tmp_path_factory):
     """The program as pip installs it: a file in a folder of its own."""
     path = tmp_path_factory.mktemp("bin") / "d2lrun"
-    path.write_text("from d2lrun.cli import main\nif __name__ == '__main__':\n    main()\n", encoding="utf-8")
+    path.write_text("from d2lrun.cli.main import main\nif __name__ == '__main__':\n    main()\n", encoding="utf-8")
     return path
 
 

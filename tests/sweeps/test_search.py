@@ -738,7 +738,7 @@ REHEARSED = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 from test_search import Rehearsal
-from d2lrun import cli
+from d2lrun.cli import main as cli
 from d2lrun.sweeps import job
 job.train_quietly = Rehearsal()
 job.train_quietly.before = lambda config: time.sleep(0.05)

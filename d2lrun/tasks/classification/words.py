@@ -9,13 +9,17 @@ from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word
 
 
-def predict(question: Question) -> None:
-    """Print the classes of the files; without files those of the test set, which go to predictions.csv."""
-    top, invert = question.options["top"], question.options["invert"]
+def check(options: dict[str, str]) -> None:
+    """Raise Refused for an option's value that is none."""
+    top, invert = options["top"], options["invert"]
     if not top.isdecimal() or top == "0":
         raise Refused(f"top={top}: wanted a whole number at least 1", "top=3 shows the three likeliest")
     if invert not in ("auto", "yes", "no"):
         raise Refused(f"invert={invert}: wanted auto, yes or no", "auto turns a light background dark")
+
+
+def predict(question: Question) -> None:
+    """Print the classes of the files; without files those of the test set, which go to predictions.csv."""
     from d2lrun.report.text import say
     from d2lrun.tasks.classification.photos import read_image
     from d2lrun.tasks.classification.predict import predict_images, predict_test
@@ -25,7 +29,8 @@ def predict(question: Question) -> None:
     data, model = question.load()
     size = question.config.train.batch_size
     if pixels:
-        rows = predict_images(data, model, size, pixels, int(top), invert)
+        top, invert = int(question.options["top"]), question.options["invert"]
+        rows = predict_images(data, model, size, pixels, top, invert)
         show_predictions(question.console, [(file, *row) for file, row in zip(question.files, rows, strict=True)])
         return
     path = question.directory.path / "predictions.csv"
@@ -48,5 +53,6 @@ WORDS = {
             "invert": "make a light background dark, as the dataset's is; auto: if it is",
         },
         predict,
+        check,
     )
 }

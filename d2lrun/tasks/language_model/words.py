@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from d2lrun.config.keys import Config
 from d2lrun.errors import Refused
@@ -13,19 +14,29 @@ from d2lrun.tasks import Question, Word
 DIGITS = 18  # of a whole number; what is longer may not fit into 64 bits
 
 
+def numbers(options: dict[str, str]) -> dict[str, Any]:
+    """The options that are numbers, by their names; raises Refused."""
+    return {
+        "length": whole(options, "length", 1),
+        "temperature": number(options, "temperature"),
+        "top_k": whole(options, "top_k", 1) if options["top_k"] else None,
+        "seed": whole(options, "seed", 0),
+    }
+
+
+def check(options: dict[str, str]) -> None:
+    """Raise Refused for an option's value that is none."""
+    numbers(options)
+
+
 def generate(question: Question) -> None:
     """Continue a text, token by token, on the terminal."""
     options = question.options
-    length, seed = (whole(options, name, least) for name, least in (("length", 1), ("seed", 0)))
-    top_k = whole(options, "top_k", 1) if options["top_k"] else None
-    temperature = number(options, "temperature")
     from d2lrun.report.text import printable
     from d2lrun.tasks.language_model.generate import continue_text
 
     question.check_data()
-    unknown, pieces = continue_text(
-        question.directory, question.config, options["prefix"], length, temperature, top_k, seed
-    )
+    unknown, pieces = continue_text(question.directory, question.config, options["prefix"], **numbers(options))
     if unknown:
         complain(f"not in the vocabulary, read as <unk>: {' '.join(map(repr, unknown))}\n")
     for piece in pieces:
@@ -71,5 +82,6 @@ WORDS = {
             "seed": "of the draws: the same seed writes the same text",
         },
         generate,
+        check,
     )
 }
