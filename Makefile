@@ -1,5 +1,5 @@
-# One verb a line; `make` alone lists them. A target takes overrides: make mlp ARGS="train.epochs=3 seed=1"
-# QUICK=1 makes a look of each, of less than a minute: make vgg QUICK=1
+# `make` alone lists the targets. A target takes overrides: make mlp ARGS="train.epochs=3 seed=1"
+# QUICK=1 makes a short run of less than a minute: make vgg QUICK=1
 
 PYTHON ?= python3
 ARGS   ?=
@@ -18,7 +18,7 @@ help: ## list the targets (the default)
 
 # --- train ---------------------------------------------------------------------------------------------------
 
-run: $(READY) $(DATA) ## set up what is missing, then train the default: an MLP on Fashion-MNIST, as in the book
+run: $(READY) $(DATA) ## set up what is missing, then train an MLP on Fashion-MNIST, as in the book
 	@$(BIN)/d2lrun $(LOOK) $(ARGS)
 
 softmax: $(READY) $(DATA) ## book 3.6, 3.7: softmax regression
@@ -51,10 +51,10 @@ resnet: $(READY) $(DATA) ## book 7.6: ResNet-18, residual blocks (hours without 
 densenet: $(READY) $(DATA) ## book 7.7: DenseNet (hours without a GPU)
 	@$(call long_chapter,densenet)
 
-text: $(READY) ## book 8.2, 8.3: The Time Machine as lines, tokens, counts, and the Zipf plot
+text: $(READY) ## book 8.2, 8.3: lines, tokens and counts of The Time Machine, and the Zipf plot
 	@$(BIN)/d2lrun data dataset=timemachine $(ARGS)
 
-language-model: $(READY) ## book 8.3: counting n-grams, measured on held-out text
+language-model: $(READY) ## book 8.3: an n-gram language model, measured on held-out text
 	@$(BIN)/d2lrun model=ngram $(if $(QUICK),dataset.max_tokens=10000) $(ARGS)
 
 rnn: $(READY) ## book 8.6: recurrent network
@@ -69,31 +69,31 @@ lstm: $(READY) ## book 9.2: long short-term memory
 deep-rnn: $(READY) ## book 9.3: two layers of LSTM
 	@$(BIN)/d2lrun experiment=deep-rnn $(FEW) $(ARGS)
 
-bi-rnn: $(READY) ## book 9.4: a bidirectional LSTM, which cheats
+bi-rnn: $(READY) ## book 9.4: a bidirectional LSTM, which reads the token that it predicts
 	@$(BIN)/d2lrun experiment=bi-rnn $(FEW) $(ARGS)
 
 whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last tenth
 	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=1) $(ARGS)
 
-model-selection: $(READY) ## book 4.4: underfitting and overfitting; the error against capacity and amount of data
+model-selection: $(READY) ## book 4.4: underfitting and overfitting; error against number of terms and of rows
 	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(SOME) $(ARGS)
 	@$(BIN)/d2lrun -m experiment=capacity $(SOME) $(ARGS)
 	@$(BIN)/d2lrun -m experiment=amount-of-data $(SOME) $(ARGS)
 
-weight-decay: $(READY) ## book 4.5: without and with it, then ever more
+weight-decay: $(READY) ## book 4.5: fits without and with weight decay, then a sweep over it
 	@$(BIN)/d2lrun -m sweep.name=weight-decay-two-fits experiment=weight-decay-off,weight-decay $(FEW) $(ARGS)
 	@$(BIN)/d2lrun -m experiment=weight-decay optimizer.weight_decay=0,0.1,0.3,1,3,10 $(FEW) $(ARGS)
 
-dropout: $(READY) $(DATA) ## book 4.6: an MLP with dropout, and the same with other rates
+dropout: $(READY) $(DATA) ## book 4.6: an MLP with dropout, with three pairs of rates
 	@$(BIN)/d2lrun -m experiment=dropout 'model.dropout=choice([0.0,0.0],[0.2,0.5],[0.5,0.5])' $(LOOK) $(ARGS)
 
 house-prices: $(READY) ## book 4.10: Kaggle's house prices, five folds, and submission.csv
 	@$(BIN)/d2lrun experiment=house-prices $(FEW) $(ARGS)
 
-kfold: $(READY) $(DATA) ## five folds of Fashion-MNIST: mean and spread; stop it, and it goes on
+kfold: $(READY) $(DATA) ## five folds of Fashion-MNIST, mean and spread; the same command continues it
 	@$(BIN)/d2lrun model=mlp validation=kfold $(LOOK) $(ARGS)
 
-sweep: $(READY) $(DATA) ## two models, three learning rates, one table; stop it, and it goes on
+sweep: $(READY) $(DATA) ## two models, three learning rates, one table; the same command continues it
 	@$(BIN)/d2lrun -m model=softmax,mlp optimizer.lr=0.05,0.1,0.5 validation=holdout $(or $(LOOK),train.epochs=3) $(ARGS)
 
 FEW = $(if $(QUICK),train.epochs=20)
@@ -111,26 +111,26 @@ summary: $(READY) ## layers, shapes, parameters: make summary ARGS=model=lenet
 doctor: $(READY) ## versions, devices, data found: what a bug report needs
 	@$(BIN)/d2lrun doctor
 
-bench: $(READY) $(DATA) ## time epochs beside the book's own loop and pure compute, the start-up and sweeps
+bench: $(READY) $(DATA) ## compare epochs with the book's own loop and pure compute; time start-up and sweeps
 	@$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(ARGS)
 
 # --- set up and check ----------------------------------------------------------------------------------------
 
 install: $(READY) ## make .venv with the locked dependencies and d2lrun itself
 
-data: $(READY) ## fetch and verify Fashion-MNIST: local folders, public mirrors, Debian's package
+data: $(READY) ## fetch and verify Fashion-MNIST: from local folders, public mirrors, Debian's package
 	@$(FETCH)
 
 test: $(READY) $(DATA) ## the test suite, on all cores
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
-test-ray: ## sweeps under Ray, in a .venv-ray: its launcher wants older packages than the locked ones
+test-ray: ## test sweeps under Ray, in .venv-ray: its launcher needs older packages than the locked ones
 	@$(PYTHON) -m venv .venv-ray
 	@grep -E '^torch(vision)?==' requirements.lock > .venv-ray/lock.txt
 	@.venv-ray/bin/python -m pip install -q --disable-pip-version-check -c .venv-ray/lock.txt -e '.[ray]' pytest hypothesis
 	@.venv-ray/bin/python -m pytest tests/sweeps/test_launchers.py -k 'ray and not hydra' $(ARGS)
 
-test-hydra-next: ## composing, sweeps and launchers under Hydra's newest pre-release, in a .venv-hydra-next
+test-hydra-next: ## test composing, sweeps and launchers with Hydra's newest pre-release, in .venv-hydra-next
 	@$(PYTHON) -m venv .venv-hydra-next
 	@grep -E '^torch(vision)?==' requirements.lock > .venv-hydra-next/lock.txt
 	@.venv-hydra-next/bin/python -m pip install -q --disable-pip-version-check -c .venv-hydra-next/lock.txt \
@@ -141,13 +141,13 @@ test-hydra-next: ## composing, sweeps and launchers under Hydra's newest pre-rel
 mutants: $(READY) ## break the code in random places and see whether a test fails: make mutants ARGS="--count 50 --seed 1"
 	@$(BIN)/python benchmarks/mutants.py $(ARGS)
 
-lint: $(READY) ## ruff: style and common mistakes
+lint: $(READY) ## check style and common mistakes (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-format: $(READY) ## ruff: put the code in shape
+format: $(READY) ## format the code (ruff)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-lock: $(READY) ## renew requirements.lock from pyproject.toml
+lock: $(READY) ## make requirements.lock again from pyproject.toml
 	@$(BIN)/python -m pip install -q uv
 	@printf 'torch==2.13.0\ntorchvision==0.28.0\n' > .venv/pins.txt
 	@{ sed -n 1p requirements.lock; $(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
@@ -171,7 +171,7 @@ $(DATA): | $(READY)
 
 FETCH = $(BIN)/d2lrun data 2> .venv/data.log || { $(FROM_DEBIAN); } || { cat .venv/data.log >&2; exit 2; }
 
-# Debian and Ubuntu carry the same files as a package. Neither root nor up-to-date package lists are needed.
+# Debian and Ubuntu have a package with the same files. This needs neither root nor up-to-date package lists.
 FROM_DEBIAN = \
   command -v apt-get > /dev/null && \
   echo "no mirror answered; trying the Debian package dataset-fashion-mnist" && \

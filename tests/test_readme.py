@@ -1,7 +1,8 @@
-"""What the README and docs/ say: adding a network is done here, word for word, in a copy of the project."""
+"""What the two READMEs and docs/ say: adding a network is done here, word for word, in a copy of the project."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 
 
@@ -59,7 +61,7 @@ def test_every_file_of_the_package_stands_in_the_layout():
 
 def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`make ([a-z-]+)", "\n".join([README, *DOCS.values()]))):
+    for target in set(re.findall(r"`make ([a-z-]+)", "\n".join([README, CHINESE, *DOCS.values()]))):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
@@ -74,10 +76,62 @@ def test_a_held_out_figure_is_the_same_wherever_it_stands():
 
 
 def test_every_link_leads_to_a_file():
-    for folder, text in ((ROOT, README), *((ROOT / "docs", text) for text in DOCS.values())):
+    for folder, text in ((ROOT, README), (ROOT, CHINESE), *((ROOT / "docs", text) for text in DOCS.values())):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
-            assert (folder / target).is_file(), target
+            assert (folder / target).exists(), target
+
+
+def test_every_link_to_a_section_leads_to_one():
+    pages = {"README": README, "README.zh-CN": CHINESE, **DOCS}
+    for page, text in pages.items():
+        for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text):
+            assert anchor in anchors(pages[Path(path).stem if path else page]), f"{page}: {path}#{anchor}"
+
+
+def anchors(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_leads_to_every_document():
     assert [name for name in DOCS if f"docs/{name}.md" not in README] == []
+
+
+def test_the_two_readmes_lead_to_each_other():
+    assert "(README.zh-CN.md)" in "".join(README.splitlines()[:4])
+    assert "(README.md)" in "".join(CHINESE.splitlines()[:4])
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 180
+
+
+def test_the_two_readmes_name_the_same_targets():
+    def targets(text):
+        return set(re.findall(r"`make ([a-z-]+)", text))
+
+    assert targets(README) - targets(CHINESE) <= {"test", "test-ray", "bench"}  # what only a developer needs
+
+
+@pytest.mark.parametrize("text", [DOCS["troubleshooting"], CHINESE], ids=["English", "Chinese"])
+def test_every_message_that_is_explained_is_the_programs(text):
+    """The words between the … of each message stand in the code."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "d2lrun").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    ours = "\0".join(node.value for node in nodes if isinstance(node.value, str))
+    messages = explained(text)
+    assert len(messages) > 40
+    parts = [(part.strip(" :;,"), message) for message in messages for part in message.split("…")]
+    assert [message for part, message in parts if part not in ours] == []
+
+
+def explained(text):
+    """The messages in the first column of each table of messages."""
+    tables = re.findall(r"^\| (?:message|信息) \|.*\n\|[-| ]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [
+        message
+        for table in tables
+        for row in table.splitlines()
+        for message in re.findall(r"`(.+?)`", row[: row.find(" | ")])
+    ]

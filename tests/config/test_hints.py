@@ -366,9 +366,9 @@ REFUSED_THERE = "model=lent"  # which shows what a refusal looks like
 
 
 def documented() -> list[str]:
-    """Every d2lrun command of the README and of docs/, without comments and prompts; continued lines are joined."""
+    """Every d2lrun command of the READMEs and of docs/, without comments and prompts; continued lines are joined."""
     found = []
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for path in (*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))):
         text = re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8"))
         found += re.findall(r"(?:^|`|\$ )d2lrun +([^`\n]*)", text, re.MULTILINE)
     lines = [re.split(r" {2,}#|  #| \\$|`", line)[0].strip() for line in found]
@@ -393,6 +393,15 @@ def test_a_command_of_the_documentation_is_accepted(line):
             compose.compose(given)
     else:
         compose.compose(given)
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_refusal_that_is_shown_is_the_programs(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    command_line, shown = re.search(rf"^\$ d2lrun ({REFUSED_THERE}.*)\n((?:.+\n)+?)```", text, re.MULTILINE).groups()
+    with pytest.raises(Refused) as caught:
+        compose.compose(command_line.split())
+    assert shown == f"error: {caught.value}\nhint: {caught.value.hint}\n"
 
 
 def test_the_documentation_has_commands():
