@@ -136,7 +136,7 @@ test-hydra-next: ## test composing, sweeps and launchers with Hydra's newest pre
 	@.venv-hydra-next/bin/python -m pip install -q --disable-pip-version-check -c .venv-hydra-next/lock.txt \
 	  -e '.[parallel,slurm,optuna]' 'hydra-core>=1.4.0rc0' 'omegaconf>=2.4.0rc0' pytest hypothesis
 	@.venv-hydra-next/bin/python -m pip list --format=freeze | grep -E '^(hydra-core|omegaconf)=='
-	@.venv-hydra-next/bin/python -m pytest tests/test_hydra_internal.py tests/test_compose.py tests/sweeps $(ARGS)
+	@.venv-hydra-next/bin/python -m pytest tests/config/test_hydra_internal.py tests/config/test_compose.py tests/sweeps $(ARGS)
 
 mutants: $(READY) ## break the code in random places and see whether a test fails: make mutants ARGS="--count 50 --seed 1"
 	@$(BIN)/python benchmarks/mutants.py $(ARGS)

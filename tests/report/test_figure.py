@@ -13,15 +13,15 @@ SETTINGS = "backend: nonsense\nfigure.facecolor: red\nfont.size: 40\ntext.usetex
 DRAW = """
 import os
 import torch
-from d2lrun.report.{module} import {name}
+from d2lrun.{module} import {name}
 before = dict(os.environ), os.getcwd()
 {name}({arguments})
 assert (dict(os.environ), os.getcwd()) == before
 """
 ROWS = "torch.arange(1.0, 9.0)"
 PICTURES = {
-    "curves": ("curves", "draw_curves", "[{'epoch': 1, 'train_loss': 1.0}], 'a.png', 't'"),
-    "agreement": ("fit", "draw_agreement", f"'a.png', {ROWS}, {ROWS}, 'price', 't', True"),
+    "curves": ("report.curves", "draw_curves", "[{'epoch': 1, 'train_loss': 1.0}], 'a.png', 't'"),
+    "agreement": ("tasks.regression.pictures", "draw_agreement", f"'a.png', {ROWS}, {ROWS}, 'price', 't', True"),
 }
 
 
