@@ -8,9 +8,12 @@ import re
 import signal
 import subprocess
 import sys
+import traceback
+from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
 import yaml
 from PIL import Image
 
@@ -20,6 +23,7 @@ from d2lrun.config.compose import compose
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import to_dict
 
+PACKAGE = Path(cli.__file__).parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
 CONTRACT = {
     *("config.yaml", "metrics.jsonl", "result.json", "checkpoints", "model.safetensors"),
@@ -188,6 +192,21 @@ def main(monkeypatch, *words):
         for number, handler in before.items():
             signal.signal(number, handler)
     return end.value.code
+
+
+def test_at_most_seven_frames_lie_between_main_and_the_optimizers_step(monkeypatch, tmp_path, own_images):
+    """A reader follows one batch through few functions."""
+    frames = []
+
+    def step(self, *arguments, **options):
+        frames.append([frame.name for frame in traceback.extract_stack() if PACKAGE in Path(frame.filename).parents])
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    monkeypatch.chdir(tmp_path)
+    few = ["train.epochs=1", "train.limit_batches=1", "run.pictures=false", "device=cpu"]
+    assert main(monkeypatch, "model=softmax", *own_images, *few) == 0
+    after = frames[0][frames[0].index("main") + 1 :]
+    assert len(after) <= 7 and after[-2:] == ["fit", "train_batch"]
 
 
 def test_a_refusal_of_a_whole_process(d2lrun):
