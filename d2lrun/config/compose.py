@@ -44,7 +44,7 @@ def compose(overrides: list[str], config_dir: str | None = None) -> Config:
 
 def show(overrides: list[str], config_dir: str | None = None) -> str:
     """The composed config as YAML, interpolations as they are written; raises Refused like ``compose``."""
-    known = Known()
+    known = Known() if config_dir else SHIPPED
     compose_all([overrides], config_dir, known)
     data, _ = gather(overrides, config_dir, known)
     return OmegaConf.to_yaml(data)
@@ -70,6 +70,9 @@ class Known:
     used: set[tuple[str, str]] = field(default_factory=set)
 
 
+SHIPPED = Known()  # of conf/ alone, which stays as it is while a process runs
+
+
 def compose_all(
     combinations: list[list[str]], config_dir: str | None = None, known: Known | None = None
 ) -> list[Config]:
@@ -77,7 +80,7 @@ def compose_all(
 
     One of them at least, or one that was composed before with the same ``known``, uses an option of ``config_dir``.
     """
-    known = known or Known()
+    known = known or (Known() if config_dir else SHIPPED)
     found: list[Config] = []
     complaints: dict[Complaint, None] = {}  # in order, each once
     explained: set[Complaint] = set()
@@ -167,7 +170,7 @@ def composer(
     Hydra composes once for each choice of options (0.06 s) and the values are set in a copy of that (1 ms), in the
     same way as Hydra sets them.
     """
-    known = known or Known()
+    known = known or (Known() if config_dir else SHIPPED)
     folder = f"file://{user_yaml.existing_folder(config_dir)}" if config_dir else ""
     search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # in which Hydra resolves no ${…}
 

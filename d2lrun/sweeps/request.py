@@ -42,7 +42,7 @@ def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
     """A command line, taken apart; of one key the last word counts. Raises Refused."""
     overrides = list({key_of(text): text for text in overrides}.values())
     fixed, axes, intervals = compose.expand(overrides, config_dir)
-    known = compose.Known()
+    known = compose.Known() if config_dir else compose.SHIPPED
     settings, root = compose.sweep_settings(fixed, config_dir, known)
     return Request(overrides, fixed, axes, intervals, settings, root, config_dir, known, command)
 
