@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check mutants test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ data: $(READY) ## fetch and verify Fashion-MNIST: from local folders, public mir
 
 test: $(READY) $(DATA) ## the test suite, on all cores
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+check: lint ## check style, types and what the quick tests cover, in about a minute
+	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
 
 test-ray: ## test sweeps under Ray, in .venv-ray: its launcher needs older packages than the locked ones
 	@$(PYTHON) -m venv .venv-ray

@@ -201,7 +201,9 @@ def drawn(root: Path, modules: list[str], count: int, seed: int) -> list[Mutant]
         path = root / module
         files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
         if not path.exists() or PACKAGE not in Path(module).parts[:1]:
-            raise SystemExit(f"error: {module}: no module of {PACKAGE}/\nhint: give one such as {PACKAGE}/disk/files.py")
+            raise SystemExit(
+                f"error: {module}: no module of {PACKAGE}/\nhint: give one such as {PACKAGE}/disk/files.py"
+            )
     every = [each for file in files for each in mutants_of(file.relative_to(root).as_posix(), file.read_bytes())]
     return random.Random(seed).sample(every, min(count, len(every)))
 

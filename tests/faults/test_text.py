@@ -90,7 +90,12 @@ def test_a_run_stopped_amid_an_epoch_continues_with_the_state_it_carried(room, w
 def test_no_epoch_is_twice_in_the_samples(room, write, resume, model, when):
     """Killed between a sample and the checkpoint behind it; and as the last picture is drawn."""
     whole = write.whole(model)
-    assert write(model, fault=f"at('d2lrun.tasks.language_model.view:write_samples', 1, lambda: send('SIGKILL'), {when!r})").code == -9
+    assert (
+        write(
+            model, fault=f"at('d2lrun.tasks.language_model.view:write_samples', 1, lambda: send('SIGKILL'), {when!r})"
+        ).code
+        == -9
+    )
     assert resume(fault="at('d2lrun.runs.run:draw', 1, lambda: send('SIGKILL'))").code == -9
     assert resume().code == 0
     assert_same(room.run, whole)
@@ -141,7 +146,12 @@ def test_a_checkpoint_of_an_earlier_version_keeps_the_samples_that_can_be_read(r
 
 def test_counting_killed_is_counted_anew(room, write, resume):
     whole = write.whole("ngram")
-    assert write("ngram", fault="at('d2lrun.tasks.language_model.counting:evaluate_epoch', 1, lambda: send('SIGKILL'))").code == -9
+    assert (
+        write(
+            "ngram", fault="at('d2lrun.tasks.language_model.counting:evaluate_epoch', 1, lambda: send('SIGKILL'))"
+        ).code
+        == -9
+    )
     assert resume().code == 0
     assert_same(room.run, whole)
 
