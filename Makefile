@@ -144,8 +144,8 @@ test-hydra-next: ## test composing, sweeps and launchers with Hydra's newest pre
 mutants: $(READY) ## break the code in random places and see whether a test fails: make mutants ARGS="--count 50 --seed 1"
 	@$(BIN)/python benchmarks/mutants.py $(ARGS)
 
-lint: $(READY) ## check style and common mistakes (ruff)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(READY) ## check style and common mistakes (ruff) and types (mypy)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(READY) ## format the code (ruff)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -158,7 +158,7 @@ lock: $(READY) ## make requirements.lock again from pyproject.toml
 	@cp .venv/lock.txt requirements.lock
 
 clean: ## remove .venv and caches; outputs/ and the data stay
-	rm -rf .venv .venv-ray .venv-hydra-next .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-ray .venv-hydra-next .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements.lock

@@ -146,12 +146,19 @@ class Run:
     name: str | None  # a label, appended to the date and time
     pictures: bool  # and the page; a sweep leaves them out
 
+    @property
+    def folder(self) -> str:
+        """``dir`` of a run that has one, as each of a sweep."""
+        if self.dir is None:
+            raise AssertionError("no directory was chosen for this run")
+        return self.dir
+
 
 @dataclass
-class Grid:
-    """How ``-m`` goes through the combinations of values."""
+class SweepSettings:
+    """What both ways of ``-m`` have."""
 
-    engine: Literal["grid"]
+    engine: Literal["grid", "optuna"]
     name: str | None  # of the folder <run.root>/sweeps/<name>; null: from the keys that are swept
     on_error: Literal["continue", "stop"]  # what a failed run means for the others
     metric: str | None  # that ranks, one of validation; null: accuracy, perplexity or loss, whichever there is
@@ -162,7 +169,14 @@ class Grid:
 
 
 @dataclass
-class Search(Grid):
+class Grid(SweepSettings):
+    """How ``-m`` goes through the combinations of values."""
+
+    engine: Literal["grid"]
+
+
+@dataclass
+class Search(SweepSettings):
     """How ``-m`` lets Optuna choose the values."""
 
     engine: Literal["optuna"]
@@ -190,7 +204,7 @@ class Book:
     band: dict[str, list[Number]]
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, type]] = {
     "optimizer": {"sgd": SGD, "adam": Adam, "adamw": Adam},
     "schedule": {"constant": Constant, "step": Step, "cosine": Cosine},
     "device": dict.fromkeys(("auto", "cpu", "cuda", "mps"), Device),

@@ -6,9 +6,9 @@ A metric is called <split>_<name>, such as val_accuracy. In the files of K folds
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeGuard
 
 from d2lrun.config.tables import TASKS
 
@@ -63,11 +63,21 @@ def mean_and_std(value: Any) -> tuple[float | None, float | None]:
     return finite(mean), finite(std)
 
 
+def spread_of(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation (by n − 1) of numbers; (None, None) if one is None, no std of a single one."""
+    from statistics import fmean, stdev
+
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None, None
+    return fmean(known), stdev(known) if len(known) > 1 else None
+
+
 def finite(value: Any) -> float | None:
     """The value if it is a finite number; else None."""
     return value if is_finite(value) else None
 
 
-def is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> TypeGuard[float]:
     """Whether it is a number that JSON has and a float can hold: no truth value, no nan."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -57,8 +57,8 @@ def parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     from scratch each gate has its own, [D, D].
     """
     named = dict(module.named_parameters())
-    biases = [one for one in named.values() if one.dim() == 1]
-    weights = [one for one in named.values() if one.dim() > 1]
+    biases: list[Tensor] = [one for one in named.values() if one.dim() == 1]
+    weights: list[Tensor] = [one for one in named.values() if one.dim() > 1]
     if isinstance(module, Stack):
         weights = [weight.detach().T for weight in weights]  # kept as [inputs, outputs]; a view of the same numbers
     return weights, biases

@@ -26,12 +26,12 @@ from d2lrun.disk.locate import Say
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import OtherData, Refused
 from d2lrun.tasks import task_of
-from d2lrun.training.task import Split, Task
+from d2lrun.training.task import Split, Subset, Task
 
 SHOWN = 12  # digits of a sha256 in a message
 
 
-def identify(config: Config, data: Any, split: Split, task: Task) -> dict[str, Any]:
+def identify(config: Config, data: Any, split: Split[Subset], task: Task) -> dict[str, Any]:
     """The content of .data.json."""
     parts = {name: part for name in ("train", "val", "test") if (part := getattr(split, name)) is not None}
     return {
@@ -68,19 +68,16 @@ def contents(data: Any) -> dict[str, Any]:
 def places(config: Config) -> dict[str, Any]:
     """The paths to data that the config names, as absolute ones."""
     given = schema.flatten(schema.to_dict(config))
-    return {key: absolute(given[key]) for key in schema.PLACES if given.get(key)}
+    found = {key: given[key] for key in schema.PLACES if given.get(key)}
+    return {key: [*map(absolute, each)] if isinstance(each, list) else absolute(each) for key, each in found.items()}
 
 
-def absolute(path: str | list[str]) -> str | list[str]:
-    if isinstance(path, list):
-        return [absolute(each) for each in path]
+def absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The identity of a run with K folds, from those of its folds; None if there is none."""
-    if not identities:
-        return None
+def joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The identity of a run with K folds, from those of its folds, one at least."""
     first, *others = identities
     if not others:
         return first

@@ -13,7 +13,7 @@ from d2lrun.config.keys import Config
 from d2lrun.config.metrics import SPEED, split_of
 from d2lrun.disk.rundir import config_hash
 from d2lrun.training.fit import State
-from d2lrun.training.task import CHANCE_EPOCHS, Split, Task
+from d2lrun.training.task import CHANCE_EPOCHS, Split, Subset, Task
 
 
 def describe(
@@ -81,7 +81,9 @@ def beside_book(config: Config, metrics: dict[str, float], changed: list[str] | 
     return {"section": config.book.section, "band": config.book.band, "inside": inside, "changed": changed}
 
 
-def beside_constant(config: Config, task: Task, split: Split, metrics: dict[str, float], epochs: int) -> dict[str, Any]:
+def beside_constant(
+    config: Config, task: Task, split: Split[Subset], metrics: dict[str, float], epochs: int
+) -> dict[str, Any]:
     """{"floor": …}: the best constant prediction on what was measured (val, else test, else train) beside the run.
 
     If training is no better than it either, after its third epoch or later, also {"dead": …} with what to try.

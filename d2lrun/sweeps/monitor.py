@@ -80,7 +80,7 @@ class Monitor:
         return [*self.sweep.jobs, *filter(None, [self.sweep.chosen])]
 
     def directory(self, job: Job) -> RunDirectory:
-        return RunDirectory(self.start / job.config.run.dir)
+        return RunDirectory(self.start / job.config.run.folder)
 
     def look(self, last: bool = False) -> bool:
         """Read what was written since the last look; returns whether there was anything.
@@ -89,7 +89,7 @@ class Monitor:
         """
         changed = False
         for job in self.jobs():
-            folder = job.config.run.dir
+            folder = job.config.run.folder
             directory = self.directory(job)
             written = stamp(directory.result_file)
             new = folder not in self.rows or written != self.written[folder]
@@ -127,7 +127,7 @@ class Monitor:
 
     def of(self, job: Job) -> dict[str, Any]:
         """The job as ``report.jobs`` wants it."""
-        row, metric = self.rows[job.config.run.dir], self.metric()
+        row, metric = self.rows[job.config.run.folder], self.metric()
         if job is self.sweep.chosen:
             metric = metric and metric.replace("val_", "test_")
         epochs = job.config.train.epochs * folds_of(job)
@@ -147,7 +147,7 @@ class Monitor:
     def summary(self) -> dict[str, Any]:
         """The content of sweep.json."""
         chosen = self.sweep.chosen
-        rows = [self.rows[job.config.run.dir] for job in list(self.sweep.jobs) if job.config.run.dir in self.rows]
+        rows = [self.rows[job.config.run.folder] for job in list(self.sweep.jobs) if job.config.run.folder in self.rows]
         told = refit.told(chosen, self.directory(chosen), self.folder) if chosen else None
         return self.sweep.summary(rows) | {"refit": told}
 
@@ -156,7 +156,7 @@ class Monitor:
 
     def records(self) -> list[list[dict[str, Any]]]:
         """The lines of metrics.jsonl of each run of the sweep, in the order of its jobs in sweep.json."""
-        return [self.directory(job).records() for job in self.sweep.jobs if job.config.run.dir in self.rows]
+        return [self.directory(job).records() for job in self.sweep.jobs if job.config.run.folder in self.rows]
 
     def show(self) -> bool:
         """The table of them all, sweep.csv, the pictures and the page; returns whether any is not finished."""

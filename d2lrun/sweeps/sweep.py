@@ -52,7 +52,7 @@ class Job:
 
     @property
     def directory(self) -> RunDirectory:
-        return RunDirectory(Path(self.config.run.dir))
+        return RunDirectory(Path(self.config.run.folder))
 
     @property
     def spoiled(self) -> bool:
@@ -108,7 +108,7 @@ class Sweep:
 
     def configs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The flat config of the job of each row, without where it runs."""
-        found = {os.path.relpath(job.config.run.dir, self.directory): job.config for job in self.jobs}
+        found = {os.path.relpath(job.config.run.folder, self.directory): job.config for job in self.jobs}
         flat = (schema.flatten(schema.to_dict(found[row["directory"]])) for row in rows)
         return [{key: each[key] for key in each if not key.startswith(("run.", "sweep."))} for each in flat]
 

@@ -27,7 +27,7 @@ from d2lrun.errors import Diverged
 from d2lrun.training import devices
 from d2lrun.training.evaluate import evaluate
 from d2lrun.training.optim import learning_rate
-from d2lrun.training.task import Course, Split, Task
+from d2lrun.training.task import Course, Split, Subset, Task
 
 Pauses: TypeAlias = Iterator["dict[str, Any] | None"]
 
@@ -99,7 +99,7 @@ def moved(carry: Any, device: torch.device) -> Any:
     return None if carry is None else carry.to(device)
 
 
-def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:
+def fit(state: State, split: Split[Subset], task: Task, config: Config) -> Pauses:
     """Train ``state`` until ``config.train.epochs``, or until patience runs out.
 
     All that is given lies on one device. Raises Diverged before a step with a loss or gradient that is
@@ -121,7 +121,7 @@ def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:
         yield record
 
 
-def steps(state: State, split: Split, task: Task, config: Config) -> Course:
+def steps(state: State, split: Split[Subset], task: Task, config: Config) -> Course:
     """How a network learns: by the steps of ``fit``."""
     batches = split.train.shuffled(config.train.batch_size, config.seed, epoch=0)[: config.train.limit_batches]
     return Course(batches, fit(state, split, task, config))
@@ -178,7 +178,9 @@ def scale_left(scaler: torch.amp.GradScaler) -> bool:
     return scaler.is_enabled() and scaler.get_scale() > 1
 
 
-def close_epoch(state: State, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, Any]]:
+def close_epoch(
+    state: State, split: Split[Subset], task: Task, config: Config
+) -> Generator[None, None, dict[str, Any]]:
     """Evaluate, then move the state to the next epoch; returns the epoch's record."""
     started = perf_counter()
     learned = task.metrics("train", state.sums, state.units)
@@ -215,7 +217,9 @@ def keep_best(state: State, epoch: int, val_loss: float) -> None:
         state.best = {"epoch": epoch, "val_loss": val_loss, "model": weights}
 
 
-def remeasure(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:
+def remeasure(
+    model: nn.Module, split: Split[Subset], task: Task, config: Config
+) -> Generator[None, None, dict[str, float]]:
     """The training part in eval mode, with the weights that the epoch ended with."""
     part, train = split.train, config.train
     part = part if train.limit_batches is None else part.limited(train.limit_batches, train.batch_size)
@@ -223,7 +227,7 @@ def remeasure(model: nn.Module, split: Split, task: Task, config: Config) -> Gen
 
 
 def evaluate_epoch(
-    model: nn.Module, split: Split, task: Task, config: Config
+    model: nn.Module, split: Split[Subset], task: Task, config: Config
 ) -> Generator[None, None, dict[str, float]]:
     """Measured after every epoch: what the split says, such as the test set, as in the book."""
     if split.monitored is None:

@@ -87,7 +87,8 @@ class Sleep:
         self.over = over
 
     def end(self) -> None:
-        self.over.set()
+        if self.over is not None:
+            self.over.set()
         self.over = None
 
 

@@ -44,8 +44,12 @@ def predict_images(
 
     ``invert`` is yes, no, or auto: a light background is turned dark, as the dataset's is.
     """
-    shape = tuple(data.train_images.shape[1:])  # as small as those it was trained on, before they are resized
-    images = torch.stack([fit_image(image, shape, invert) for image in pixels]).to(data.train_images.device)
+    channels, height, width = data.train_images.shape[
+        1:
+    ]  # as small as those it was trained on, before they are resized
+    images = torch.stack([fit_image(image, (channels, height, width), invert) for image in pixels]).to(
+        data.train_images.device
+    )
     certainty, ranked = probabilities(model, data, images, size).topk(min(top, data.outputs), dim=1)
     remarks = [remark(image, invert) for image in pixels]
     rows = zip(remarks, ranked.tolist(), certainty.tolist(), strict=True)

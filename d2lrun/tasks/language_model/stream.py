@@ -32,6 +32,11 @@ HISTORY = 128  # tokens that are read before the first prediction of such a row
 FIRST = 14  # tokens that a sample continues
 
 
+def unreadable() -> str:
+    """Raise Refused: the text of a dataset was given as such, and is in no file."""
+    raise Refused("the text of the dataset cannot be read again", "give it as a file")
+
+
 Spans: TypeAlias = "Sequence[tuple[int, int]]"  # of characters: from one, up to another
 
 
@@ -60,7 +65,7 @@ class TextDataset:
     cut_fingerprint: str = ""  # of the cleaned text, where it is cut into tokens, and the vocabulary
     text_fingerprint: str = ""  # of the cleaned text, whatever tokens are made of it
     contents: tuple[Content, ...] = ()  # what was read
-    read: Callable[[], str] | None = None  # reads the text again, all of it; None: it can not be read again
+    read: Callable[[], str] = unreadable  # reads the text again, all of it
 
     def to(self, device: torch.device | str) -> TextDataset:
         """The same dataset with its tokens on ``device``."""
@@ -98,7 +103,7 @@ class TextDataset:
         """Raise Refused, with a hint that works, if a subset is too short for a window or a batch, in all folds."""
         check_text(config, self)
 
-    def split(self, validation: Any, seed: int = 0) -> Split:
+    def split(self, validation: Any, seed: int = 0) -> Split[TextSubset]:
         """The end of the stream validates, or one of K pieces of it, whatever the seed; there is no test set.
 
         The stream is cut before windows are made of it. Raises Refused.
@@ -116,8 +121,14 @@ class TextDataset:
         places = [slice(self.at(start), self.at(end)) for start, end in spans]
         tokens = torch.cat([self.tokens[place] for place in places])
         widths = None if self.begins is None else np.concatenate([np.diff(self.begins)[place] for place in places])
-        prints = (fingerprint(each, str(spans)) for each in (self.cut_fingerprint, self.text_fingerprint))
-        return TextSubset(tokens, self.steps, self.sampling, widths, *prints)
+        return TextSubset(
+            tokens,
+            self.steps,
+            self.sampling,
+            widths,
+            fingerprint=fingerprint(self.cut_fingerprint, str(spans)),
+            text_fingerprint=fingerprint(self.text_fingerprint, str(spans)),
+        )
 
     def parts(self, train: Spans, val: Spans) -> tuple[TextSubset, TextSubset]:
         """What trains and what validates; raises Refused if too little validates."""
