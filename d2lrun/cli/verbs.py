@@ -221,6 +221,7 @@ def ask(verb: str, words: list[str]) -> int:
     for each in by_task.values():
         each.check(options)
     config = config_of(directory, options)
+    directory.refuse_folds()
     word = by_task.get(tasks.task_name(config))
     if word is None:
         refuse_task(verb, directory, tasks.task_name(config))
