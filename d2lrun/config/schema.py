@@ -1,6 +1,6 @@
 """Plain data in, a checked ``Config`` out, with every complaint at once.
 
-The walk follows the dataclasses of ``config.py``: unknown and missing keys, wrong types, values out of
+The walk follows the dataclasses of ``keys.py``: unknown and missing keys, wrong types, values out of
 range. Data is only compared and copied; nothing named in it is looked up, imported or called.
 """
 
@@ -167,7 +167,7 @@ def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
     if (option := option_of(group, name)) is None:
         complaint = unknown_option(group, name, list(options))
         if group in TABLES and not complaint.fix and isinstance(name, str):
-            wanted = f"no such option: {TABLES[group]} of d2lrun/config.py has no line for it"
+            wanted = f"no such option: {TABLES[group]} of d2lrun/config/tables.py has no line for it"
             complaint = Complaint(complaint.given, f"{wanted} (have: {', '.join(options)})")
         complaints.append(complaint)
         return None

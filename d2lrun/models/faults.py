@@ -48,7 +48,7 @@ def check_file(name: str) -> None:
     if not file_of(name).is_file():
         raise Refused(
             f"model={name}: its file {shown(file_of(name))} is missing",
-            "write the network into it, or take its line out of the table MODELS in d2lrun/config.py",
+            "write the network into it, or take its line out of the table MODELS in d2lrun/config/tables.py",
         )
 
 
@@ -59,7 +59,7 @@ def attribute(name: str, module: Any, wanted: str) -> Callable[..., nn.Module]:
     own = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     raise Refused(
         f"{shown(file_of(name))}: no {wanted} in it, which the table MODELS names (have: {', '.join(own)})",
-        "give it that name, or change the line in d2lrun/config.py",
+        "give it that name, or change the line in d2lrun/config/tables.py",
     )
 
 
@@ -78,7 +78,7 @@ def check_arguments(name: str, make: Callable[..., nn.Module], given: dict[str, 
         told += [f"it does not take {', '.join(strange)}"] if strange else []
         raise Refused(
             f"{shown(file_of(name))}:{line}: {make.__name__}: {'; '.join(told)}",
-            "a network takes inputs, classes and the arguments of its line in the table MODELS of d2lrun/config.py",
+            "a network takes inputs, classes and the arguments of its line in MODELS of d2lrun/config/tables.py",
         )
 
 

@@ -28,7 +28,7 @@ def evaluate(
                 inputs, targets = part.load(batch)
                 logits, carry = task.forward(model, inputs, carry)
                 sums = sums + task.count(logits, targets, task.loss(logits, targets)).to(precise(logits.device))
-                units += targets.numel()
+                units += part.count([batch])
             yield None
     return task.metrics(name, sums, units, part)
 

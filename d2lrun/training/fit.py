@@ -115,6 +115,7 @@ def fit(state: State, split: Split[Subset], task: Task, config: Config) -> Pause
             time = state.epoch + Fraction(state.batch, len(batches))
             lr = learning_rate(config.schedule, config.optimizer.lr, time, train.epochs)
             train_batch(state, *split.train.load(batch), task, lr, train.clip)
+            state.units += split.train.count([batch])
             state.seconds += perf_counter() - started
             yield None
         record = yield from close_epoch(state, split, task, config)
@@ -167,7 +168,6 @@ def train_batch(state: State, inputs: Tensor, targets: Tensor, task: Task, lr: f
     state.scaler.step(state.optimizer)  # which leaves a step out whose gradient was too large for fp16
     state.scaler.update()  # and tries the next with half the scale
     state.sums += task.count(logits.detach(), targets, loss.detach())
-    state.units += targets.numel()
     state.skipped += too_large
     state.batch += 1
     state.step += 1

@@ -17,11 +17,12 @@ import torch
 import yaml
 from PIL import Image
 
-from d2lrun import __version__
+from d2lrun import __version__, tasks
 from d2lrun.cli import main as cli
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import to_dict
+from d2lrun.config.tables import TASKS
 
 PACKAGE = Path(cli.__file__).parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -118,6 +119,16 @@ def test_every_argument_of_a_verb_is_explained_within_a_terminal(capsys, verb):
     explained = [line.split()[0] for line in lines if re.match("  [a-zA-Z]", line)]
     assert explained == arguments
     assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize("verb", tasks.words())
+def test_a_verb_of_several_tasks_has_the_words_of_each(capsys, verb):
+    cli.dispatch([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for task, word in tasks.words()[verb].items():
+        title = f"of a {TASKS[task].title}: " if len(tasks.words()[verb]) > 1 else ""
+        assert f"{title}{word.does}" in said
+        assert word.options.keys() <= set(re.findall(r"\w+(?==)", cli.VERBS[verb][0]))
 
 
 def test_every_explained_argument_is_one_of_some_verb():
