@@ -1,4 +1,4 @@
-"""``d2lrun doctor``: what is installed, what it sees, and whether a first run would work."""
+"""``d2lrun doctor``: show versions, devices and data, and whether a first run would work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGES = ("d2lrun", "torch", "torchvision", "hydra-core", "omegaconf", "numpy"
 
 
 def examine(console: Console) -> int:
-    """Print a line for each fact; returns 0 if a first run would work, else 2."""
+    """Print a line for each fact; return 0 if a first run would work, else 2."""
     facts = {
         "python": f"{platform.python_version()} in {sys.prefix}",
         "system": f"{platform.platform()}, {os.cpu_count()} processors",
@@ -58,7 +58,7 @@ def devices_seen() -> str:
 
 
 def look_for_data(console: Console) -> int:
-    """Whether the default dataset is here; looks, and fetches nothing."""
+    """Print whether the default dataset is on this machine, without a download; return the exit code."""
     from d2lrun import datasets
     from d2lrun.config.compose import compose
 

@@ -104,7 +104,7 @@ def note_failure(directory: RunDirectory, reason: str, cause: str = MACHINE) -> 
         files.write_json(directory.result_file, result | {"status": "failed", "error": masked(reason), "cause": cause})
 
 
-def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:
+def row_of(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:
     """A job's row in sweep.json, from the files in its folder."""
     result = directory.result() or {}
     sound = is_sound(result)

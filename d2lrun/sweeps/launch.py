@@ -19,7 +19,7 @@ PATIENCE = 1.0  # seconds between two looks at runs that another process has
 
 
 @contextmanager
-def told_to_go_on(sweep: Sweep) -> Iterator[None]:
+def tell_how_to_continue(sweep: Sweep) -> Iterator[None]:
     """A signal is for all runs, and it is the sweep that is to be continued, not the run that it found at work.
 
     Runs in processes of their own get it from the terminal or from their launcher; on a cluster they go on without us.

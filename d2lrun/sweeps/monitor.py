@@ -19,7 +19,7 @@ from d2lrun.report.sweep_picture import draw_sweep
 from d2lrun.report.text import listened_to, optional, say
 from d2lrun.runs import next_step
 from d2lrun.sweeps import refit
-from d2lrun.sweeps.job import ENDED, tell
+from d2lrun.sweeps.job import ENDED, row_of
 from d2lrun.sweeps.sweep import Job, Sweep
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Monitor:
             written = stamp(directory.result_file)
             new = folder not in self.rows or written != self.written[folder]
             if new or (last and self.rows[folder]["status"] not in ENDED):
-                self.rows[folder] = tell(directory, job.overrides, job.values, self.folder)
+                self.rows[folder] = row_of(directory, job.overrides, job.values, self.folder)
                 self.written[folder] = written
                 changed = True
                 self.announce(folder, job)

@@ -13,7 +13,7 @@ from typing import Any
 
 from d2lrun.disk.rundir import RunDirectory, lift_submission
 from d2lrun.errors import Refused
-from d2lrun.sweeps.job import MARKER, tell
+from d2lrun.sweeps.job import MARKER, row_of
 from d2lrun.sweeps.launch import Launch, train_all
 from d2lrun.sweeps.sweep import Job, Sweep, content
 
@@ -25,7 +25,7 @@ def carry_out(sweep: Sweep, launch: Launch | None) -> None:
     complete = all(job.ended for job in sweep.jobs) and not sweep.elsewhere
     if not sweep.refit or not complete or (sweep.directory / MARKER).exists():
         return
-    summary = sweep.summary([tell(job.directory, job.overrides, job.values, sweep.directory) for job in sweep.jobs])
+    summary = sweep.summary([row_of(job.directory, job.overrides, job.values, sweep.directory) for job in sweep.jobs])
     if best := summary["best"]:
         sweep.chosen = chosen(sweep, best, summary["groups"][best["group"]]["jobs"])
         train_all(sweep, [sweep.chosen], launch)
@@ -61,7 +61,7 @@ def told(job: Job, directory: RunDirectory, sweep: Path) -> dict[str, Any]:
     """
     from d2lrun.runs.kfold import test_set
 
-    row = tell(directory, job.overrides, job.values, sweep)
+    row = row_of(directory, job.overrides, job.values, sweep)
     if row["status"] != "finished":
         return row | {"test_set": None, "at": None}
     others = [path for path in sorted(sweep.glob(FOLDER)) if path != directory.path and RunDirectory(path).finished()]

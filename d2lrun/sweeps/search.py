@@ -196,7 +196,7 @@ def prepare(study: Study) -> None:
         refuse_strangers(study)
         study.directory.mkdir(parents=True, exist_ok=True)
         (study.directory / MARKER).unlink(missing_ok=True)
-        with study.alone(), told_as(Refused):
+        with study.alone(), optuna_errors_as(Refused):
             trial.pass_on(study.settings.storage)
             study.study = opened(study)
             check_same(study)
@@ -209,7 +209,7 @@ def prepare(study: Study) -> None:
 
 
 @contextlib.contextmanager
-def told_as(kind: type[Refused] | type[Failed]) -> Iterator[None]:
+def optuna_errors_as(kind: type[Refused] | type[Failed]) -> Iterator[None]:
     """What Optuna and the database below it complain of, in our way."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -308,7 +308,7 @@ def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
 
     What this command has lost is neither: it counts as a trial, and another command tries it again.
     """
-    with study.alone(), told_as(Failed):
+    with study.alone(), optuna_errors_as(Failed):
         running = settle(study)
         to_end = [job for job in unique(running.values()) if job.config.run.dir not in study.lost]
         jobs = [job for job in to_end if not job.is_held()][:size]

@@ -94,7 +94,7 @@ class Sweep:
     missing: list[str] = field(default_factory=list)  # pictures that could not be drawn, and why
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """The content of sweep.json, from what ``job.tell`` says of every job."""
+        """The content of sweep.json, from what ``job.row_of`` returns of every job."""
         facts = {
             "name": self.directory.name,
             "engine": self.settings.engine,

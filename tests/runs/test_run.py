@@ -218,9 +218,9 @@ def stuck(train, balanced):
 
 HINTS = {
     ("model=mlp",): "try another optimizer.lr than 1e-09, another model.init.name, or another seed",
-    ("model=nin", "dataset.resize=67"): ("this recipe fails now and then: try model.final_relu=false, or another seed"),
+    ("model=nin", "dataset.resize=67"): ("this recipe fails in some runs: try model.final_relu=false, or another seed"),
     ("model=googlenet", "dataset.resize=32"): (
-        "this recipe fails now and then: try model.batch_norm=true, or another seed"
+        "this recipe fails in some runs: try model.batch_norm=true, or another seed"
     ),
 }
 

@@ -112,7 +112,7 @@ def drawn(study):
 
 
 def summary(study):
-    rows = [job.tell(each.directory, each.overrides, each.values, study.directory) for each in study.jobs]
+    rows = [job.row_of(each.directory, each.overrides, each.values, study.directory) for each in study.jobs]
     return study.summary(rows)
 
 
@@ -167,19 +167,22 @@ FAULTS = {
 @pytest.mark.parametrize("kind", [Refused, Failed])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_fault_of_the_study_is_told_as_ours(kind, fault):
-    with pytest.raises(kind, match=r"^the search's study cannot be used: it is there$") as told, search.told_as(kind):
+    with (
+        pytest.raises(kind, match=r"^the search's study cannot be used: it is there$") as told,
+        search.optuna_errors_as(kind),
+    ):
         raise fault()
     assert "look at sweep.storage" in told.value.hint
 
 
 def test_a_fault_without_a_text_is_told_by_its_type():
-    with pytest.raises(Refused, match=r"cannot be used: KeyError$"), search.told_as(Refused):
+    with pytest.raises(Refused, match=r"cannot be used: KeyError$"), search.optuna_errors_as(Refused):
         raise KeyError
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), Stopped(signal.SIGINT), Refused("no", "hint"), OSError("full")])
 def test_other_faults_stay_as_they_are(fault):
-    with pytest.raises(type(fault)) as told, search.told_as(Failed):
+    with pytest.raises(type(fault)) as told, search.optuna_errors_as(Failed):
         raise fault
     assert told.value is fault
 
