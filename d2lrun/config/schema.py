@@ -168,7 +168,7 @@ def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
     if (option := option_of(group, name)) is None:
         complaint = unknown_option(group, name, list(options))
         if group in TABLES and not complaint.fix and isinstance(name, str):
-            wanted = f"no such option: {TABLES[group]} of d2lrun/config.py has no line for it"
+            wanted = f"no such option: {TABLES[group]} of d2lrun/config/tables.py has no line for it"
             complaint = Complaint(complaint.given, f"{wanted} (have: {', '.join(options)})")
         complaints.append(complaint)
         return None
