@@ -66,7 +66,7 @@ class Classification:
         return self.at_chance(accuracy, 1 / self.classes)
 
     def floor(self, train: ImageSubset, part: ImageSubset) -> float:
-        """Return the share of the most frequent class, but at least 1 / classes."""
+        """Return the share in ``part`` of the most frequent training class, but at least 1 / classes."""
         commonest = train.labels[train.index].cpu().bincount().argmax()
         return max((part.labels[part.index].cpu() == commonest).double().mean().item(), 1 / self.classes)
 
