@@ -83,13 +83,13 @@ def query(shell: str, line: str, text: str, verbs: dict[str, tuple[str, str]]) -
     """
     try:
         before, word = split(line)
-        found = candidates(before[1:], word.plain, verbs) if before else []
+        words = candidates(before[1:], word.plain, verbs) if before else []
     except (Exception, SystemExit):  # an error would be printed in the user's prompt
         return []
     if shell == "fish":
-        return found
+        return words
     begin = len(word.raw) - len(text) if text and word.raw.endswith(text) else 0
-    return [word.completed(each)[begin:] for each in found] if not word.raw.endswith("\\") else []
+    return [word.completed(each)[begin:] for each in words] if not word.raw.endswith("\\") else []
 
 
 @dataclass
@@ -140,8 +140,8 @@ def split(line: str) -> tuple[list[str], Word]:
 
 def candidates(before: list[str], word: str, verbs: dict[str, tuple[str, str]]) -> list[str]:
     """Return the words that begin with ``word`` and may follow ``before``; incomplete words end in = . / or ,"""
-    found = dict.fromkeys(each for each in offered(before, word, verbs) if each.startswith(word) and is_text(each))
-    return list(found)
+    words = dict.fromkeys(each for each in offered(before, word, verbs) if each.startswith(word) and is_text(each))
+    return list(words)
 
 
 def is_text(word: str) -> bool:
@@ -152,8 +152,8 @@ def is_text(word: str) -> bool:
 def offered(before: list[str], word: str, verbs: dict[str, tuple[str, str]]) -> list[str]:
     """Return the words that may follow ``before``; not all of them begin with ``word``."""
     option = before[-1] if before else ""
-    if option.startswith("-") and (found := option_values(option, word)) is not None:
-        return found
+    if option.startswith("-") and (choices := option_values(option, word)) is not None:
+        return choices
     if word.startswith("-"):
         return ["--debug", *(name for names in hydra_options() for name in names)]
     verb = before[0] if before and before[0] in verbs else ""
@@ -218,12 +218,12 @@ def overrides(before: list[str], word: str) -> list[str]:
     head = value[: 1 + max(value.rfind(","), value.rfind("[") if value.startswith("[") else -1)]
     last = value[len(head) :]
     if key in (*FOLDERS, *FILES):
-        found = paths(last, folders=key in FOLDERS)
+        choices = paths(last, folders=key in FOLDERS)
     elif key == "hydra/launcher":
-        found = launchers()
+        choices = launchers()
     else:
-        found = groups.get(key) or values(composed(given, config_dir), key)
-    return [f"{sign}{key}={head}{each}" for each in found]
+        choices = groups.get(key) or values(composed(given, config_dir), key)
+    return [f"{sign}{key}={head}{each}" for each in choices]
 
 
 def options(config_dir: str | None) -> dict[str, list[str]]:
@@ -231,12 +231,12 @@ def options(config_dir: str | None) -> dict[str, list[str]]:
     from d2lrun.config import user_yaml
     from d2lrun.config.keys import conf_dir
 
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for folder in filter(None, (conf_dir(), config_dir)):
         with suppress(OSError):
             for group, option in user_yaml.options(os.path.expanduser(folder)):
-                found.setdefault(group, []).append(option)
-    return found
+                groups.setdefault(group, []).append(option)
+    return groups
 
 
 def launchers() -> list[str]:
@@ -264,12 +264,12 @@ def composed(given: list[str], config_dir: str | None) -> dict[str, Any]:
 def keys(config: dict[str, Any], word: str) -> list[str]:
     """Return the keys at the level of ``word``, such as train.epochs= for train.ep; a group of keys ends in a dot."""
     parent, dot, _ = word.rpartition(".")
-    found: Any = config
+    node: Any = config
     for part in parent.split(".") if dot else ():
-        found = found.get(part) if isinstance(found, dict) else None
-    if not isinstance(found, dict):
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
         return []
-    own = {name: child for name, child in found.items() if dot or name not in ("recipe", "book")}
+    own = {name: child for name, child in node.items() if dot or name not in ("recipe", "book")}
     return [f"{parent}{dot}{name}" + ("." if isinstance(child, dict) else "=") for name, child in own.items()]
 
 
@@ -308,10 +308,10 @@ def paths(word: str, folders: bool = False) -> list[str]:
     typed = word[: len(word) - len(start)]
     try:
         with os.scandir(os.path.expanduser(typed) or ".") as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries if entry.name.startswith(start)]
+            names = [(entry.name, entry.is_dir()) for entry in entries if entry.name.startswith(start)]
     except (OSError, ValueError):  # no such folder, or not a path
         return []
-    visible = [(name, is_folder) for name, is_folder in found if start or not name.startswith(".")]
+    visible = [(name, is_folder) for name, is_folder in names if start or not name.startswith(".")]
     return [typed + name + "/" * is_folder for name, is_folder in sorted(visible) if is_folder or not folders]
 
 
@@ -321,9 +321,9 @@ def runs(word: str, sweeps: bool = False) -> list[str]:
     Without a word, return the runs below outputs/ and in the working directory.
     """
     here = paths(word, folders=True)
-    found = [run for folder in (here if word else ["outputs/"]) for run in below(folder, sweeps)]
-    found += [] if word else [run for folder in here for run in below(folder, sweeps, most=1)]
-    return found or here
+    directories = [run for folder in (here if word else ["outputs/"]) for run in below(folder, sweeps)]
+    directories += [] if word else [run for folder in here for run in below(folder, sweeps, most=1)]
+    return directories or here
 
 
 def below(folder: str, sweeps: bool, most: int = LOOKED) -> Iterator[str]:

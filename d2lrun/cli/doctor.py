@@ -63,10 +63,10 @@ def look_for_data(console: Console) -> int:
     from d2lrun.config.compose import compose
 
     try:
-        found = datasets.load(compose(["dataset.mirrors=[]"]).dataset)
+        dataset = datasets.load(compose(["dataset.mirrors=[]"]).dataset)
     except Refused as missing:
         say(console, f"{'data':<13}{missing}")
         say(console, f"{'':<13}{missing.hint}")
         return missing.code
-    say(console, f"{'data':<13}{found.name} in {found.source}")
+    say(console, f"{'data':<13}{dataset.name} in {dataset.source}")
     return 0

@@ -58,14 +58,14 @@ def overview(conf: Path, verbs: dict[str, tuple[str, str]], config_dir: str | No
 def groups(conf: Path, folders: list[Path]) -> list[str]:
     """Return the lines for each config group: its options with the first comment of their files."""
     defaults = default_options(conf / "config.yaml")
-    found: dict[str, dict[str, Path]] = {}
+    options: dict[str, dict[str, Path]] = {}
     for path in sorted(path for folder in folders for path in folder.glob("*/*.yaml")):
-        found.setdefault(path.parent.name, {})[path.stem] = path
+        options.setdefault(path.parent.name, {})[path.stem] = path
     lines = []
-    for group in sorted(found, key=lambda group: [*defaults, group].index(group)):
+    for group in sorted(options, key=lambda group: [*defaults, group].index(group)):
         lines.append(f"  {group}")
-        width = max(NAME, *(len(option) + 2 for option in found[group]))
-        for option, path in found[group].items():
+        width = max(NAME, *(len(option) + 2 for option in options[group]))
+        for option, path in options[group].items():
             star = "*" if defaults.get(group) == option else " "
             lines += wrapped(f"  {star} {option:<{width}}", headline(path))
     return lines
@@ -82,8 +82,8 @@ def default_options(config: Path) -> dict[str, str]:
     """Return {group: option} of the defaults list, model first."""
     lines = [line.partition("#")[0].strip() for line in config.read_text(encoding="utf-8").splitlines()]
     pairs = [line.removeprefix("- ").split(": ") for line in lines if line.startswith("- ") and ": " in line]
-    found = {group: option for group, option in pairs if not group.startswith("override")}
-    return {"model": found.pop("model"), **found}
+    defaults = {group: option for group, option in pairs if not group.startswith("override")}
+    return {"model": defaults.pop("model"), **defaults}
 
 
 def keys(config: Path) -> list[str]:

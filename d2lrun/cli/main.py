@@ -58,14 +58,14 @@ MEANINGS = {
 
 def table_of_verbs() -> dict[str, tuple[str, str]]:
     """Return {verb: (arguments, what it does)} of the common verbs and the verbs of the tasks."""
-    found = {}
+    table = {}
     for verb, line in COMMON.items():
-        found[verb] = line
+        table[verb] = line
         if verb == AFTER:
             for other, by_task in tasks.words().items():
                 word = next(iter(by_task.values()))
-                found[other] = (" ".join(["RUN", *([word.usage] if word.usage else []), MOVED]), word.does)
-    return found
+                table[other] = (" ".join(["RUN", *([word.usage] if word.usage else []), MOVED]), word.does)
+    return table
 
 
 VERBS = table_of_verbs()

@@ -282,8 +282,8 @@ def cost(words: list[str]) -> int:
     from d2lrun.runs.cost import measure, show_cost
 
     console = terminal()
-    found, experiment = measure(config, console)
-    show_cost(console, config, found, experiment.state.device)
+    measured, experiment = measure(config, console)
+    show_cost(console, config, measured, experiment.state.device)
     return 0
 
 
@@ -298,10 +298,10 @@ def data(words: list[str]) -> int:
 
     console = terminal()
     with Transfer(console) as transfer:
-        found = datasets.load(config.dataset, transfer.say, transfer.progress)
-    picture = Path(config.run.root).expanduser() / "data" / f"{found.name}.png"
+        dataset = datasets.load(config.dataset, transfer.say, transfer.progress)
+    picture = Path(config.run.root).expanduser() / "data" / f"{dataset.name}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    view_of(config).show(console, found, picture)
+    view_of(config).show(console, dataset, picture)
     for line in fonts.notices():
         say(console, line)
     return 0

@@ -78,27 +78,27 @@ def compose_all(
     At least one list, or a list that was composed before with the same ``known``, must use an option of ``config_dir``.
     """
     known = known or Known()
-    found: list[Config] = []
+    configs: list[Config] = []
     complaints: dict[Complaint, None] = {}  # in order, each once
     explained: set[Complaint] = set()
     with composer(config_dir, known) as gathered:
         for overrides in combinations:
-            raw = refused(overrides, gathered, found)
+            raw = refused(overrides, gathered, configs)
             if not explained.issuperset(raw):
                 explained.update(raw)
                 complaints |= dict.fromkeys(consistent(overrides, raw, gathered)[0])
     schema.refuse(list(complaints))
     user_yaml.refuse_unused(config_dir, known.used)
-    return found
+    return configs
 
 
 Gathered = Callable[[list[str]], tuple[DictConfig, list[Complaint]]]
 
 
-def refused(overrides: list[str], gathered: Gathered, found: list[Config]) -> list[Complaint]:
-    """Return the complaints about ``overrides``; without complaints, append their config to ``found``."""
+def refused(overrides: list[str], gathered: Gathered, configs: list[Config]) -> list[Complaint]:
+    """Return the complaints about ``overrides``; without complaints, append their config to ``configs``."""
     try:
-        found.append(from_hydra(*gathered(overrides)))
+        configs.append(from_hydra(*gathered(overrides)))
     except Refused as refusal:
         if not (complaints := getattr(refusal, "complaints", [])):
             raise
@@ -114,21 +114,21 @@ def consistent(
     Each suggestion is applied, and complaints about the result are added. Misspelled options are corrected first,
     since they decide which keys exist. An option that the user has named stays: a key that it lacks is left out.
     """
-    told: list[Complaint] = []
+    reported: list[Complaint] = []
     named = {key_of(word): word for word in overrides}
     for _ in range(ROUNDS):
-        fixed = [each for each in complaints if each.fix and each not in told]
+        fixed = [each for each in complaints if each.fix and each not in reported]
         fixed = [each for each in fixed if each.key in VARIANTS] or fixed
         for each in fixed:
             complaint = yielded(each, named)
             changed = corrected(overrides, complaint)
-            told.append(complaint if changed != overrides else each)
+            reported.append(complaint if changed != overrides else each)
             overrides = changed
             named = {key_of(word): word for word in overrides}
         if not fixed:
             break
         complaints = refused(overrides, gathered, [])
-    return [*told, *(each for each in complaints if not each.fix)], overrides
+    return [*reported, *(each for each in complaints if not each.fix)], overrides
 
 
 def yielded(complaint: Complaint, named: dict[str, str]) -> Complaint:
@@ -278,8 +278,8 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
             raise Refused(f"{override.input_line}: wanted at most {MOST:,} values", "sweep fewer, or use sweep=optuna")
         return values
     options = group_options(config_dir).get(override.key_or_group, [])
-    if found := pattern.filter(options):
-        return found
+    if matching := pattern.filter(options):
+        return matching
     have = f"have: {', '.join(options)}" if options else "a glob is for a group, such as model or experiment"
     raise Refused(f"{override.input_line}: no option matches", have)
 
@@ -416,10 +416,10 @@ def is_device(name: object) -> bool:
 def group_options(config_dir: str | None) -> dict[str, list[str]]:
     """Return the options of each config group, including the user's own folder."""
     loader = GlobalHydra.instance().config_loader()
-    found = {group: set(loader.get_group_options(group)) for group in loader.list_groups("")}
+    groups = {group: set(loader.get_group_options(group)) for group in loader.list_groups("")}
     for group, option in user_yaml.options(config_dir) if config_dir else ():
-        found.setdefault(group, set()).add(option)
-    return {group: sorted(names) for group, names in found.items() if group != "hydra"}
+        groups.setdefault(group, set()).add(option)
+    return {group: sorted(names) for group, names in groups.items() if group != "hydra"}
 
 
 def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoReturn:

@@ -296,9 +296,9 @@ def may_fit(model: str, dataset: str | None) -> bool:
 
 def contradictions(config: Config) -> list[Complaint]:
     """Return complaints about values that contradict each other."""
-    found = []
+    complaints = []
     if config.train.patience and config.validation.name in ("none", "once"):
-        found.append(
+        complaints.append(
             Complaint(
                 f"train.patience={config.train.patience}",
                 "the test set never stops a run: add validation=holdout",
@@ -306,12 +306,12 @@ def contradictions(config: Config) -> list[Complaint]:
             )
         )
     if config.validation.name == "kfold":
-        found += fold_contradictions(config.validation)
+        complaints += fold_contradictions(config.validation)
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:
         wanted = "wanted optimizer.momentum above 0 with it: add optimizer.momentum=0.9"
-        found.append(Complaint("optimizer.nesterov=true", wanted, "optimizer.momentum=0.9"))
+        complaints.append(Complaint("optimizer.nesterov=true", wanted, "optimizer.momentum=0.9"))
     if config.schedule.warmup > config.train.epochs:
-        found.append(
+        complaints.append(
             Complaint(
                 f"schedule.warmup={config.schedule.warmup:g}",
                 f"wanted at most train.epochs={config.train.epochs}",
@@ -319,15 +319,15 @@ def contradictions(config: Config) -> list[Complaint]:
         )
     for group, table in (("model", MODELS), ("dataset", DATASETS)):
         chosen_option = getattr(config, group)
-        found += length_complaints(group, chosen_option, table[chosen_option.name].matching)
-    found += table_complaints(config.dataset)
-    found += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
-    found += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
+        complaints += length_complaints(group, chosen_option, table[chosen_option.name].matching)
+    complaints += table_complaints(config.dataset)
+    complaints += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
+    complaints += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
     metric = config.sweep.metric
     if metric is not None and not metric.startswith("val_"):
         wanted = "wanted a metric of validation, such as val_loss: nothing else may choose"
-        found.append(Complaint(f"sweep.metric={metric}", wanted))
-    return found
+        complaints.append(Complaint(f"sweep.metric={metric}", wanted))
+    return complaints
 
 
 def fold_contradictions(validation: Any) -> list[Complaint]:
@@ -335,24 +335,24 @@ def fold_contradictions(validation: Any) -> list[Complaint]:
     fold, k = validation.fold, validation.k
     if fold is None:
         return []
-    found = []
+    complaints = []
     if fold >= k:
-        found.append(Complaint(f"validation.fold={fold}", f"wanted 0 to {k - 1}, for validation.k={k}"))
+        complaints.append(Complaint(f"validation.fold={fold}", f"wanted 0 to {k - 1}, for validation.k={k}"))
     if validation.repeats > 1:
         wanted = "a single fold has no repetitions: take validation.fold=null, or sweep over seed"
-        found.append(Complaint(f"validation.repeats={validation.repeats}", wanted))
-    return found
+        complaints.append(Complaint(f"validation.repeats={validation.repeats}", wanted))
+    return complaints
 
 
 def length_complaints(group: str, option: Any, matching: dict[str, str]) -> list[Complaint]:
     """Return complaints about lists that have neither one value nor one for each value of another key."""
-    found = []
+    complaints = []
     for key, other in matching.items():
         values, each = getattr(option, key), getattr(option, other)
         if len(values) not in (1, len(each) if isinstance(each, list) else each):
             wanted = f"wanted one value, or one for each of {shown(f'{group}.{other}', each)}; got {len(values)}"
-            found.append(Complaint(shown(f"{group}.{key}", values), wanted))
-    return found
+            complaints.append(Complaint(shown(f"{group}.{key}", values), wanted))
+    return complaints
 
 
 def table_complaints(data: Any) -> list[Complaint]:
@@ -413,17 +413,17 @@ def every_key(names: Mapping[str, str] | None = None, cls: type = Config, path: 
 
 def all_keys(names: Mapping[str, str] | None = None) -> list[str]:
     """Return every full key that a user may set, for suggestions; ``names`` as in ``every_key``."""
-    found = dict.fromkeys(key for key, _ in every_key(names))
-    return [key for key in found if not key.startswith(("recipe", "book"))]
+    keys = dict.fromkeys(key for key, _ in every_key(names))
+    return [key for key in keys if not key.startswith(("recipe", "book"))]
 
 
 @cache
 def kinds() -> dict[str, set[Any]]:
     """Return the types that each full key may have, without null."""
-    found: dict[str, set[Any]] = {}
+    types: dict[str, set[Any]] = {}
     for key, kind in every_key():
-        found.setdefault(key, set()).update(arm for arm in arms(kind) if arm is not type(None))
-    return found
+        types.setdefault(key, set()).update(arm for arm in arms(kind) if arm is not type(None))
+    return types
 
 
 def is_text(key: str) -> bool:
@@ -515,8 +515,8 @@ def one_line(text: str, length: int = 1000) -> str:
 
 def full_width(text: str) -> str:
     """Return a remark if the text has full-width forms of ASCII signs, from a Chinese or Japanese keyboard."""
-    found = dict.fromkeys(letter for letter in text if "\uff01" <= letter <= "\uff5e")
-    pairs = [f"{letter} is full-width, wanted {chr(ord(letter) - 0xFEE0)}" for letter in found]
+    letters = dict.fromkeys(letter for letter in text if "\uff01" <= letter <= "\uff5e")
+    pairs = [f"{letter} is full-width, wanted {chr(ord(letter) - 0xFEE0)}" for letter in letters]
     return f" ({', '.join(pairs[:3])})" if pairs else ""
 
 

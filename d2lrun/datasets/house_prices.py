@@ -106,7 +106,7 @@ def encode(rows: list[dict[str, str]]) -> Encoded:
             fields[name] = Field(name, missing=missing)
             continue
         known = sorted({value for value in values if not is_missing(value)})
-        categories += [[value == one for value in values] for one in known]
+        categories += [[value == category for value in values] for category in known]
         categories.append([is_missing(value) for value in values])  # as in the book, also if no value is missing
         fields[name] = Field(name, width=len(known) + 1, categories=len(known), missing=missing)
     return Encoded(np.array(numbers).T, np.array(categories, dtype=bool).T, tuple(fields.values()))

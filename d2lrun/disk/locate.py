@@ -177,9 +177,9 @@ def refusal(
 ) -> Refused:
     """Return the Refused with the error of each place and the possible solutions; with ``dir``, only of this place."""
     rows = [*problems, *absences(files, missing, places), *of_mirrors]
-    told = "".join(f"\n  {row}" for row in rows)
+    listed = "".join(f"\n  {row}" for row in rows)
     if dir:
-        message = f"dataset.dir={dir}: no good {', '.join(missing)} of {files.dataset} there{told}"
+        message = f"dataset.dir={dir}: no good {', '.join(missing)} of {files.dataset} there{listed}"
         ways = ["name the folder that holds the files", "leave dataset.dir out to search and fetch them"]
         ways += [files.other] if files.other and problems else []  # there are files, but other ones
         return Refused(message, "; or ".join(ways))
@@ -189,4 +189,4 @@ def refusal(
     ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")
     if files.instead:
         ways.append(files.instead)
-    return Refused(f"{files.dataset}: no good {', '.join(missing)}; tried{told}", "; or ".join(ways))
+    return Refused(f"{files.dataset}: no good {', '.join(missing)}; tried{listed}", "; or ".join(ways))

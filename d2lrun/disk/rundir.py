@@ -109,10 +109,10 @@ class RunDirectory:
         folds = sorted(self.path.glob(f"{FOLDS}/{self.data_file.name}"))
         for path in (self.data_file, self.result_file, *folds[:1]):
             try:
-                found = files.read_json(path)
-                found = found["data"] if path == self.result_file else found
-                if IS_IDENTITY(found):
-                    return found
+                content = files.read_json(path)
+                content = content["data"] if path == self.result_file else content
+                if IS_IDENTITY(content):
+                    return content
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return None
@@ -120,9 +120,9 @@ class RunDirectory:
     def threads(self) -> int | None:
         """Return the number of threads of the run on a CPU; None if it has not begun."""
         for path in (*sorted(self.checkpoints.glob("step-*.json"), reverse=True), self.result_file):
-            found = (read_object(path) or {}).get("threads")
-            if type(found) is int and found > 0:
-                return found
+            number = (read_object(path) or {}).get("threads")
+            if type(number) is int and number > 0:
+                return number
         return None
 
     def finished(self) -> bool:
@@ -172,13 +172,13 @@ class RunDirectory:
             lines = files.read(self.metrics_file, LONGEST).splitlines()
         except OSError:
             return []
-        found = []
+        values = []
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
-                found.append(json.loads(line))
+                values.append(json.loads(line))
         return [
             {key: value for key, value in record.items() if value is None or is_finite(value)}
-            for record in found
+            for record in values
             if isinstance(record, dict) and is_finite(record.get("epoch"))
         ]
 
@@ -210,16 +210,16 @@ class RunDirectory:
         if self.begun() and self.marked():
             return []
         with_config = is_as_written(self.config_file)
-        found = []
+        others = []
         for name in names:
             path = self.path / name
             if with_config and path.match(FOLDS) and path.is_dir():
-                found += [f"{name}/{inner}" for inner in RunDirectory(path).strangers()]
+                others += [f"{name}/{inner}" for inner in RunDirectory(path).strangers()]
             elif name == self.config_file.name or original(name) in LATER:
-                found += [] if with_config and begins_as_ours(path, FIRST | LATER) else [name]
+                others += [] if with_config and begins_as_ours(path, FIRST | LATER) else [name]
             elif not begins_as_ours(path, FIRST):
-                found.append(name)
-        return found
+                others.append(name)
+        return others
 
     def refuse_strangers(self) -> None:
         """Raise Refused if the directory holds a file that d2lrun did not write."""
@@ -291,10 +291,10 @@ def begins_as_ours(path: Path, beginnings: Mapping[str, bytes]) -> bool:
     if name not in beginnings:
         return name == path.name and name.startswith(".")
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
             return False
-        if found.st_size == 0:  # the lock is empty, and Windows does not let others read it
+        if status.st_size == 0:  # the lock is empty, and Windows does not let others read it
             return True
         with open(path, "rb", opener=files.regular) as file:
             return re.match(beginnings[name], file.read(64)) is not None
@@ -307,10 +307,10 @@ def begins_as_ours(path: Path, beginnings: Mapping[str, bytes]) -> bool:
 def read_object(path: Path) -> dict[str, Any] | None:
     """Return the object in a JSON file; None if it cannot be read."""
     try:
-        found = files.read_json(path)
+        content = files.read_json(path)
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def is_sound(result: dict[str, Any]) -> bool:
@@ -331,8 +331,8 @@ def is_at_chance(result: dict[str, Any]) -> bool:
 
 def notes_of(result: dict[str, Any]) -> list[str]:
     """Return the remarks of a result.json about its metrics; none if it is damaged."""
-    found = result.get("notes")
-    return [note for note in found if isinstance(note, str)] if isinstance(found, list) else []
+    notes = result.get("notes")
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 @contextlib.contextmanager
@@ -422,5 +422,5 @@ def unique(config: Config) -> Path:
 def config_hash(config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES) -> str:
     """Return a hash that is equal for two configs of the same experiment, independent of where they run."""
     plain = schema.flatten(schema.to_dict(config))
-    kept = {key: value for key, value in plain.items() if not key.startswith(ignored)}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    hashed = {key: value for key, value in plain.items() if not key.startswith(ignored)}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]

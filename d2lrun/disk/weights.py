@@ -17,8 +17,8 @@ from d2lrun.errors import Refused
 def save(model: nn.Module, path: Path) -> None:
     """Write the model's parameters and buffers; shared ones are written once, under their first name."""
     again = shared(model)
-    kept = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items() if name not in again}
-    files.write_atomic(path, safetensors.torch.save(kept))
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items() if name not in again}
+    files.write_atomic(path, safetensors.torch.save(tensors))
 
 
 def read(path: Path) -> dict[str, Tensor]:

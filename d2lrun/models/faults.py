@@ -72,10 +72,10 @@ def check_arguments(name: str, make: Callable[..., nn.Module], given: dict[str, 
     strange = [each for each in given if each not in [each.name for each in parameters]]
     if missing or strange:
         line = inspect.getsourcelines(make.__init__ if isinstance(make, type) else make)[1]
-        told = [f"it wants {', '.join(missing)}, which is not given"] if missing else []
-        told += [f"it does not take {', '.join(strange)}"] if strange else []
+        problems = [f"it wants {', '.join(missing)}, which is not given"] if missing else []
+        problems += [f"it does not take {', '.join(strange)}"] if strange else []
         raise Refused(
-            f"{shown(file_of(name))}:{line}: {make.__name__}: {'; '.join(told)}",
+            f"{shown(file_of(name))}:{line}: {make.__name__}: {'; '.join(problems)}",
             "a network takes inputs, classes and the arguments of its line in MODELS of d2lrun/config/tables.py",
         )
 

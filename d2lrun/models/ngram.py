@@ -176,4 +176,4 @@ def discounts(counts: Tensor, strength: float) -> Tensor:
         y = n1 / (n1 + 2 * n2)
         estimates = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
         taken[1:] = [taken if 0 < taken < most else 0.75 for most, taken in enumerate(estimates, 1)]
-    return torch.tensor([min(strength * one, most) for most, one in enumerate(taken)], dtype=torch.float64)
+    return torch.tensor([min(strength * discount, most) for most, discount in enumerate(taken)], dtype=torch.float64)

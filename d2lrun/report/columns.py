@@ -44,15 +44,15 @@ def fitted(console: Console, *layouts: list[Column], best: int | None = None) ->
     If none fits, the last one is used. Row ``best`` is highlighted.
     """
     for layout in layouts:
-        kept = list(layout)
-        while not fits(console, table := build(console, kept, best)):
-            least = min(kept, key=lambda column: column.wanted)
+        columns = list(layout)
+        while not fits(console, table := build(console, columns, best)):
+            least = min(columns, key=lambda column: column.wanted)
             if least.wanted >= NEEDED:
                 break
-            kept.remove(least)
+            columns.remove(least)
         else:
             break
-    return table, [column.head for column in layout if column not in kept]
+    return table, [column.head for column in layout if column not in columns]
 
 
 def fits(console: Console, table: Table) -> bool:

@@ -52,8 +52,8 @@ def differing(entries: list[Entry]) -> list[str]:
     found = [key for key in keys if likeness.varies(key, whole)]
     hidden = schema.PLACES if records_data(whole) else schema.EARLIER
     hidden = () if DATA in found else hidden
-    told = [key for key in found if key.startswith("dataset.")]
-    found = [key for key in found if not key.startswith(tuple(hidden)) and not (key == DATA and told)]
+    data_keys = [key for key in found if key.startswith("dataset.")]
+    found = [key for key in found if not key.startswith(tuple(hidden)) and not (key == DATA and data_keys)]
 
     def rank(key: str) -> tuple[bool, bool]:
         return shown_key(key) == key, not all(key in config for config in whole)
@@ -114,8 +114,8 @@ def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
     if metric is None or len(done) < 2:
         return None, None
     if unknown := [str(entries.index(each) + 1) for each in done if each.measured is None]:
-        told = f"an earlier version made run {', '.join(unknown)} and recorded nothing of the data; d2lrun resume does"
-        return None, told
+        note = f"an earlier version made run {', '.join(unknown)} and recorded nothing of the data; d2lrun resume does"
+        return None, note
     sets = [frozenset(each.measured.get(metric, ())) for each in done]
     if not likeness.alike(sets):
         keys = [shown_key(key) for key in likeness.causes(sets, [visible(each.config) for each in done])]
@@ -155,14 +155,14 @@ def telling(entries: list[Entry], keys: list[str]) -> list[str]:
 
     Each returned key distinguishes runs that the keys before it do not: not a dataset that depends on the model.
     """
-    found: list[str] = []
+    chosen: list[str] = []
     rows = [""] * len(entries)
     for key in keys:
         finer = [f"{row} {settings(picked(entry, [key]), {})}" for row, entry in zip(rows, entries, strict=True)]
         if len(set(finer)) > len(set(rows)):
-            found.append(key)
+            chosen.append(key)
             rows = finer
-    return found
+    return chosen
 
 
 def picked(entry: Entry, keys: Iterable[str]) -> dict[str, Any]:
@@ -211,8 +211,8 @@ def show(console: Console, entries: list[Entry]) -> None:
 
 
 def statuses(entries: list[Entry]) -> str:
-    found = [entry.status for entry in entries]
-    return ", ".join(f"{found.count(status):,} {status}" for status in dict.fromkeys(found))
+    all_statuses = [entry.status for entry in entries]
+    return ", ".join(f"{all_statuses.count(status):,} {status}" for status in dict.fromkeys(all_statuses))
 
 
 def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> list[list[Column]]:

@@ -39,7 +39,7 @@ FAINT = 0.35  # opacity of the line of a single fold
 def fold_line(name: str, result: dict[str, Any]) -> str:
     """Return 'fold-0: train loss 0.383 accuracy 0.864  val loss 0.401 accuracy 0.857  7.1 s'."""
     metrics = real(result["metrics"])
-    splits = [f"{split} {told}" for split in SPLITS if (told := metrics_of(metrics, split))]
+    splits = [f"{split} {metric_words}" for split in SPLITS if (metric_words := metrics_of(metrics, split))]
     return f"{name}: {'  '.join(splits)}  {duration(result['seconds'])}"
 
 
@@ -53,8 +53,8 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
     rows = [("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}")]
     rows += book_rows(result["book"], means)
     if refit := result.get("refit"):
-        told = metrics_of(real(refit["metrics"]), "test")
-        test = f"test {told} ({refit['test_set']})" if told else f"test set {refit['test_set']}"
+        test_words = metrics_of(real(refit["metrics"]), "test")
+        test = f"test {test_words} ({refit['test_set']})" if test_words else f"test set {refit['test_set']}"
         rows.append(("refit", f"on all training data, {counted(refit['epochs'], 'epoch')}: {test}"))
     rows += [("note", note) for note in notes_of(result)]
     if lost := chance_words(result):

@@ -85,8 +85,8 @@ def turn_or_thin(axis: Axis) -> bool:
         axis.set_tick_params(rotation=90)
         return True
     step = next(step for step in range(2, len(boxes) + 1) if not crowded(boxes[::step]))
-    kept = [(place, label.get_text()) for place, label in ticks[::step]]
-    axis.set_ticks(*zip(*kept, strict=True))
+    shown = [(place, label.get_text()) for place, label in ticks[::step]]
+    axis.set_ticks(*zip(*shown, strict=True))
     axis.set_ticks([], minor=True)
     return True
 

@@ -80,7 +80,7 @@ def fact_rows(result: dict[str, Any]) -> list[list[str]]:
     trained = f"{counted(result['epochs'], 'epoch')}, {counted(result['steps'], 'step')}"
     return [
         *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
-        *([["at chance", told]] if (told := chance_words(result)) else []),
+        *([["at chance", at_chance]] if (at_chance := chance_words(result)) else []),
         *([["weight norm", number(norm)]] if (norm := result["metrics"].get("weight_norm")) is not None else []),
         *(["note", note] for note in notes_of(result)),
         ["parameters", f"{result['parameters']:,}"],

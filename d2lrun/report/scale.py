@@ -62,17 +62,17 @@ def scale_of(values: Iterable[float]) -> Scale:
     If adjacent values are more than four decades apart, only the values on the side of the middle one are in view: a
     loss of 1e9 would flatten all others, and so would a loss of 1e-11 on a logarithmic axis.
     """
-    kept = sorted(value for value in values if math.isfinite(value))
-    if not kept:
+    ordered = sorted(value for value in values if math.isfinite(value))
+    if not ordered:
         return Scale(0.0, 1.0, log=False)
-    middle = kept[(len(kept) - 1) // 2]
-    for left, right in pairwise(kept):
+    middle = ordered[(len(ordered) - 1) // 2]
+    for left, right in pairwise(ordered):
         if apart(left, right) and left >= middle:
-            kept = [value for value in kept if value <= left]
+            ordered = [value for value in ordered if value <= left]
             break
         if apart(left, right) and right <= middle:
-            kept = [value for value in kept if value >= right]
-    return Scale(kept[0], kept[-1], log=spans(kept, DECADES))
+            ordered = [value for value in ordered if value >= right]
+    return Scale(ordered[0], ordered[-1], log=spans(ordered, DECADES))
 
 
 def apart(left: float, right: float) -> bool:

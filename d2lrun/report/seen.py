@@ -37,8 +37,8 @@ def seen(sweep: dict[str, Any]) -> str | None:
     found = [judgement(each, best, keys[0], held) for each in judged if each is not best]
     if not any(word in text for text in found for word in ("underfitting", "overfitting")):
         return None
-    told = held.replace("_", " ")
-    lowest = f"{told} is lowest at {keys[0]}={name(best, keys[0])} ({measured(best.metrics[held][0])})"
+    loss = held.replace("_", " ")
+    lowest = f"{loss} is lowest at {keys[0]}={name(best, keys[0])} ({measured(best.metrics[held][0])})"
     return "; ".join([lowest, *filter(None, found)])
 
 
@@ -46,14 +46,14 @@ def judgement(each: Point, best: Point, key: str, held: str) -> str:
     """Return how a value compares with the best: overfitting, underfitting or equal; "" if the losses are unclear."""
     train, own = each.metrics["train_loss"][0], each.metrics[held][0]
     best_train, best_own = best.metrics["train_loss"][0], best.metrics[held][0]
-    told, where = held.replace("_", " "), name(each, key)
+    loss, where = held.replace("_", " "), name(each, key)
     if own <= TELLING * best_own:
         return f"{where} is as good within a tenth ({measured(own)})"
     if train > TELLING * best_train:
-        return f"at {where} train loss ({measured(train)}) and {told} ({measured(own)}) are both higher: underfitting"
+        return f"at {where} train loss ({measured(train)}) and {loss} ({measured(own)}) are both higher: underfitting"
     if train < best_train:
         lower = f"train loss is lower ({measured(train)} against {measured(best_train)})"
-        return f"at {where} {lower}, {told} is higher ({measured(own)}): overfitting"
+        return f"at {where} {lower}, {loss} is higher ({measured(own)}): overfitting"
     return ""
 
 

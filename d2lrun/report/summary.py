@@ -125,10 +125,10 @@ def show_windows(console: Console, windows: list[tuple[str, str, Window]]) -> No
 
 def show_table(console: Console, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """Print the rows; the second column, the shapes, only if the terminal has 60 columns."""
-    kept = [0, *range(1 if console.width >= 60 else 2, len(header))]
-    table = grid(*(header[column] for column in kept))
+    columns = [0, *range(1 if console.width >= 60 else 2, len(header))]
+    table = grid(*(header[column] for column in columns))
     for row in rows:
-        table.add_row(*(words(console, row[column]) for column in kept))
+        table.add_row(*(words(console, row[column]) for column in columns))
     show(console, table)
 
 

@@ -146,11 +146,11 @@ def counts(jobs: list[dict[str, Any]]) -> str:
     """Return '12 jobs, 10 finished, 2 failed, 1 at chance'."""
     total = counted(len(jobs), "job")
     numbers = {status: sum(job["status"] == status for job in jobs) for status in STATUSES}
-    told = [f"{number:,} {status}" for status, number in numbers.items() if number]
+    parts = [f"{number:,} {status}" for status, number in numbers.items() if number]
     if jobs and numbers["finished"] == len(jobs):
-        told = ["all finished" if len(jobs) > 1 else "finished"]
+        parts = ["all finished" if len(jobs) > 1 else "finished"]
     lost = sum(bool(job.get("at_chance")) for job in jobs)
-    return ", ".join([total, *told, *([f"{lost:,} at chance"] if lost else [])])
+    return ", ".join([total, *parts, *([f"{lost:,} at chance"] if lost else [])])
 
 
 def ranking(sweep: dict[str, Any]) -> list[int]:
@@ -203,8 +203,8 @@ def refit_words(refit: dict[str, Any]) -> str:
         return f"{refit['status']}: {refit['error'] or 'the same command continues it'}"
     tested = [name for name in refit["metrics"] if split_of(name) == "test"]
     values = [f"{words(name)} {measured(refit['metrics'][name])}" for name in sorted(tested)]
-    told = f"{', '.join(values)} ({refit['test_set']})" if values else f"test set {refit['test_set']}"
-    return f"on all training data: {told}"
+    test_words = f"{', '.join(values)} ({refit['test_set']})" if values else f"test set {refit['test_set']}"
+    return f"on all training data: {test_words}"
 
 
 def job_name(job: dict[str, Any]) -> str:

@@ -32,12 +32,12 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
         rows.append(("weights", f"‖w‖ {measured(norm)}"))
     if baselines := result.get("baselines"):
         values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
-        rows.append(("beside it", f"guessing comes to: {values}"))
+        rows.append(("guessing", f"gives {values}"))
     rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
-    if told := chance_words(result):
-        rows.append(("at chance", told))
+    if at_chance := chance_words(result):
+        rows.append(("at chance", at_chance))
     if text := last_sample(directory):
         rows.append(("sample", text))
     rows += files_row(directory)
@@ -56,19 +56,19 @@ def chance_words(result: dict[str, Any]) -> str:
     ``result`` is the result.json of a run, or of K folds.
     """
     floor, dead = result.get("floor"), result.get("dead")
-    told = []
+    reasons = []
     lost = sum(bool((fold.get("floor") or {}).get("at_chance")) for fold in result.get("folds", []))
     if floor and (floor["at_chance"] or lost):
         constant = f"no better than {floor['constant']} ({measured(floor['value'])})"
         name = floor["metric"].replace("_", " ", 1)
         if "folds" in result:
-            told.append(f"{lost} of {counted(len(result['folds']), 'fold')}: {name} {constant}")
+            reasons.append(f"{lost} of {counted(len(result['folds']), 'fold')}: {name} {constant}")
         else:
-            told.append(f"{name} {measured(result['metrics'][floor['metric']])} is {constant}")
+            reasons.append(f"{name} {measured(result['metrics'][floor['metric']])} is {constant}")
     elif dead:
         fold = "a fold is " if "folds" in result else ""
-        told.append(f"{fold}no better than guessing after epoch {dead['epoch']}")
-    return "; ".join([*told, *([dead["hint"]] if dead else [])])
+        reasons.append(f"{fold}no better than guessing after epoch {dead['epoch']}")
+    return "; ".join([*reasons, *([dead["hint"]] if dead else [])])
 
 
 def files_row(directory: Path) -> list[tuple[str, str]]:
@@ -107,8 +107,8 @@ def book_rows(book: dict[str, Any] | None, metrics: dict[str, float]) -> list[tu
     if book.get("changed"):
         whole = {key for key in ("dataset.name", "model.name", "validation.name") if key in book["changed"]}
         others = tuple(key.removesuffix("name") for key in whole)  # for another model they add no information
-        kept = [key for key in book["changed"] if key in whole or not key.startswith(others)]
-        return [(label, f"not comparable: changed {', '.join(kept)}")]
+        changed = [key for key in book["changed"] if key in whole or not key.startswith(others)]
+        return [(label, f"not comparable: changed {', '.join(changed)}")]
     verdicts = [verdict(name, metrics.get(name), *ends) for name, ends in book["band"].items()]
     return [("" if row else label, text) for row, text in enumerate(verdicts)]
 

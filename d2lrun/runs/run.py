@@ -177,7 +177,7 @@ def learn(
     view.sample(experiment, directory, now=False)  # samples.txt may be damaged, or hold epochs after this checkpoint
     batches, pauses = experiment.task.learn(state, experiment.split, config)
     units = experiment.split.train.count(batches)
-    saved, kept = time.monotonic(), state.step
+    saved, saved_step = time.monotonic(), state.step
     with (
         StopRequest() as stop,
         progress(log.console, config.train.epochs, len(batches), units, state.batch) as bar,
@@ -198,10 +198,10 @@ def learn(
             age = time.monotonic() - saved
             if stop.received or due(config, state.step) or age > (EPOCH_SECONDS if record else SAVE_SECONDS):
                 save(experiment, directory)
-                saved, kept = time.monotonic(), state.step
+                saved, saved_step = time.monotonic(), state.step
             if stop.received:
                 raise Stopped(stop.received, f"stopped at step {state.step}, saved")
-    if kept != state.step:
+    if saved_step != state.step:
         save(experiment, directory)
 
 

@@ -28,7 +28,7 @@ def tell_how_to_continue(sweep: Sweep) -> Iterator[None]:
         yield
     except Stopped as stopped:
         elsewhere = sum(job.is_held() for job in sweep.jobs)  # do not wait: Ray would abort this process meanwhile
-        state = f"but {counted(elsewhere, 'run')} in other processes may go on" if elsewhere else "saved"
+        state = f"but {counted(elsewhere, 'run')} in other processes may continue" if elsewhere else "saved"
         stopped.args = (f"stopped, {state}; {next_step.continuing(sweep.command)}",)
         raise
 

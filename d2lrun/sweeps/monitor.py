@@ -40,14 +40,14 @@ class Monitor:
         self.start, self.folder = Path.cwd(), sweep.directory.absolute()
         self.rows: dict[str, dict[str, Any]] = {}  # by folder
         self.written: dict[str, int] = {}  # modification time of the result.json that was read
-        self.told: set[str] | None = None  # the folders whose end was announced; None before the start
+        self.announced: set[str] | None = None  # the folders whose end was announced; None before the start
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.live: Any = None
 
     def __enter__(self) -> Monitor:
         self.look()
-        self.told = {folder for folder, row in self.rows.items() if row["status"] == "finished"}
+        self.announced = {folder for folder, row in self.rows.items() if row["status"] == "finished"}
         self.write()
         if self.console.is_interactive:
             from rich.live import Live
@@ -62,7 +62,7 @@ class Monitor:
         self.thread.join()
         if self.live is not None:
             self.live.stop()
-            self.live, self.told = None, None
+            self.live, self.announced = None, None
         with contextlib.suppress(OSError):  # a full disk must not hide the first error
             self.look(last=True)
             self.write()
@@ -102,13 +102,13 @@ class Monitor:
 
     def announce(self, folder: str, job: Job) -> None:
         """Without a terminal: print a line for a run that has ended."""
-        if self.told is not None and self.live is None and self.rows[folder]["status"] in ENDED:
+        if self.announced is not None and self.live is None and self.rows[folder]["status"] in ENDED:
             if job is self.sweep.chosen:
                 if job.earlier is None or job.earlier.get("status") != "finished":
                     self.say(f"refit {job_line(self.of(job))}")
                 return
-            self.told.add(folder)
-            self.say(job_line(self.of(job), len(self.told), len(self.sweep.jobs)))
+            self.announced.add(folder)
+            self.say(job_line(self.of(job), len(self.announced), len(self.sweep.jobs)))
 
     def say(self, text: str) -> None:
         with listened_to():
@@ -132,24 +132,24 @@ class Monitor:
             metric = metric and metric.replace("val_", "test_")
         epochs = job.config.train.epochs * folds_of(job)
         label = " ".join(job.overrides) or job.directory.path.name
-        told = {"label": label, "status": row["status"], "epochs": epochs, "metric_name": metric}
+        shared = {"label": label, "status": row["status"], "epochs": epochs, "metric_name": metric}
         if row["status"] in ENDED:
             value = mean_and_std(row["metrics"].get(metric))[0]
-            return told | {"metric": value, "epoch": row["epochs"], "seconds": row["seconds"], "error": row["error"]}
+            return shared | {"metric": value, "epoch": row["epochs"], "seconds": row["seconds"], "error": row["error"]}
         directory = self.directory(job)
         folds = fold_folders(directory) if folds_of(job) > 1 else []
         records = [record for each in (directory, *folds) for record in each.records()]
         value = records[-1].get(metric) if records and metric else None
         status = "running" if directory.held() else row["status"]
         seconds = sum(record.get("seconds") or 0.0 for record in records)
-        return told | {"status": status, "metric": value, "epoch": len(records), "seconds": seconds}
+        return shared | {"status": status, "metric": value, "epoch": len(records), "seconds": seconds}
 
     def summary(self) -> dict[str, Any]:
         """Return the content of sweep.json."""
         chosen = self.sweep.chosen
         rows = [self.rows[job.config.run.dir] for job in list(self.sweep.jobs) if job.config.run.dir in self.rows]
-        told = refit.refit_row(chosen, self.directory(chosen), self.folder) if chosen else None
-        return self.sweep.summary(rows) | {"refit": told}
+        refit_entry = refit.refit_row(chosen, self.directory(chosen), self.folder) if chosen else None
+        return self.sweep.summary(rows) | {"refit": refit_entry}
 
     def write(self) -> None:
         files.write_json(self.folder / "sweep.json", self.summary())

@@ -66,7 +66,7 @@ class Study(Sweep):
 
     def opening(self) -> str:
         left = max(0, self.settings.trials - self.ended - self.counts["running"])
-        parts = [f"{self.ended} ended", f"{self.counts['running']} to go on with", f"{left} to come"]
+        parts = [f"{self.ended} ended", f"{self.counts['running']} to continue", f"{left} to come"]
         return f"{counted(self.settings.trials, 'trial')}: {', '.join(parts)}, in {self.directory}"
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Study(Sweep):
         lost = sum(job.config.run.dir in self.lost for job in list(self.by_number.values()))
         finished = self.counts["finished"]
         if finished < FEW and self.ended >= self.settings.trials and len(self.space) > 1:
-            found["note"] = f"which key mattered is told from {FEW} finished trials on; there are {finished}"
+            found["note"] = f"the importance of the keys needs {FEW} finished trials; there are {finished}"
         if self.elsewhere:
             where = "on other machines" if self.settings.storage else "whose folders are gone"
             found["note"] = f"{counted(self.elsewhere, 'trial')} more, {where}: history.png has all of them"
@@ -248,15 +248,15 @@ def check_same(study: Study) -> None:
     ]
     for key, each in {} if different else study.space.items():
         try:
-            for one in study.study.get_trials(deepcopy=False):
-                if old := one.distributions.get(key_of(key)):
+            for frozen in study.study.get_trials(deepcopy=False):
+                if old := frozen.distributions.get(key_of(key)):
                     trial.engine().distributions.check_distribution_compatibility(old, each.distribution())
         except ValueError:
             different.append(f"{key_of(key)}: other choices, or another kind of number")
     if different:
         raise Refused(
             "\n  ".join([f"the study in {study.directory} is another search", *different]),
-            "give this one a name of its own: sweep.name=NAME",
+            "give this search a name of its own: sweep.name=NAME",
         )
 
 
@@ -293,7 +293,7 @@ def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -
 
 def damaged(study: Study) -> list[Job]:
     """Return the trials that have ended in the study but not in their folders: they are completed again."""
-    done = [one.number for one in look(study) if STATUS[one.state.name] in ("finished", "pruned")]
+    done = [frozen.number for frozen in look(study) if STATUS[frozen.state.name] in ("finished", "pruned")]
     jobs = unique(study.by_number[number] for number in done)
     return [job for job in jobs if not trial.is_over(job.directory) and not job.is_held()]
 
@@ -328,29 +328,29 @@ def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
 def look(study: Study) -> list[Any]:
     """Read the number of trials of each status and the job of each from the study; return Optuna's trials."""
     trials = placed_trials(study)
-    study.counts = Counter(STATUS[one.state.name] for one in trials)
-    here = [one for one in trials if (study.directory / place_of(one)).is_dir()]
+    study.counts = Counter(STATUS[frozen.state.name] for frozen in trials)
+    here = [frozen for frozen in trials if (study.directory / place_of(frozen)).is_dir()]
     study.elsewhere = len(trials) - len(here)
-    new = [one for one in here if one.number not in study.by_number]
-    words = [overrides_of(study, one.params) for one in new]
+    new = [frozen for frozen in here if frozen.number not in study.by_number]
+    words = [overrides_of(study, frozen.params) for frozen in new]
     configs = composed(study, words)
-    for one, overrides, config in zip(new, words, configs, strict=True):
-        place = replace(config.run, dir=str(study.directory / place_of(one)))
-        study.by_number[one.number] = Job(overrides, replace(config, run=place))
+    for frozen, overrides, config in zip(new, words, configs, strict=True):
+        place = replace(config.run, dir=str(study.directory / place_of(frozen)))
+        study.by_number[frozen.number] = Job(overrides, replace(config, run=place))
     study.jobs = unique(job for _, job in sorted(study.by_number.items()))
     return here
 
 
 def placed_trials(study: Study) -> list[Any]:
     """Return Optuna's trials that have a folder; a process that is stopped while it asks leaves trials without one."""
-    return [one for one in study.study.get_trials(deepcopy=False) if PLACE in one.user_attrs]
+    return [frozen for frozen in study.study.get_trials(deepcopy=False) if PLACE in frozen.user_attrs]
 
 
-def place_of(one: Any) -> str:
+def place_of(frozen: Any) -> str:
     """Return the name of a trial's folder inside the study's folder; raises ValueError if it leads outside."""
-    name = one.user_attrs[PLACE]
+    name = frozen.user_attrs[PLACE]
     if Path(name).name != name:
-        raise ValueError(f"trial {one.number} is in {name}, which is no folder of this search")
+        raise ValueError(f"trial {frozen.number} is in {name}, which is no folder of this search")
     return name
 
 
@@ -367,7 +367,7 @@ def unique(jobs: Iterable[Job]) -> list[Job]:
 
 def settle(study: Study) -> dict[int, Job]:
     """Tell the study which trials have ended; return the jobs of the open trials by number."""
-    running = [one.number for one in look(study) if STATUS[one.state.name] == "running"]
+    running = [frozen.number for frozen in look(study) if STATUS[frozen.state.name] == "running"]
     over = [number for number in running if trial.is_over(study.by_number[number].directory)]
     for number in over:
         tell(study, number, study.by_number[number])
@@ -393,9 +393,9 @@ def ask(study: Study) -> tuple[int, Job]:
     if not directory.begun():
         directory.write_config(job.config)
     facts = {"study": study.directory.name, "number": asked.number}
-    told = {name: getattr(study.settings, name) for name in ("storage", "metric", "pruner", "startup")}
-    told["storage"] = told["storage"] and masked(told["storage"])
-    files.write_json(directory.path / trial.FILE, facts | told)
+    settings = {name: getattr(study.settings, name) for name in ("storage", "metric", "pruner", "startup")}
+    settings["storage"] = settings["storage"] and masked(settings["storage"])
+    files.write_json(directory.path / trial.FILE, facts | settings)
     asked.set_user_attr(PLACE, directory.path.name)
     study.by_number[asked.number] = job
     return asked.number, job
@@ -438,8 +438,8 @@ def note_lost(study: Study, jobs: list[Job]) -> None:
 
 def draw(study: Study) -> None:
     """Draw history.png and, with enough finished trials, importance.png; an error is only reported."""
-    ended = [one for one in study.study.get_trials(deepcopy=False) if one.state.is_finished()]
-    trials = [{"number": one.number, "value": one.value, "status": STATUS[one.state.name]} for one in ended]
+    ended = [frozen for frozen in study.study.get_trials(deepcopy=False) if frozen.state.is_finished()]
+    trials = [{"number": frozen.number, "value": frozen.value, "status": STATUS[frozen.state.name]} for frozen in ended]
     measured = {name for job in study.jobs for name in (job.directory.result() or {}).get("metrics") or {}}
     metric = main_metric(measured, study.settings.metric) or "metric"
     name = study.directory.name
@@ -455,8 +455,8 @@ def draw(study: Study) -> None:
 
 def importance(study: Study) -> dict[str, float]:
     """Return the share of each key in deciding whether a trial is among the best; the shares add up to 1."""
-    found = trial.engine().importance
-    evaluator = found.PedAnovaImportanceEvaluator(target_quantile=TOP)  # it does not need scikit-learn
+    package = trial.engine().importance
+    evaluator = package.PedAnovaImportanceEvaluator(target_quantile=TOP)  # it does not need scikit-learn
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # if most values are equal there is no best quarter
-        return found.get_param_importances(study.study, evaluator=evaluator)
+        return package.get_param_importances(study.study, evaluator=evaluator)

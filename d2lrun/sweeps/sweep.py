@@ -117,11 +117,11 @@ class Sweep:
         return [(job.overrides, job.config) for job in self.jobs if not job.directory.finished()]
 
     def opening(self) -> str:
-        """'12 runs: 5 finished, 1 goes on, 6 new, in outputs/sweeps/…'."""
+        """Return '12 runs: 5 finished, 1 to continue, 6 new, in outputs/sweeps/…'."""
         finished = sum(job.directory.finished() for job in self.jobs)
         begun = sum(job.directory.begun() for job in self.jobs) - finished
         new = len(self.jobs) - finished - begun
-        parts = [f"{finished} finished", f"{begun} to go on with", f"{new} new"]
+        parts = [f"{finished} finished", f"{begun} to continue", f"{new} new"]
         return f"{counted(len(self.jobs), 'run')}: {', '.join(parts)}, in {self.directory}"
 
 
@@ -171,8 +171,8 @@ def refuse_strangers(sweep: Sweep) -> None:
 
 def is_sweeps(folder: Path, names: list[str]) -> bool:
     """Whether a folder that holds ``names`` is a sweep's: it has a sweep.json, or a run named by its content."""
-    told = read_object(folder / "sweep.json") or {}
-    return {"engine", "command", "jobs"} <= told.keys() or any(is_named_by_content(folder / name) for name in names)
+    summary = read_object(folder / "sweep.json") or {}
+    return {"engine", "command", "jobs"} <= summary.keys() or any(is_named_by_content(folder / name) for name in names)
 
 
 def is_named_by_content(folder: Path) -> bool:

@@ -114,20 +114,20 @@ class Curve:
 
 def curve_of(config: Config, directory: RunDirectory) -> Curve | None:
     """Return the Curve of the run in the directory; None if it is no trial, or if its trial has ended."""
-    told = read_object(directory.path / FILE)
-    if not IS_TRIAL(told):
+    facts = read_object(directory.path / FILE)
+    if not IS_TRIAL(facts):
         return None
     from d2lrun.runs import kfold
 
     optuna = engine()
-    kept = storage(unmasked(told["storage"]), directory.path.parent)
-    key = kept.get_trial_id_from_study_id_trial_number(kept.get_study_id_from_name(told["study"]), told["number"])
-    so_far = kept.get_trial(key)
+    store = storage(unmasked(facts["storage"]), directory.path.parent)
+    key = store.get_trial_id_from_study_id_trial_number(store.get_study_id_from_name(facts["study"]), facts["number"])
+    so_far = store.get_trial(key)
     if so_far.state.is_finished():
         return None
-    median = optuna.pruners.MedianPruner(n_startup_trials=told["startup"])
-    pruner = median if told["pruner"] == "median" else optuna.pruners.NopPruner()
+    median = optuna.pruners.MedianPruner(n_startup_trials=facts["startup"])
+    pruner = median if facts["pruner"] == "median" else optuna.pruners.NopPruner()
     sampler = optuna.samplers.RandomSampler()  # not used here
-    study = optuna.load_study(study_name=told["study"], storage=kept, sampler=sampler, pruner=pruner)
+    study = optuna.load_study(study_name=facts["study"], storage=store, sampler=sampler, pruner=pruner)
     parts = [name for name, _ in kfold.folds(config, directory)] if kfold.is_folded(config) else [""]
-    return Curve(optuna.Trial(study, key), told["metric"], parts, config.train.epochs, set(so_far.intermediate_values))
+    return Curve(optuna.Trial(study, key), facts["metric"], parts, config.train.epochs, set(so_far.intermediate_values))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SEEN = (
     "the model is bidirectional and reads the tokens that it predicts: its perplexity says nothing of unseen text "
-    "and is not compared with that of a one-way model"
+    "and cannot be compared with a one-way model"
 )
 
 

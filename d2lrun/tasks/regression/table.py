@@ -77,7 +77,7 @@ class TableDataset(Examples):
         """Return the same dataset with its tensors on ``device``."""
         names = ("train_features", "train_targets", "test_features", "test_targets")
         tensors = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: None if one is None else one.to(device) for name, one in tensors.items()})
+        return replace(self, **{name: None if value is None else value.to(device) for name, value in tensors.items()})
 
     def pool(self, name: str) -> str:
         """Return the fingerprint of all rows and targets of "train" or "test", as they were read or generated."""
