@@ -30,7 +30,7 @@ def existing_folder(config_dir: str) -> Path:
     for path in sorted(folder.rglob("*.yaml")):
         if path.relative_to(folder).parts[0] == "hydra" or steers_hydra(path.read_text(encoding="utf-8-sig")):
             raise Refused(
-                f"{path}: it steers Hydra itself or names code (_target_); files are data here",
+                f"{path}: it changes Hydra's own config or names code (_target_); files are data here",
                 "give Hydra's own options on the command line, such as hydra/launcher=joblib",
             )
     if not options(folder):
@@ -62,7 +62,7 @@ def refuse_unused(config_dir: str | None, used: set[tuple[str, str]]) -> None:
         words = [f"{group}={option}" for group, option in offered]
         more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
         raise Refused(
-            f"--config-dir {config_dir}: nothing of it is used; it offers {', '.join(words[:LISTED])}{more}",
+            f"--config-dir {config_dir}: none of its options is used; it offers {', '.join(words[:LISTED])}{more}",
             f"give one of them, such as {words[0]}, or leave --config-dir out",
         )
 

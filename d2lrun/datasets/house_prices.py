@@ -33,7 +33,7 @@ FILES = Files(
     also={TRAIN: ("train.csv",), TEST: ("test.csv",)},  # Kaggle's
     suffix="",
     fetch="d2lrun data dataset=house-prices",
-    instead="give dataset=linear or dataset=polynomial, which are made and not read",
+    instead="give dataset=linear or dataset=polynomial, which need no files",
 )
 ID, TARGET = "Id", "SalePrice"
 MISSING = ("NA", "")  # not "None": it is a value (MasVnrType: no veneer), although pandas 2 reads it as missing

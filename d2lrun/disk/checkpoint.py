@@ -50,7 +50,7 @@ def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any
         again = RunDirectory(directory.parent).command("resume")
         raise Failed(
             f"{what} step {step} to {directory}: {error.strerror or error}",
-            f"the checkpoint before it is untouched: make room, then {again}",
+            f"the checkpoint before it is untouched: free disk space, then {again}",
         ) from error
 
 
@@ -65,14 +65,14 @@ def load_newest(
     """
     found, loose = commits(directory), [path for path in directory.glob("step-*.pt") if not committed(path)]
     for path in loose:
-        say(f"checkpoint {path.stem} has no JSON: passed over")
+        say(f"checkpoint {path.stem} has no JSON: ignored")
     for commit in found:
         try:
             state = read(commit, origins)
             accept(state)
             return int(commit.stem.removeprefix("step-"))
         except (Damaged, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-            say(f"checkpoint {commit.stem} is damaged: {first_line(error)}; looking for an older one")
+            say(f"checkpoint {commit.stem} is damaged: {first_line(error)}; trying an older one")
             set_aside(commit)
     if found or len(loose) > 1 or any(directory.glob("step-*.bad")):  # one .pt alone: the first save was killed
         raise Refused(

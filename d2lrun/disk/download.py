@@ -67,7 +67,7 @@ def read(stream: BinaryIO, limit: int) -> bytearray:
     while chunk := stream.read(CHUNK):
         content += chunk
         if len(content) > limit:
-            raise Unusable(f"more than {counted(limit, 'byte')}, wanted at most that")
+            raise Unusable(f"more than {counted(limit, 'byte')}, which is the limit")
     return content
 
 
@@ -166,7 +166,7 @@ class Transfer(io.RawIOBase):
         chunk = self.response.read1(len(buffer))  # at most one wait, so that the deadline is checked
         self.done += len(chunk)
         if self.done > self.limit:
-            raise Unusable(f"more than {counted(self.limit, 'byte')}, wanted at most that")
+            raise Unusable(f"more than {counted(self.limit, 'byte')}, which is the limit")
         if not chunk and self.total is not None and self.done < self.total:
             raise Unusable(f"ended after {self.done:,} of {counted(self.total, 'byte')}", passing=True)
         self.progress(self.done, self.total)

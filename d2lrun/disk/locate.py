@@ -106,7 +106,7 @@ def search(
             return read(path, files.limit, files.sums[name])
         except Unusable as problem:
             problems.append(f"{path}: {problem}")
-            say(f"{path}: {problem}; looking further")
+            say(f"{path}: {problem}; searching further")
     return None
 
 
@@ -183,7 +183,7 @@ def refusal(
         ways = ["name the folder that holds the files", "leave dataset.dir out to search and fetch them"]
         ways += [files.other] if files.other and problems else []  # there are files, but other ones
         return Refused(message, "; or ".join(ways))
-    ways = [f"connect to the network and give `{files.fetch}`"]
+    ways = [f"connect to the network and run `{files.fetch}`"]
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
     ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")

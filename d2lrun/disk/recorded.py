@@ -75,7 +75,7 @@ def unfit(path: Path) -> str | None:
     if not path.exists():
         return "no such directory"
     if not path.is_dir():
-        return f"a file; wanted the directory that it is in: {path.parent}"
+        return f"a file; wanted its directory: {path.parent}"
     if is_run(path) or is_sweep(path):
         return None
     deeper = sorted(

@@ -139,7 +139,7 @@ def trainable(split: Split, model: nn.Module, config: Config, log: Log) -> Split
     batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[:limit]
     if len(batches[-1]) != 1 or models.trains_on(model, split.train.load(batches[-1])[0]):
         return split
-    reason = f"the batch normalisation of {config.model.name} cannot train on one example alone"
+    reason = f"the batch normalisation of {config.model.name} cannot train on a single example"
     if len(batches) == 1 or train.batch_size == 1:
         count = split.train.size
         raise Refused(
