@@ -1,8 +1,8 @@
-"""The start of ``d2lrun`` and of ``python -m d2lrun``: signals are heeded before anything else is imported."""
+"""The entry point of ``d2lrun`` and ``python -m d2lrun``. It sets the signal handlers before any other import."""
 
 import _signal
 
-_signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # for the next millisecond: an end without a traceback
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until the handlers are set, end without a traceback
 
 from d2lrun import signals  # noqa: E402
 
@@ -19,11 +19,11 @@ def main() -> None:
 
 
 def without_working_directory(path: list[str]) -> list[str]:
-    """The import path without the folder that ``-m`` puts in front of it: a user's numpy.py there is not numpy.
+    """Return the import path without the folder that ``-m`` adds, so that a user's numpy.py does not replace numpy.
 
     The folder stays if d2lrun itself is imported from it.
     """
-    absent = sys.flags.isolated or getattr(sys.flags, "safe_path", False)  # the second from Python 3.11 on
+    absent = sys.flags.isolated or getattr(sys.flags, "safe_path", False)  # safe_path is new in Python 3.11
     try:
         added = not absent and path[0] == os.getcwd() != os.path.dirname(os.path.dirname(__file__))
     except OSError:  # the working directory was deleted

@@ -1,16 +1,16 @@
-"""What can go wrong, as the user is told it: what was given, what was wanted, what to do.
+"""The errors of d2lrun. A message says what was given and what was wanted; a hint says what to do.
 
-Only ``cli.py`` turns these into an exit code; everything below it raises.
+Only ``cli/main.py`` turns them into an exit code; all other modules raise them.
 """
 
 import re
 from collections.abc import Sequence
 
-MACHINE, VALUES = "machine", "values"  # through which a run fails: ``cause`` in its result.json
+MACHINE, VALUES = "machine", "values"  # the values of ``cause`` in result.json
 
 
 class D2lrunError(Exception):
-    """A failure with a message for people; ``code`` is the exit code of the process."""
+    """An error with a message for the user; ``code`` is the exit code of the process."""
 
     code = 1
 
@@ -31,23 +31,23 @@ class InUse(Refused):
 
 
 class OtherData(Refused):
-    """The data are not those that the run began with."""
+    """The data differ from the data that the run started with."""
 
 
 class Failed(D2lrunError):
-    """A run broke down on its way: the disk is full, the memory is too small."""
+    """A run failed while it was training, for example because the disk is full or the memory is too small."""
 
 
 class Diverged(Failed):
-    """The loss or the gradient is no longer finite; the step was not taken."""
+    """The loss or the gradient is not finite; the optimizer step was skipped."""
 
 
 class Pruned(Failed):
-    """A search has ended the run, since others were better at this point. That is no fault of it."""
+    """A search stopped the run because other trials were better at this epoch. This is not an error of the run."""
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGINT or SIGTERM arrived. It passes every ``except Exception``; other programs know it as KeyboardInterrupt."""
+    """SIGINT, SIGTERM or SIGHUP arrived. ``except Exception`` does not catch it, ``except KeyboardInterrupt`` does."""
 
     def __init__(self, signum: int, message: str = ""):
         super().__init__(message)
@@ -55,11 +55,11 @@ class Stopped(KeyboardInterrupt):
 
 
 def cause_of(error: BaseException) -> str:
-    """Why a run failed: through the "machine", or by its own "values", with which it would fail again.
+    """Return why a run failed: "machine", or "values" if the same config would fail again.
 
-    The machine is what the system, a device or a database refuses, such as a full disk, whatever it was raised as. All
-    else is told by the run itself: it diverged, its values do not go together, its batch is too large for the memory.
-    A process that is killed says nothing: that is the machine, too, and whoever finds it names it.
+    "machine" is an error of the system, a device or a database, such as a full disk, also if it is the ``__cause__``
+    of another error. Everything else is "values": the run diverged, its values do not fit together, or its batch is
+    too large for the memory. A killed process reports nothing; the process that notices this records "machine".
     """
     while error.__cause__ is not None and not is_of_machine(error):
         error = error.__cause__
@@ -67,12 +67,12 @@ def cause_of(error: BaseException) -> str:
 
 
 def is_of_machine(error: BaseException) -> bool:
-    """By name: torch's error of a broken device, and what every database driver calls a lost or full database."""
+    """Whether the error is of the system, a device or a database; device and database errors are known by name."""
     return isinstance(error, OSError) or type(error).__name__ in ("AcceleratorError", "OperationalError")
 
 
 def facts_of(error: BaseException) -> dict[str, str]:
-    """What result.json says of an error: its words, and of a failure its cause."""
+    """Return the entries of result.json for an error: ``error``, and ``cause`` if the run failed."""
     words = {"error": masked(str(error) or repr(error))}
     return words if isinstance(error, (Stopped, Pruned)) else words | {"cause": cause_of(error)}
 
@@ -83,5 +83,5 @@ IN_QUERY = re.compile(r"([?&](?:[^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*|odbc_c
 
 
 def masked(text: str) -> str:
-    """The text with *** for every password in the address of a database; of two @ in a line the last one ends it."""
+    """Return the text with *** for every password in a database address, which ends at the last @ of its line."""
     return IN_QUERY.sub(rf"\1{HIDDEN}", IN_ADDRESS.sub(rf"\1{HIDDEN}@", text))

@@ -1,10 +1,10 @@
-"""SIGINT, SIGTERM and SIGHUP: raised as Stopped, or, while a run trains, remembered until it has saved itself.
+"""SIGINT, SIGTERM and SIGHUP: raised as Stopped, or, while a run trains, stored until the run has saved itself.
 
-Nothing is raised inside an import: C code and ``except`` clauses there may drop the exception, or leave half a module.
-The signal waits until the outermost import is over.
+Nothing is raised inside an import: C code and ``except`` clauses there may drop the exception or leave a module
+incomplete. The signal waits until the outermost import ends.
 
-The handlers are set before anything else is imported, so this file imports only what the interpreter has loaded:
-``_signal`` is ``signal`` without its enumerations, whose import takes longer than all of this.
+The handlers are set before any other import. So this file imports only modules that the interpreter has loaded:
+``_signal`` is ``signal`` without its enumerations, which are slow to import.
 """
 
 import _signal as signal
@@ -14,20 +14,20 @@ import sys
 import time
 from types import FrameType
 
-HANGUP = getattr(signal, "SIGHUP", None)  # which Windows has not
+HANGUP = getattr(signal, "SIGHUP", None)  # Windows does not have it
 SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
 AT_ONCE = "stopped at once; what was saved before is untouched"
-PAUSE = 0.01  # seconds between two looks at a signal that waits
+PAUSE = 0.01  # seconds between two checks of a waiting signal
 
 
 class Handler:
-    """Raises Stopped for the first signal, as soon as main catches it and no import is going on; a second one exits."""
+    """Raises Stopped for the first signal, after any import has ended and if main catches it; a second signal exits."""
 
     def __init__(self) -> None:
-        self.received: int | None = None  # the signal, until main has its Stopped
-        self.resent = False  # whether the next call is by ``insist`` and not by the user
-        self.raised = nothing  # a weak reference to the Stopped that is on its way
-        self.is_caught = False  # whether main would catch it
+        self.received: int | None = None  # the signal, until main has caught its Stopped
+        self.resent = False  # whether ``insist`` sends the next signal, and not the user
+        self.raised = nothing  # a weak reference to the Stopped that was raised
+        self.is_caught = False  # whether main catches Stopped
         self.main = _thread.get_ident()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
@@ -41,11 +41,11 @@ class Handler:
             raise self.stopped(self.received)
 
     def is_due(self, frame: FrameType | None) -> bool:
-        """Whether Stopped may be raised in ``frame`` of the main thread: it is caught, once, and breaks no import."""
+        """Whether to raise Stopped in ``frame``: main catches it, it is not raised yet, and no import is active."""
         return self.is_caught and self.raised() is None and not is_importing(frame)
 
     def stopped(self, received: int) -> BaseException:
-        """The exception; nothing here keeps it alive."""
+        """Return a new Stopped; only a weak reference to it is kept."""
         from weakref import ref
 
         from d2lrun.errors import Stopped
@@ -55,7 +55,7 @@ class Handler:
         return error
 
     def insist(self) -> None:
-        """Send the signal again when an import is over, and when the Stopped is gone though main never had it."""
+        """Send the signal again after an import ends, or if the Stopped was lost before main caught it."""
         while self.received is not None:
             time.sleep(PAUSE)
             if self.received is not None and self.is_due(sys._current_frames().get(self.main)):
@@ -63,13 +63,13 @@ class Handler:
                 send(self.received, self.main)
 
     def take(self) -> int | None:
-        """The signal that waits for the end of an import, if any; it no longer waits."""
+        """Remove and return the signal that waits for the end of an import; None if there is none."""
         received, self.received = self.received, None
         return received if self.raised() is None else None
 
 
 def nothing() -> BaseException | None:
-    """The weak reference to an object that is gone."""
+    """Return None, as a weak reference to a deleted object does."""
     return None
 
 
@@ -77,7 +77,7 @@ handler = Handler()
 
 
 def heed() -> None:
-    """From now on a signal waits for ``raise_stopped``."""
+    """Set the handlers: from now on a signal waits for ``raise_stopped``."""
     global handler
     if signal.getsignal(signal.SIGTERM) is not handler:
         handler = Handler()
@@ -87,13 +87,13 @@ def heed() -> None:
 
 
 def raise_stopped() -> None:
-    """From now on a signal raises Stopped wherever the program is, or after the import that it is in."""
+    """From now on a signal raises Stopped at once, or after the current import."""
     heed()
     handler.is_caught = True
 
 
 def finish() -> None:
-    """Nothing is left to be stopped: from now on a signal ends the process."""
+    """From now on a signal ends the process, since no work is left to stop."""
     for signum in heeded():
         signal.signal(signum, exit_at_once)
     handler.received = None
@@ -106,7 +106,7 @@ def raise_received() -> None:
 
 
 def heeded() -> list[int]:
-    """The signals that are acted on: all but a SIGHUP that the caller ignores, as nohup does."""
+    """Return the signals that are handled: all, without a SIGHUP that the caller ignores, as nohup does."""
     return [each for each in SIGNALS if each != HANGUP or signal.getsignal(each) != signal.SIG_IGN]
 
 
@@ -120,7 +120,7 @@ def is_importing(frame: FrameType | None) -> bool:
 
 
 def send(signum: int, thread: int) -> None:
-    """Send a signal to a thread of this process, so that a system call that it waits in ends."""
+    """Send a signal to a thread of this process, so that a blocking system call of the thread ends."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(thread, signum)
     else:
@@ -136,7 +136,7 @@ def exit_at_once(signum: int, frame: FrameType | None = None) -> None:
 
 
 def report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Say nothing of a Stopped that Python drops, as in a destructor: ``insist`` raises it anew."""
+    """Do not report a Stopped that Python drops, for example in a destructor: ``insist`` raises it again."""
     from d2lrun.errors import Stopped
 
     if not issubclass(unraisable.exc_type, Stopped):
@@ -164,6 +164,6 @@ class StopRequest:
 
     def __exit__(self, kind: type | None, *exception: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            handler.received = self.received  # a signal from now on is the second
+            handler.received = self.received  # so the next signal is the second one
         for signum, before in self.before.items():
             signal.signal(signum, before)

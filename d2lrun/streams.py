@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr: always there, and nothing that is written to them gives a terminal commands."""
+"""stdin, stdout and stderr: always open, and no text that is written to them controls the terminal."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from typing import Any, TextIO
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline: they may command a terminal
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all except tab and newline: they can control a terminal
 
 
 def visible(text: str) -> str:
-    """The text with an escape such as \\x1b for each control character."""
+    """Return the text with an escape such as \\x1b for each control character."""
     return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def complain(text: str) -> None:
-    """Write to stderr; what cannot be written there is dropped."""
+    """Write to stderr; if this fails, drop the text."""
     try:
         sys.stderr.write(visible(text))
         sys.stderr.flush()
@@ -29,15 +29,15 @@ def complain(text: str) -> None:
 
 
 def prepare() -> None:
-    """Open what the caller has closed, as cron may; and write an escape for what an old code page does not have.
+    """Open streams that the caller has closed, and write escapes for characters that the encoding does not have.
 
-    A closed stream is os.devnull from now on. Otherwise the next file that is opened would take its number.
+    A closed stream becomes os.devnull. Otherwise the next file that is opened would get its file descriptor.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number, this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # open returns the lowest free number: this one
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
@@ -46,9 +46,9 @@ def prepare() -> None:
 
 
 class Terminal:
-    """A stream to a terminal. If that goes away, as when a connection breaks, what is written is dropped.
+    """A stream to a terminal. After the terminal closes, for example with a lost connection, text is dropped.
 
-    A run that trains goes on until it has saved itself, as the SIGHUP asks that comes along.
+    The system then also sends SIGHUP. So a run that trains continues until it has saved a checkpoint.
     """
 
     def __init__(self, stream: TextIO):
@@ -77,7 +77,7 @@ class Terminal:
 
 
 def settle() -> None:
-    """Write what is buffered; if that fails, drop it: Python would fail once more and change the exit code."""
+    """Flush both streams; if that fails, drop the text. Otherwise Python fails again and changes the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -86,5 +86,5 @@ def settle() -> None:
 
 
 def hush(stream: TextIO) -> None:
-    """From now on what is written to the stream is dropped."""
+    """Drop all text that is written to the stream from now on."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

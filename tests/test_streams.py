@@ -52,7 +52,7 @@ def test_a_full_stream_ends_without_a_traceback(words, full, code):
 
 
 def test_an_error_message_gives_no_commands(capsys):
-    verbs.tell(Refused(HOSTILE, HOSTILE))
+    verbs.print_error(Refused(HOSTILE, HOSTILE))
     assert capsys.readouterr().err == f"error: {SHOWN}\nhint: {SHOWN}\n"
 
 

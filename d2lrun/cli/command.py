@@ -1,4 +1,4 @@
-"""The words of a command line: Hydra's own options, and what is meant by words in the style of other tools."""
+"""Parse a command line: Hydra's own options, and words in the style of other tools such as ``--lr 0.1``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNUSED = ("config_name", "config_path", "experimental_rerun")  # options of Hydr
 
 
 def parse(words: list[str]) -> Namespace:
-    """Hydra's own options and the overrides; raises Refused for an option that does not exist."""
+    """Parse Hydra's own options and the overrides; raises Refused for an option that does not exist."""
     parser = hydra_internal.options_parser()
     parser.error = lambda message: refuse_option(message, words)  # type: ignore[method-assign]
     options, unknown = parser.parse_known_intermixed_args(words)
@@ -42,7 +42,7 @@ def parse(words: list[str]) -> Namespace:
         raise Refused(f"{strange}: wanted KEY=VALUE, without spaces", f"write {shlex.join(meant)}")
     modes = [f"--{name}" for name in MODES if getattr(options, name.replace("-", "_"))]
     if len(modes) > 1:
-        raise Refused(f"{' and '.join(modes)} do not go together", "give one of them")
+        raise Refused(f"{' and '.join(modes)} cannot be used together", "give one of them")
     if (options.package or options.resolve) and not options.cfg:
         raise Refused("--package and --resolve say how --cfg prints the config", "d2lrun --cfg job --resolve")
     if options.config_dir:
@@ -57,7 +57,7 @@ def parse(words: list[str]) -> Namespace:
 
 
 def refuse_option(message: str, words: list[str]) -> NoReturn:
-    """Raise Refused for an option that does not exist, with what may be meant."""
+    """Raise Refused for an option that does not exist, with a suggestion."""
     known = [option for action in hydra_internal.options_parser()._actions for option in action.option_strings]
     if (meant := meant_by(words)) is not None:
         hint = f"write {shlex.join(meant)}" if meant else "leave it out"
@@ -68,13 +68,16 @@ def refuse_option(message: str, words: list[str]) -> NoReturn:
 
 
 def is_shapeless(word: str) -> bool:
-    """Whether a word is no override: it has no key, no value, or a comma too many."""
+    """Whether a word is not an override: it has no key, no value, or ends in a comma or semicolon."""
     whole = word.startswith("~") or re.match(r"[+]*[\w@/.-]+=.", word, re.DOTALL)
     return not whole or word[-1] in ",;"
 
 
 def meant_by(words: list[str], config_dir: str | None = None) -> list[str] | None:
-    """The command line as KEY=VALUE, if that is another one and composes; Hydra's own options stay in front."""
+    """Return the command line as KEY=VALUE, with Hydra's own options first.
+
+    None if it is the same command line, or if the result does not compose.
+    """
     ours: list[str] = []
     hydras: list[str] = []
     actions = hydra_internal.options_parser()._option_string_actions
@@ -103,16 +106,16 @@ def meant_by(words: list[str], config_dir: str | None = None) -> list[str] | Non
 
 
 def hand_to_hydra(words: list[str], job: Callable[[DictConfig], object]) -> None:
-    """Let Hydra act on the command line: show its config, or call ``job`` for each combination."""
+    """Let Hydra run the command line: print its config, or call ``job`` for each combination."""
     options = parse(words)
     overrides = options.overrides
     others = [word for word in words if word not in overrides]
     if options.config_dir:
         user_yaml.existing_folder(options.config_dir)
-        others.append(f"--config-dir={options.config_dir}")  # the last one counts: ~ is not Hydra's
+        others.append(f"--config-dir={options.config_dir}")  # the last one counts; Hydra does not expand ~
     overrides = [parse_override(word).input_line for word in overrides]
-    sys.argv[1:] = [*others, *overrides]  # it takes no other order
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come as exceptions, to be told in our way
+    sys.argv[1:] = [*others, *overrides]  # Hydra accepts only this order
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, and d2lrun reports them
     try:
         hydra_internal.main(job)
     except FAULTS as error:

@@ -1,7 +1,7 @@
-"""Tab completion in bash, zsh and fish: what may follow on an unfinished command line.
+"""Tab completion in bash, zsh and fish: the words that may follow on an unfinished command line.
 
-``d2lrun -sc install=SHELL`` prints a script for the shell, which asks ``d2lrun -sc query=SHELL`` at each Tab. A query
-reads the line up to the cursor from COMP_LINE and COMP_POINT, prints one word a line, and never fails.
+``d2lrun -sc install=SHELL`` prints a script for the shell, which runs ``d2lrun -sc query=SHELL`` at each Tab. A query
+reads the line up to the cursor from COMP_LINE and COMP_POINT, prints one word per line, and never fails.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ UNINSTALL = {
 
 FOLDERS = ("dataset.dir", "run.dir", "run.root")  # keys whose value is a folder
 FILES = ("dataset.path", "model.weights")  # keys whose value is a file or a folder
-UNFINISHED = ("=", ".", "/", ",")  # a word that ends so goes on: no space follows
-LOOKED = 1000  # folders that are searched for runs at most
+UNFINISHED = ("=", ".", "/", ",")  # a word with this end is not complete: no space follows
+LOOKED = 1000  # most folders that are searched for runs
 
 
 def answer(words: list[str], verbs: dict[str, tuple[str, str]]) -> str:
-    """What ``d2lrun -sc WORDS`` prints: a script, or the completions of a line. Raises Refused."""
+    """Return the output of ``d2lrun -sc WORDS``: a script, or the completions of a line. Raises Refused."""
     task, _, shell = " ".join(words).partition("=")
     if task not in ("install", "uninstall", "query") or shell not in INSTALL:
         wanted = "wanted install, uninstall or query, with = and bash, zsh or fish"
@@ -76,32 +76,32 @@ def answer(words: list[str], verbs: dict[str, tuple[str, str]]) -> str:
 
 
 def query(shell: str, line: str, text: str, verbs: dict[str, tuple[str, str]]) -> list[str]:
-    """The words that may stand at the end of ``line``, as the shell is to insert them; none if anything fails.
+    """Return the words that may end ``line``, as the shell inserts them; an empty list after any error.
 
-    bash and zsh replace ``text``, the end of the line, literally: they get what was typed with the quoted rest, and a
+    bash and zsh replace ``text``, the end of the line, literally: they get the typed part and the quoted rest, and a
     space if the word is complete. fish replaces and quotes whole words itself.
     """
     try:
         before, word = split(line)
-        found = candidates(before[1:], word.plain, verbs) if before else []
-    except (Exception, SystemExit):  # an error would stand in the user's prompt
+        words = candidates(before[1:], word.plain, verbs) if before else []
+    except (Exception, SystemExit):  # an error would be printed in the user's prompt
         return []
     if shell == "fish":
-        return found
+        return words
     begin = len(word.raw) - len(text) if text and word.raw.endswith(text) else 0
-    return [word.completed(each)[begin:] for each in found] if not word.raw.endswith("\\") else []
+    return [word.completed(each)[begin:] for each in words] if not word.raw.endswith("\\") else []
 
 
 @dataclass
 class Word:
-    """A word of a command line: as it was typed, what it means, and the quote that is still open at its end."""
+    """A word of a command line: as typed, without quotes, and the quote that is still open at its end."""
 
     raw: str = ""
     plain: str = ""
     quote: str = ""
 
     def completed(self, whole: str) -> str:
-        """What is typed, and then the rest of ``whole``, quoted for bash and zsh."""
+        """Return the typed text and the rest of ``whole``, quoted for bash and zsh."""
         rest = whole[len(self.plain) :]
         if self.quote == "'":
             return self.raw + rest.replace("'", "'\\''")
@@ -113,9 +113,9 @@ class Word:
 
 
 def split(line: str) -> tuple[list[str], Word]:
-    """The words of a command before the last one, without quotes, and the last one, which may be empty or unfinished.
+    """Return the words before the last one, without quotes, and the last word, which may be empty or unfinished.
 
-    Assignments before the command do not count.
+    Assignments before the command are left out.
     """
     done: list[str] = []
     word = Word()
@@ -139,21 +139,21 @@ def split(line: str) -> tuple[list[str], Word]:
 
 
 def candidates(before: list[str], word: str, verbs: dict[str, tuple[str, str]]) -> list[str]:
-    """The words that begin with ``word`` and may follow the words ``before``; those that go on end in = . / or ,"""
-    found = dict.fromkeys(each for each in offered(before, word, verbs) if each.startswith(word) and is_text(each))
-    return list(found)
+    """Return the words that begin with ``word`` and may follow ``before``; incomplete words end in = . / or ,"""
+    words = dict.fromkeys(each for each in offered(before, word, verbs) if each.startswith(word) and is_text(each))
+    return list(words)
 
 
 def is_text(word: str) -> bool:
-    """Whether a shell can show the word as one line: no controls, and no bytes that are not UTF-8."""
+    """Whether a shell can show the word on one line: no control characters, and only UTF-8."""
     return not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", word)
 
 
 def offered(before: list[str], word: str, verbs: dict[str, tuple[str, str]]) -> list[str]:
-    """What may follow, whether it begins with ``word`` or not."""
+    """Return the words that may follow ``before``; not all of them begin with ``word``."""
     option = before[-1] if before else ""
-    if option.startswith("-") and (found := option_values(option, word)) is not None:
-        return found
+    if option.startswith("-") and (choices := option_values(option, word)) is not None:
+        return choices
     if word.startswith("-"):
         return ["--debug", *(name for names in hydra_options() for name in names)]
     verb = before[0] if before and before[0] in verbs else ""
@@ -164,7 +164,7 @@ def offered(before: list[str], word: str, verbs: dict[str, tuple[str, str]]) -> 
 
 
 def hydra_options() -> dict[tuple[str, ...], list[str]]:
-    """The names of each of Hydra's options that d2lrun takes, and the values that may follow."""
+    """Return {names: values} of each of Hydra's options that d2lrun takes."""
     from d2lrun.cli.command import UNUSED
     from d2lrun.config.hydra_internal import options_parser
 
@@ -173,7 +173,7 @@ def hydra_options() -> dict[tuple[str, ...], list[str]]:
 
 
 def option_values(option: str, word: str) -> list[str] | None:
-    """What may follow an option; None if it is no option or takes no value."""
+    """Return the values of an option; None if it is no option or takes no value."""
     if option in ("--config-dir", "-cd"):
         return paths(word, folders=True)
     if option in ("--shell-completion", "-sc"):
@@ -182,7 +182,7 @@ def option_values(option: str, word: str) -> list[str] | None:
 
 
 def arguments(usage: str, before: list[str], word: str) -> list[str]:
-    """What may follow a verb that takes a run: ``usage`` is as in ``d2lrun VERB --help``."""
+    """Return the words that may follow a verb that takes a run; ``usage`` is as in ``d2lrun VERB --help``."""
     named = dict(re.findall(r"([\w.]+)=([\w|]+)", usage))
     key, equals, value = word.partition("=")
     if equals and key in named:
@@ -197,7 +197,7 @@ def arguments(usage: str, before: list[str], word: str) -> list[str]:
 
 
 def argument_values(key: str, kind: str, value: str) -> list[str]:
-    """The values of an argument: ``kind`` stands behind its = in the usage."""
+    """Return the values of an argument; ``kind`` is the word after its = in the usage."""
     if kind in ("DIR", "FILE"):
         return paths(value, folders=kind == "DIR")
     if key == "device":
@@ -206,7 +206,7 @@ def argument_values(key: str, kind: str, value: str) -> list[str]:
 
 
 def overrides(before: list[str], word: str) -> list[str]:
-    """The groups, options, keys and values of the config that the words ``before`` describe."""
+    """Return the groups, options, keys and values that fit the config that ``before`` describes."""
     config_dir = next((before[at] for at in range(1, len(before)) if before[at - 1] in ("--config-dir", "-cd")), None)
     given = [each for each in before if not each.startswith("-") and "=" in each and each != config_dir]
     sign = re.findall(r"^[+~]*", word)[0]
@@ -218,29 +218,29 @@ def overrides(before: list[str], word: str) -> list[str]:
     head = value[: 1 + max(value.rfind(","), value.rfind("[") if value.startswith("[") else -1)]
     last = value[len(head) :]
     if key in (*FOLDERS, *FILES):
-        found = paths(last, folders=key in FOLDERS)
+        choices = paths(last, folders=key in FOLDERS)
     elif key == "hydra/launcher":
-        found = launchers()
+        choices = launchers()
     else:
-        found = groups.get(key) or values(composed(given, config_dir), key)
-    return [f"{sign}{key}={head}{each}" for each in found]
+        choices = groups.get(key) or values(composed(given, config_dir), key)
+    return [f"{sign}{key}={head}{each}" for each in choices]
 
 
 def options(config_dir: str | None) -> dict[str, list[str]]:
-    """The options of each config group, those of the user's own folder included."""
+    """Return the options of each config group, including the user's own folder."""
     from d2lrun.config import user_yaml
     from d2lrun.config.keys import conf_dir
 
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for folder in (str(conf_dir()), *([config_dir] if config_dir else [])):
         with suppress(OSError):
             for group, option in user_yaml.options(os.path.expanduser(folder)):
-                found.setdefault(group, []).append(option)
-    return found
+                groups.setdefault(group, []).append(option)
+    return groups
 
 
 def launchers() -> list[str]:
-    """The launchers of Hydra that are installed."""
+    """Return the names of Hydra's installed launchers."""
     from hydra.core.global_hydra import GlobalHydra
 
     from d2lrun.config import hydra_internal
@@ -250,7 +250,7 @@ def launchers() -> list[str]:
 
 
 def composed(given: list[str], config_dir: str | None) -> dict[str, Any]:
-    """The config that the overrides describe, as far as they can be understood; else that of d2lrun; else nothing."""
+    """Return the config of the overrides; if they do not compose, the default config; if that fails, {}."""
     from d2lrun.config.compose import as_dict, gather
 
     for words, folder, resolve in ((given, config_dir, True), (given, config_dir, False), ([], None, True)):
@@ -260,19 +260,19 @@ def composed(given: list[str], config_dir: str | None) -> dict[str, Any]:
 
 
 def keys(config: dict[str, Any], word: str) -> list[str]:
-    """The keys beside ``word``, such as train.epochs= beside train.ep; one that has keys of its own ends in a dot."""
+    """Return the keys at the level of ``word``, such as train.epochs= for train.ep; a group of keys ends in a dot."""
     parent, dot, _ = word.rpartition(".")
-    found: Any = config
+    node: Any = config
     for part in parent.split(".") if dot else ():
-        found = found.get(part) if isinstance(found, dict) else None
-    if not isinstance(found, dict):
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
         return []
-    own = {name: child for name, child in found.items() if dot or name not in ("recipe", "book")}
+    own = {name: child for name, child in node.items() if dot or name not in ("recipe", "book")}
     return [f"{parent}{dot}{name}" + ("." if isinstance(child, dict) else "=") for name, child in own.items()]
 
 
 def values(config: dict[str, Any], key: str) -> list[str]:
-    """The values that a key can have if they are few, else the one that it has."""
+    """Return the possible values of a key if they are few, else its present value."""
     from d2lrun.config.schema import arms, flatten
     from d2lrun.report.text import setting
 
@@ -284,7 +284,7 @@ def values(config: dict[str, Any], key: str) -> list[str]:
 
 
 def kind_of(key: str, config: dict[str, Any]) -> Any:
-    """The type of a key of the schema, of the options that ``config`` has chosen; None for an unknown key."""
+    """Return the type of a key, for the options that ``config`` selects; None for an unknown key."""
     from d2lrun.config.keys import VARIANTS, Config
     from d2lrun.config.schema import dataclasses_in, keys_of
 
@@ -299,33 +299,33 @@ def kind_of(key: str, config: dict[str, Any]) -> Any:
 
 
 def paths(word: str, folders: bool = False) -> list[str]:
-    """The files and folders (or ``folders`` alone) whose path begins with ``word``; a folder ends in a slash."""
+    """Return the files and folders (or only ``folders``) whose path begins with ``word``; a folder ends in a slash."""
     if word == "~":
         return ["~/"]
     start = word.rpartition("/")[2]
     typed = word[: len(word) - len(start)]
     try:
         with os.scandir(os.path.expanduser(typed) or ".") as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries if entry.name.startswith(start)]
-    except (OSError, ValueError):  # there is no such folder, or it is no path at all
+            names = [(entry.name, entry.is_dir()) for entry in entries if entry.name.startswith(start)]
+    except (OSError, ValueError):  # no such folder, or not a path
         return []
-    visible = [(name, is_folder) for name, is_folder in found if start or not name.startswith(".")]
+    visible = [(name, is_folder) for name, is_folder in names if start or not name.startswith(".")]
     return [typed + name + "/" * is_folder for name, is_folder in sorted(visible) if is_folder or not folders]
 
 
 def runs(word: str, sweeps: bool = False) -> list[str]:
-    """The runs (and ``sweeps``) below the folders that ``word`` begins, or those folders if there are none.
+    """Return the runs (and ``sweeps``) below the folders that begin with ``word``, or these folders if it finds none.
 
-    Without a word these are the runs below outputs/ and those that lie here.
+    Without a word, return the runs below outputs/ and in the working directory.
     """
     here = paths(word, folders=True)
-    found = [run for folder in (here if word else ["outputs/"]) for run in below(folder, sweeps)]
-    found += [] if word else [run for folder in here for run in below(folder, sweeps, most=1)]
-    return found or here
+    directories = [run for folder in (here if word else ["outputs/"]) for run in below(folder, sweeps)]
+    directories += [] if word else [run for folder in here for run in below(folder, sweeps, most=1)]
+    return directories or here
 
 
 def below(folder: str, sweeps: bool, most: int = LOOKED) -> Iterator[str]:
-    """The runs in a folder at any depth, the folder itself included; ``most`` folders are looked into."""
+    """Yield the runs in a folder at any depth, including the folder itself; search at most ``most`` folders."""
     from d2lrun.disk.recorded import is_run
 
     queue = deque([folder])

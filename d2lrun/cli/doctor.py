@@ -1,4 +1,4 @@
-"""``d2lrun doctor``: what is installed, what it sees, and whether a first run would work."""
+"""``d2lrun doctor``: show versions, devices and data, and whether a first run would work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGES = ("d2lrun", "torch", "torchvision", "hydra-core", "omegaconf", "numpy"
 
 
 def examine(console: Console) -> int:
-    """Print a line for each fact; returns 0 if a first run would work, else 2."""
+    """Print a line for each fact; return 0 if a first run would work, else 2."""
     facts = {
         "python": f"{platform.python_version()} in {sys.prefix}",
         "system": f"{platform.platform()}, {os.cpu_count()} processors",
@@ -58,15 +58,15 @@ def devices_seen() -> str:
 
 
 def look_for_data(console: Console) -> int:
-    """Whether the default dataset is here; looks, and fetches nothing."""
+    """Print whether the default dataset is on this machine, without a download; return the exit code."""
     from d2lrun import datasets
     from d2lrun.config.compose import compose
 
     try:
-        found = datasets.load(compose(["dataset.mirrors=[]"]).dataset)
+        dataset = datasets.load(compose(["dataset.mirrors=[]"]).dataset)
     except Refused as missing:
         say(console, f"{'data':<13}{missing}")
         say(console, f"{'':<13}{missing.hint}")
         return missing.code
-    say(console, f"{'data':<13}{found.name} in {found.source}")
+    say(console, f"{'data':<13}{dataset.name} in {dataset.source}")
     return 0

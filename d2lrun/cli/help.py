@@ -1,4 +1,4 @@
-"""What ``--help`` prints: verbs, config groups with their options, examples; all read from conf/."""
+"""The text of ``--help``: verbs, config groups with their options, keys and examples, read from conf/."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ options
 KEYS = ("seed", "train", "run")
 WIDTH = 80  # columns of a terminal
 WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-NAME = 15  # columns of an option's name, or more if a name of its group is longer
+NAME = 15  # least columns for the name of an option; more if a name of the group is longer
 
 
 def overview(conf: Path, verbs: dict[str, tuple[str, str]], config_dir: str | None = None) -> str:
-    """The text of ``d2lrun --help``; ``verbs`` maps each to its arguments and what it does."""
+    """Return the text of ``d2lrun --help``; ``verbs`` maps each verb to its arguments and what it does."""
     return USAGE.format(
         verbs="\n".join(line for verb, (_, does) in verbs.items() for line in wrapped(f"  {verb:<10}", does)),
         groups="\n".join(groups(conf, [conf, Path(config_dir)] if config_dir else [conf])),
@@ -57,38 +57,38 @@ def overview(conf: Path, verbs: dict[str, tuple[str, str]], config_dir: str | No
 
 
 def groups(conf: Path, folders: list[Path]) -> list[str]:
-    """A paragraph for each config group: its options with the first line of their files."""
+    """Return the lines for each config group: its options with the first comment of their files."""
     defaults = default_options(conf / "config.yaml")
-    found: dict[str, dict[str, Path]] = {}
+    options: dict[str, dict[str, Path]] = {}
     for path in sorted(path for folder in folders for path in folder.glob("*/*.yaml")):
-        found.setdefault(path.parent.name, {})[path.stem] = path
+        options.setdefault(path.parent.name, {})[path.stem] = path
     lines = []
-    for group in sorted(found, key=lambda group: [*defaults, group].index(group)):
+    for group in sorted(options, key=lambda group: [*defaults, group].index(group)):
         lines.append(f"  {group}")
-        width = max(NAME, *(len(option) + 2 for option in found[group]))
-        for option, path in found[group].items():
+        width = max(NAME, *(len(option) + 2 for option in options[group]))
+        for option, path in options[group].items():
             star = "*" if defaults.get(group) == option else " "
             lines += wrapped(f"  {star} {option:<{width}}", headline(path))
     return lines
 
 
 def wrapped(head: str, text: str, begin: str = "") -> list[str]:
-    """``text`` after ``head``, in lines that fit a terminal; the second stands below the first, after ``begin``."""
+    """Return ``head`` and ``text`` in lines that fit a terminal; each line of ``text`` begins with ``begin``."""
     below = " " * len(head) + begin
     lines = textwrap.wrap(text, WIDTH, initial_indent=head + begin, subsequent_indent=below, **WHOLE_WORDS)
     return lines or [head.rstrip()]
 
 
 def default_options(config: Path) -> dict[str, str]:
-    """{group: option} of the defaults list, model first."""
+    """Return {group: option} of the defaults list, model first."""
     lines = [line.partition("#")[0].strip() for line in config.read_text(encoding="utf-8").splitlines()]
     pairs = [line.removeprefix("- ").split(": ") for line in lines if line.startswith("- ") and ": " in line]
-    found = {group: option for group, option in pairs if not group.startswith("override")}
-    return {"model": found.pop("model"), **found}
+    defaults = {group: option for group, option in pairs if not group.startswith("override")}
+    return {"model": defaults.pop("model"), **defaults}
 
 
 def keys(config: Path) -> list[str]:
-    """The lines of config.yaml about the run itself, comments included."""
+    """Return the lines of config.yaml for KEYS, with their comments."""
     lines, wanted = [], False
     for line in config.read_text(encoding="utf-8").splitlines():
         if line and not line[0].isspace():
@@ -100,7 +100,7 @@ def keys(config: Path) -> list[str]:
 
 
 def headline(path: Path) -> str:
-    """The first comment of a YAML file that is not a directive to Hydra."""
+    """Return the first comment of a YAML file that is not a directive for Hydra."""
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         if line.startswith("#") and not line.startswith("# @"):
             return line.lstrip("# ")

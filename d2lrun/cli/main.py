@@ -1,6 +1,6 @@
-"""The command line: verbs, Hydra's entry, and errors turned into exit codes. The only file that exits.
+"""The command line: choose the verb and turn errors into exit codes. Only this file exits the process.
 
-Imports stand where they are used: help, completion and every refusal of a config do without torch.
+Imports are inside the functions that use them, so help, completion and the refusal of a config do not import torch.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from d2lrun.config.tables import TASKS
 from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
 from d2lrun.training import threads
 
-# For a run whose data lie elsewhere now, or whose device this machine has not.
+# For a run whose data were moved, or whose device this machine does not have.
 MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [device=NAME]"
 
-# The verbs that are the same for every task: a function of that name in verbs.py, its arguments and what it does.
+# The verbs that are the same for every task: the name of a function in verbs.py, its arguments and what it does.
 COMMON = {
     "train": ("[OVERRIDE...]", "train (the verb can be left out); run.dir=DIR continues what is in DIR"),
     "resume": (f"RUN {MOVED}", "continue a run that was stopped, from its newest checkpoint, to the same bits"),
@@ -41,31 +41,31 @@ COMMON = {
     ),
     "doctor": ("", "versions, devices, data found, terminal: what a bug report needs"),
 }
-AFTER = "evaluate"  # the verbs of the tasks stand after it
+AFTER = "evaluate"  # the verbs of the tasks are listed after this one
 
-# What the words of those arguments mean, for `d2lrun VERB --help`.
+# The meaning of each argument, for `d2lrun VERB --help`.
 MEANINGS = {
     "OVERRIDE": "GROUP=OPTION or KEY=VALUE; d2lrun --help lists them",
     "RUN": "the directory that a run printed",
-    "dataset.dir": "where its data lie now; used if the content is the same",
+    "dataset.dir": "where its data are now; used if the content is the same",
     "dataset.path": "the same for a file",
     "device": "another than the run's: auto, cpu, cuda, cuda:1 or mps",
-    "SWEEP": "the directory that a sweep printed; it stands for all of its runs",
-    "sort": "the rows by this metric, the best first",
-    "out": "compare.csv and compare.png go into this directory",
+    "SWEEP": "the directory that a sweep printed; it means all of its runs",
+    "sort": "sort the rows by this metric, the best first",
+    "out": "write compare.csv and compare.png to this directory",
 }
 
 
 def table_of_verbs() -> dict[str, tuple[str, str]]:
-    """Each verb with its arguments and what it does: the common ones, and those of the tasks."""
-    found = {}
+    """Return {verb: (arguments, what it does)} of the common verbs and the verbs of the tasks."""
+    table = {}
     for verb, line in COMMON.items():
-        found[verb] = line
+        table[verb] = line
         if verb == AFTER:
             for other, by_task in tasks.words().items():
                 own = dict.fromkeys(part for word in by_task.values() for part in re.findall(r"\[.+?\]", word.usage))
-                found[other] = " ".join(["RUN", *own, MOVED]), "; ".join(word.does for word in by_task.values())
-    return found
+                table[other] = " ".join(["RUN", *own, MOVED]), "; ".join(word.does for word in by_task.values())
+    return table
 
 
 VERBS = table_of_verbs()
@@ -78,12 +78,12 @@ ARGUMENTS = MEANINGS | {
 
 
 def main() -> NoReturn:
-    """The command line; exits with 0 done, 1 failed, 2 refused, 3 some jobs failed, 129/130/143 stopped by a signal."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 refused, 3 some jobs failed, 129/130/143 signal."""
     signals.heed()
     streams.prepare()
     words = [word for word in sys.argv[1:] if word != "--debug"]
-    gc.set_threshold(100_000)  # torch's import makes objects, no garbage: to look for it so often costs 0.4 s
-    atexit.register(gc.freeze)  # at the end all goes anyway: to sort it out first costs half a second
+    gc.set_threshold(100_000)  # importing torch makes many objects but no garbage; frequent collections cost 0.4 s
+    atexit.register(gc.freeze)  # skip the last collection at exit, which costs 0.5 s
     try:
         signals.raise_stopped()
         code = attempt(words, debug=len(words) < len(sys.argv) - 1)
@@ -96,7 +96,7 @@ def main() -> NoReturn:
 
 
 def attempt(words: list[str], debug: bool = False) -> int:
-    """Run the verb and report what goes wrong; returns the exit code. With ``debug`` the error is raised."""
+    """Run the verb, report an error, and return the exit code. If ``debug``, raise the error instead."""
     try:
         threads.prepare_waiting()
         action, rest = chosen(words)
@@ -110,12 +110,12 @@ def attempt(words: list[str], debug: bool = False) -> int:
             raise
         if isinstance(error, (D2lrunError, OSError)):
             return report(error)
-        hint = "this is a fault of d2lrun, or of what was added to its files: --debug shows where"
+        hint = "this is an error in d2lrun, or in code that was added to it: --debug shows where"
         return report(Failed(f"{place_of(error)}: {type(error).__name__}: {error}", hint))
 
 
 def place_of(error: Exception) -> str:
-    """FILE:LINE of the innermost line of d2lrun's own."""
+    """Return FILE:LINE of the innermost frame in d2lrun."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -124,27 +124,27 @@ def place_of(error: Exception) -> str:
 
 
 def report(error: Stopped | D2lrunError | OSError) -> int:
-    """Say on stderr what went wrong and what to do; returns the exit code."""
-    if isinstance(error, BrokenPipeError):  # `d2lrun … | head`: nobody listens any more
+    """Print the error and its hint to stderr; return the exit code."""
+    if isinstance(error, BrokenPipeError):  # `d2lrun … | head`: stdout is closed
         streams.hush(sys.stdout)
         return 0
     if isinstance(error, Stopped):
         streams.complain(f"\n{error}\n")
         return error.code
     if isinstance(error, OSError):
-        error = Failed(str(error), "look at the disk and the permissions; what was saved before is untouched")
-    verbs.tell(error)
+        error = Failed(str(error), "check the disk and the permissions; what was saved before is untouched")
+    verbs.print_error(error)
     return error.code
 
 
 def dispatch(words: list[str]) -> int:
-    """Run the verb, ``train`` if none is given; returns the exit code."""
+    """Run the verb, or ``train`` if none is given; return the exit code."""
     action, rest = chosen(words)
     return action(rest)
 
 
 def chosen(words: list[str]) -> tuple[Callable[[list[str]], int], list[str]]:
-    """What the words ask for, ``train`` if they begin with no verb, and the words that it takes. Raises Refused."""
+    """Return the function of the verb (``train`` if the first word is no verb) and its words. Raises Refused."""
     named = bool(words) and words[0] in VERBS
     verb, rest = (words[0], words[1:]) if named else ("train", words)
     if rest and not named and rest[0][:1].isalpha() and not {"=", "＝"} & set(rest[0]):
@@ -171,7 +171,7 @@ def print_version(words: list[str]) -> int:
 
 
 def refuse_verb(words: list[str]) -> None:
-    """Raise Refused for a first word that is no verb, unless the words mean KEY=VALUE, which ``train`` says."""
+    """Raise Refused for a first word that is no verb, unless the words mean KEY=VALUE; ``train`` reports these."""
     from d2lrun.config import hints
     from d2lrun.config.schema import did_you_mean
 
@@ -202,7 +202,7 @@ def print_help(verb: str | None, words: list[str]) -> int:
 
 
 def explained(usage: str) -> list[str]:
-    """A line for each argument of ``usage``, after an empty one."""
+    """Return an empty line and a line for each argument of ``usage``."""
     names = [name for name in re.findall(r"\w+(?:\.\w+)*", usage) if name in ARGUMENTS]
     return ["", *(f"  {name:<12} {ARGUMENTS[name]}" for name in names)] if names else []
 

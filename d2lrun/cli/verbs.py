@@ -1,6 +1,6 @@
-"""What each verb of the command line does. A verb takes its words and returns the exit code.
+"""The verbs of the command line. A verb takes its words and returns the exit code.
 
-What a verb needs is imported inside it: a refused config never waits for torch.
+Imports are inside the verbs, so the refusal of a config does not wait for torch.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from d2lrun.config.keys import Config
 
 SOME_JOBS_FAILED = 3
-MOVES = ("dataset.dir=", "dataset.path=", "device=", "device.")  # what a run takes that lies or runs elsewhere now
+MOVES = ("dataset.dir=", "dataset.path=", "device=", "device.")  # for a run whose data or device changed
 A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00"
 
 
 def train(words: list[str]) -> int:
+    """Train one run, or hand a sweep, a help or a config request to the function for it; raises Refused."""
     from d2lrun.cli import command
     from d2lrun.config import compose
 
@@ -48,13 +49,13 @@ def train(words: list[str]) -> int:
         command.hand_to_hydra([*map(masked, words)], job=train_composed)
         return 0
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
-        raise Refused("sweep: it names several runs, and this is one", shlex.join(["d2lrun", "-m", *words]))
+        raise Refused("sweep: it names several runs, this command trains one", shlex.join(["d2lrun", "-m", *words]))
     train_config(config)
     return 0
 
 
 def own_overrides(options: Any) -> list[str]:
-    """The overrides without those of Hydra's part of the config, if that part is to be printed; raises Refused."""
+    """Return the overrides, without the ones for Hydra's own config if that is printed; raises Refused."""
     from d2lrun.config.overrides import is_hydras
 
     if options.cfg not in ("hydra", "all") and not options.info:
@@ -69,14 +70,14 @@ def own_overrides(options: Any) -> list[str]:
 
 
 def sweep(words: list[str]) -> int:
-    """Run every combination that is not finished; one that fails is named and does not stop the others."""
+    """Run every combination that is not finished. A failed run is reported and does not stop the others."""
     from d2lrun.cli import command
     from d2lrun.config import user_yaml
     from d2lrun.config.overrides import is_hydras
     from d2lrun.report.text import listened_to, say
     from d2lrun.sweeps import grid, launchers, refit, request, search
     from d2lrun.sweeps.job import job
-    from d2lrun.sweeps.launch import told_to_go_on
+    from d2lrun.sweeps.launch import tell_how_to_continue
     from d2lrun.sweeps.monitor import Monitor
     from d2lrun.sweeps.sweep import check_splits
 
@@ -89,15 +90,15 @@ def sweep(words: list[str]) -> int:
     asked = request.read(overrides, options.config_dir, shlex.join(["d2lrun", *map(masked, words)]))
     engine = {"grid": grid, "optuna": search}[asked.settings.engine]
     planned = engine.plan(asked)
-    if launchers.is_here(steering):  # elsewhere each run checks its own data
+    if launchers.is_here(steering):  # with a launcher, each run checks its own data
         check_splits(planned)
     engine.prepare(planned)
 
-    def task(data: Any) -> None:  # Hydra's sweeper launches ``job`` instead, when and where ``steer`` says so
+    def task(data: Any) -> None:  # Hydra's sweeper calls ``steer`` and launches ``job`` instead
         raise AssertionError("hydra/sweeper is not d2lrun's")
 
     def steer(launch: Any, workers: int | None) -> None:
-        with told_to_go_on(planned):
+        with tell_how_to_continue(planned):
             engine.carry_out(planned, launch, workers)
             refit.carry_out(planned, launch)
 
@@ -118,7 +119,7 @@ def train_composed(data: Any) -> None:
 
 
 def train_config(config: Config, resumed: bool = False) -> None:
-    """One run in its directory, told on the terminal; a finished one on the same data is only shown again."""
+    """Train one run in its directory and print it; a finished run on the same data is only printed again."""
     from d2lrun.config import compose
     from d2lrun.disk import rundir
     from d2lrun.report.text import say
@@ -126,41 +127,41 @@ def train_config(config: Config, resumed: bool = False) -> None:
     console = terminal()
     changed = compose.departures(config)
     with rundir.claim(config) as directory:
-        # imported after the directory is claimed: a refusal does not wait for torch
+        # import after the directory is claimed: a refusal does not wait for torch
         from d2lrun.runs import identity, kfold
         from d2lrun.runs.run import run
 
         if directory.finished():
-            result = again(config, directory, console, resumed)
+            result = show_finished(config, directory, console, resumed)
         else:
-            config = identity.reached(config, directory, partial(say, console))
+            config = identity.locate_data(config, directory, partial(say, console))
             if not kfold.is_folded(config) and getattr(config.validation, "refit", False):
-                say(console, "one fold alone: validation.refit comes after all of them")
+                say(console, "this run is one fold: validation.refit is used only after all folds")
             with resumable(directory, console):
                 result = (kfold.run_folds if kfold.is_folded(config) else run)(config, directory, console, changed)
         show_end(console, config, result, directory)
 
 
-def again(config: Config, directory: Any, console: Console, resumed: bool) -> dict[str, Any]:
-    """The result of a run that is finished; raises Refused if it is on other data than the config names."""
+def show_finished(config: Config, directory: Any, console: Console, resumed: bool) -> dict[str, Any]:
+    """Return the result of a finished run; raises Refused if its data differ from the data of the config."""
     from d2lrun.report.text import say
     from d2lrun.runs import identity, kfold
 
     try:
-        config = identity.reached(config, directory, partial(say, console))
+        config = identity.locate_data(config, directory, partial(say, console))
         if directory.data() is None:
             kfold.adopt(config, directory)
-            say(console, "an earlier version made this run: its data are taken to be those that there are now")
+            say(console, "an earlier version made this run: its data are assumed to be the present data")
     except Refused as refusal:
         if isinstance(refusal, OtherData) or not resumed:
             raise
-        say(console, f"its data can not be compared: {refusal}")
+        say(console, f"its data cannot be compared: {refusal}")
     say(console, f"already finished: {directory.path}")
     return directory.result()
 
 
 def show_end(console: Console, config: Config, result: dict[str, Any], directory: Any) -> None:
-    """The result of a run, and the command that is wanted next."""
+    """Print the result of a run, and the command to run next."""
     from d2lrun.report.folds import show_folds
     from d2lrun.report.tables import show_result
     from d2lrun.report.text import say
@@ -172,7 +173,7 @@ def show_end(console: Console, config: Config, result: dict[str, Any], directory
 
 @contextmanager
 def resumable(directory: Any, console: Console) -> Iterator[None]:
-    """If a run fails through the machine, say how it is continued, unless the hint of its error does."""
+    """If a run fails through the machine, print the command that continues it, unless the hint has it."""
     from d2lrun.report.text import say
 
     try:
@@ -189,19 +190,21 @@ def resumable(directory: Any, console: Console) -> Iterator[None]:
 
 
 def resume(words: list[str]) -> int:
+    """Continue a run from its newest checkpoint; raises Refused for an override that changes the run."""
     directory, options = a_run(words, {})
     if other := [word for word in options["moves"] if word.startswith("device.")]:
-        hint = "with another setting it is another run: begin one in a directory of its own"
-        raise Refused(f"{other[0]}: resume takes dataset.dir, dataset.path and device alone", hint)
-    config = config_of(directory, options)  # a damaged one is refused before torch is imported
+        hint = "a run with another setting is another run: start it in its own directory"
+        raise Refused(f"{other[0]}: resume takes only dataset.dir, dataset.path and device", hint)
+    config = config_of(directory, options)  # refuse a damaged config before torch is imported
     config.run.dir = str(directory.path)
     train_config(config, resumed=True)
     return 0
 
 
 def evaluate(words: list[str]) -> int:
+    """Print the metrics of a run's weights on the test set."""
     directory, options = a_run(words, {})
-    config = config_of(directory, options)  # a damaged one is refused before torch is imported
+    config = config_of(directory, options)  # refuse a damaged config before torch is imported
     from d2lrun.report.text import measured, say
     from d2lrun.runs.inference import evaluate_run
 
@@ -212,7 +215,7 @@ def evaluate(words: list[str]) -> int:
 
 
 def ask(verb: str, words: list[str]) -> int:
-    """Ask a finished run something, by a verb of its task; raises Refused for a run of another task."""
+    """Use a finished run by a verb of its task, such as ``predict``; raises Refused for a run of another task."""
     from d2lrun import tasks
 
     by_task = tasks.words()[verb]
@@ -247,7 +250,7 @@ def ask(verb: str, words: list[str]) -> int:
 
 
 def refuse_task(verb: str, directory: Any, task: str) -> NoReturn:
-    """Raise Refused for a verb that the task of a run does not have; the hint is one that it has."""
+    """Raise Refused for a verb that the task of a run does not have; the hint is a verb that it has."""
     from d2lrun import tasks
 
     own = [other for other, by_task in tasks.words().items() if task in by_task]
@@ -256,6 +259,7 @@ def refuse_task(verb: str, directory: Any, task: str) -> NoReturn:
 
 
 def summary(words: list[str]) -> int:
+    """Print the layers of a model: output shapes, parameters, multiply-adds, initial weights."""
     config = composed(words)
     import torch
 
@@ -275,16 +279,18 @@ def summary(words: list[str]) -> int:
 
 
 def cost(words: list[str]) -> int:
+    """Time a few steps and print how long the whole run takes on this machine."""
     config = composed(words)
     from d2lrun.runs.cost import measure, show_cost
 
     console = terminal()
-    found, experiment = measure(config, console)
-    show_cost(console, config, found, experiment.state.device)
+    measured, experiment = measure(config, console)
+    show_cost(console, config, measured, experiment.state.device)
     return 0
 
 
 def data(words: list[str]) -> int:
+    """Fetch and verify a dataset, print its counts, and draw samples."""
     config = composed([*reader(words), *words])
     from d2lrun import datasets
     from d2lrun.report import fonts
@@ -294,17 +300,17 @@ def data(words: list[str]) -> int:
 
     console = terminal()
     with Transfer(console) as transfer:
-        found = datasets.load(config.dataset, transfer.say, transfer.progress)
-    picture = Path(config.run.root).expanduser() / "data" / f"{found.name}.png"
+        dataset = datasets.load(config.dataset, transfer.say, transfer.progress)
+    picture = Path(config.run.root).expanduser() / "data" / f"{dataset.name}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    view_of(config).show(console, found, picture)
+    view_of(config).show(console, dataset, picture)
     for line in fonts.notices():
         say(console, line)
     return 0
 
 
 def compare(words: list[str]) -> int:
-    """Runs and sweeps side by side: a table, their curves in one picture, and everything as csv."""
+    """Compare runs and sweeps: print a table, draw their curves in one picture, write all as csv."""
     from d2lrun.disk import recorded
     from d2lrun.report import compare
 
@@ -312,7 +318,7 @@ def compare(words: list[str]) -> int:
     entries = compare.arranged(recorded.gather(named), options["sort"] or None)
     from d2lrun.report.text import say
 
-    paths = compare.write(entries, options["out"] or None, arranged=bool(options["sort"]))  # `| head` has them, too
+    paths = compare.write(entries, options["out"] or None, arranged=bool(options["sort"]))  # before `| head` ends it
     console = terminal()
     compare.show(console, entries)
     for path in paths:
@@ -321,7 +327,7 @@ def compare(words: list[str]) -> int:
 
 
 def reader(words: list[str]) -> list[str]:
-    """The override for a network that takes the dataset which ``words`` name; none where they name none."""
+    """Return the override for a network that takes the dataset in ``words``; none if they name no dataset."""
     from d2lrun.config.tables import DATASETS, MODELS, fits
 
     chosen = [word.removeprefix("dataset=") for word in words if word.startswith("dataset=")]
@@ -331,6 +337,7 @@ def reader(words: list[str]) -> list[str]:
 
 
 def doctor(words: list[str]) -> int:
+    """Print versions, devices, data and terminal; return 0 if a first run would work, else 2."""
     if words:
         raise Refused(f"doctor {words[0]}: doctor takes no arguments", "d2lrun doctor")
     from d2lrun.cli.doctor import examine
@@ -339,7 +346,7 @@ def doctor(words: list[str]) -> int:
 
 
 def composed(words: list[str]) -> Config:
-    """The config that the overrides behind a verb describe."""
+    """Compose the config from the overrides after a verb; raises Refused."""
     from d2lrun.cli import command
     from d2lrun.config import compose
 
@@ -348,7 +355,10 @@ def composed(words: list[str]) -> Config:
 
 
 def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
-    """The run's directory named first, its options KEY=VALUE, and (``more``) the files after it; raises Refused."""
+    """Return the run's directory (the first word) and the options KEY=VALUE, moves and files (if ``more``).
+
+    Raises Refused.
+    """
     from d2lrun.disk.rundir import RunDirectory
 
     moves = [word for word in words if word.startswith(MOVES)]
@@ -359,13 +369,13 @@ def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tup
     if not directory.path.is_dir():
         raise Refused(f"{named[0]}: no such directory", f"give {A_RUN}")
     if (directory.path / "sweep.json").exists():
-        hint = "the command that began it goes on with it; or name a run in it"
+        hint = "repeat the command that started it to continue it, or name a run in it"
         raise Refused(f"{named[0]} is a sweep, not a run", hint)
     return directory, options | {"files": named[1:], "moves": moves}
 
 
 def config_of(directory: Any, options: dict[str, Any]) -> Config:
-    """The config of a run, changed by the options for the place of its data and for the device; raises Refused."""
+    """Return the config of a run, with the place of its data and the device from the options; raises Refused."""
     import yaml
 
     from d2lrun.config import schema
@@ -376,17 +386,17 @@ def config_of(directory: Any, options: dict[str, Any]) -> Config:
         if not text:
             raise Refused(f"{word}: no value", "such as dataset.dir=FOLDER, dataset.path=FILE or device=cpu")
         group, _, name = key.partition(".")
-        plain = group == "dataset" and not text.startswith("[")  # a path is taken as it is typed, a list is one of YAML
+        plain = group == "dataset" and not text.startswith("[")  # a path is used as typed; a list is YAML
         try:
             value = text if plain else yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise Refused(f"{word}: not a value that can be read", "such as dataset.path=FILE or device=cpu") from error
+            raise Refused(f"{word}: the value is not valid YAML", "such as dataset.path=FILE or device=cpu") from error
         data[group][name or "name"] = [value] if key == "dataset.path" and plain else value
     return schema.parse(data)
 
 
 def split_options(words: list[str], defaults: dict[str, str], hint: str) -> tuple[dict[str, Any], list[str]]:
-    """The options KEY=VALUE that ``defaults`` knows, and the other words; raises Refused for an unknown key."""
+    """Return the options KEY=VALUE in ``defaults`` and the other words; raises Refused for an unknown key."""
     from d2lrun.config.schema import suggestion
 
     options: dict[str, Any] = dict(defaults)
@@ -403,15 +413,15 @@ def split_options(words: list[str], defaults: dict[str, str], hint: str) -> tupl
 
 
 def terminal() -> Console:
-    """Where results are told. rich finds out about colours, NO_COLOR and the width.
+    """Return the console for results. rich detects colours, NO_COLOR and the width.
 
-    Whatever is printed there, control characters in it are shown as escapes.
+    Control characters in the printed text are shown as escapes.
     """
     from rich.console import Console
 
     class Terminal(Console):
         def on_broken_pipe(self) -> None:
-            raise  # rich would exit by itself; cli.py decides
+            raise  # rich would exit; main.py decides
 
         def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
@@ -421,6 +431,6 @@ def terminal() -> Console:
     return Terminal(file=file, highlight=False)
 
 
-def tell(error: D2lrunError) -> None:
-    """Say on stderr what went wrong and what to do."""
+def print_error(error: D2lrunError) -> None:
+    """Print the error and its hint to stderr."""
     complain(masked(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else "")))

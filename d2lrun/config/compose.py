@@ -1,7 +1,7 @@
-"""From overrides to a checked config: Hydra composes, and every complaint is collected at the door.
+"""Compose a checked config from overrides with Hydra, and collect all complaints.
 
-Hydra alone stops at the first wrong key, takes unknown ones behind a ``+``, and never suggests. So the door
-composes leniently (every value is forced in) and leaves the judgement to ``schema.py``.
+Hydra alone stops at the first wrong key, accepts unknown keys after a ``+``, and makes no suggestions. So this file
+composes leniently (every value is forced in), and ``schema.py`` checks the result.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from d2lrun.config.schema import Complaint
 from d2lrun.config.types import DeviceNames
 from d2lrun.errors import Refused
 
-MOST = 100_000  # runs in a sweep; more is a slip of the pen
-FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # of what is composed
+MOST = 100_000  # most runs in a sweep; more is probably a typing mistake
+FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError)  # errors of a composition
 ROUNDS = 5  # of suggestions that follow from each other
 
 
 def compose(overrides: list[str], config_dir: str | None = None) -> Config:
-    """The checked config that ``overrides`` describe; raises Refused with all complaints."""
+    """Return the checked config that ``overrides`` describe; raises Refused with all complaints."""
     return compose_all([overrides], config_dir)[0]
 
 
 def show(overrides: list[str], config_dir: str | None = None) -> str:
-    """The composed config as YAML, interpolations as they are written; raises Refused like ``compose``."""
+    """Return the composed config as YAML, with interpolations as written; raises Refused like ``compose``."""
     known = Known() if config_dir else SHIPPED
     compose_all([overrides], config_dir, known)
     data, _ = gather(overrides, config_dir, known)
@@ -53,16 +53,16 @@ def show(overrides: list[str], config_dir: str | None = None) -> str:
 def gather(
     overrides: list[str], config_dir: str | None, known: Known | None = None
 ) -> tuple[DictConfig, list[Complaint]]:
-    """What Hydra composes, leniently, and the complaints about the overrides themselves."""
+    """Compose leniently with Hydra; return the result and the complaints about the overrides themselves."""
     with composer(config_dir, known) as gathered:
         return gathered(overrides)
 
 
 @dataclass
 class Known:
-    """What was composed before, for one who composes again and again: options by group, configs by choices.
+    """A cache for repeated compositions: options by group, and configs by choices.
 
-    ``used`` has the key and value of every override so far, options among them.
+    ``used`` has the key and value of every override so far, including options.
     """
 
     options: dict[str, list[str]] = field(default_factory=dict)
@@ -76,32 +76,32 @@ SHIPPED = Known()  # of conf/ alone, which stays as it is while a process runs
 def compose_all(
     combinations: list[list[str]], config_dir: str | None = None, known: Known | None = None
 ) -> list[Config]:
-    """The checked config of each list of overrides; raises Refused with the complaints of all of them.
+    """Return the checked config of each list of overrides; raises Refused with the complaints of all of them.
 
-    One of them at least, or one that was composed before with the same ``known``, uses an option of ``config_dir``.
+    At least one list, or a list that was composed before with the same ``known``, must use an option of ``config_dir``.
     """
     known = known or (Known() if config_dir else SHIPPED)
-    found: list[Config] = []
+    configs: list[Config] = []
     complaints: dict[Complaint, None] = {}  # in order, each once
     explained: set[Complaint] = set()
     with composer(config_dir, known) as gathered:
         for overrides in combinations:
-            raw = refused(overrides, gathered, found)
+            raw = refused(overrides, gathered, configs)
             if not explained.issuperset(raw):
                 explained.update(raw)
                 complaints |= dict.fromkeys(consistent(overrides, raw, gathered)[0])
     schema.refuse(list(complaints))
     user_yaml.refuse_unused(config_dir, known.used)
-    return found
+    return configs
 
 
 Gathered = Callable[[list[str]], tuple[DictConfig, list[Complaint]]]
 
 
-def refused(overrides: list[str], gathered: Gathered, found: list[Config]) -> list[Complaint]:
-    """The complaints about ``overrides``; without any, their config is appended to ``found``."""
+def refused(overrides: list[str], gathered: Gathered, configs: list[Config]) -> list[Complaint]:
+    """Return the complaints about ``overrides``; without complaints, append their config to ``configs``."""
     try:
-        found.append(from_hydra(*gathered(overrides)))
+        configs.append(from_hydra(*gathered(overrides)))
     except Refused as refusal:
         if not (complaints := getattr(refusal, "complaints", [])):
             raise
@@ -112,30 +112,30 @@ def refused(overrides: list[str], gathered: Gathered, found: list[Config]) -> li
 def consistent(
     overrides: list[str], complaints: list[Complaint], gathered: Gathered
 ) -> tuple[list[Complaint], list[str]]:
-    """The complaints whose suggestions, taken together, lead to no other, and the overrides that follow them.
+    """Return complaints whose suggestions together lead to no further complaint, and the corrected overrides.
 
-    A suggestion is applied, and what is refused after that is told as well. Misspelled options come first, because the
-    keys that there are follow from them. What the user has named stays: a key that it lacks is to be left out.
+    Each suggestion is applied, and complaints about the result are added. Misspelled options are corrected first,
+    since they decide which keys exist. An option that the user has named stays: a key that it lacks is left out.
     """
-    told: list[Complaint] = []
+    reported: list[Complaint] = []
     named = {key_of(word): word for word in overrides}
     for _ in range(ROUNDS):
-        fixed = [each for each in complaints if each.fix and each not in told]
+        fixed = [each for each in complaints if each.fix and each not in reported]
         fixed = [each for each in fixed if each.key in VARIANTS] or fixed
         for each in fixed:
             complaint = yielded(each, named)
             changed = corrected(overrides, complaint)
-            told.append(complaint if changed != overrides else each)
+            reported.append(complaint if changed != overrides else each)
             overrides = changed
             named = {key_of(word): word for word in overrides}
         if not fixed:
             break
         complaints = refused(overrides, gathered, [])
-    return [*told, *(each for each in complaints if not each.fix)], overrides
+    return [*reported, *(each for each in complaints if not each.fix)], overrides
 
 
 def yielded(complaint: Complaint, named: dict[str, str]) -> Complaint:
-    """A complaint about a key that needs another option: if the user has named one of its group, the key goes."""
+    """Return a complaint about a key that needs another option; if the user chose an option, the key goes."""
     if "=" in complaint.given or "=" not in complaint.fix:
         return complaint
     if word := named.get(key_of(complaint.fix)):
@@ -144,12 +144,12 @@ def yielded(complaint: Complaint, named: dict[str, str]) -> Complaint:
 
 
 def key_of(word: str) -> str:
-    """The key of an override: +model@place=lenet is one of model."""
+    """Return the key of an override: +model@place=lenet has the key model."""
     return re.split(r"[=@]", word, maxsplit=1)[0].lstrip("+~")
 
 
 def corrected(overrides: list[str], complaint: Complaint) -> list[str]:
-    """The overrides with the suggestion of a complaint applied."""
+    """Return the overrides with the suggestion of a complaint applied."""
     fix, key = complaint.fix, complaint.key
     if "=" in fix:
         words = fix.split()
@@ -158,21 +158,21 @@ def corrected(overrides: list[str], complaint: Complaint) -> list[str]:
     if fix == "~":
         return kept
     renamed = [f"{fix}={word.partition('=')[2]}" for word in overrides if key_of(word) == key]
-    return [*renamed, *kept]  # of two values for one key the last counts: the one that the user gave to that key
+    return [*renamed, *kept]  # if a key has two values, the last counts: the user's own
 
 
 @contextmanager
 def composer(
     config_dir: str | None, known: Known | None = None
 ) -> Iterator[Callable[[list[str]], tuple[DictConfig, list[Complaint]]]]:
-    """A function that does what ``gather`` does, many times.
+    """Yield a function that works like ``gather`` and is fast for many calls.
 
-    Hydra composes once for each choice of options (0.06 s) and the values are set in a copy of that (1 ms), in the
-    same way as Hydra sets them.
+    Hydra composes once for each choice of options (0.06 s), and the values are set in a copy of the result (1 ms), in
+    the same way as in Hydra.
     """
     known = known or (Known() if config_dir else SHIPPED)
     folder = f"file://{user_yaml.existing_folder(config_dir)}" if config_dir else ""
-    search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # in which Hydra resolves no ${…}
+    search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # Hydra resolves no ${…} in it
 
     def composed(choices: tuple[str, ...]) -> DictConfig:
         if choices not in known.composed:
@@ -206,10 +206,10 @@ def composer(
 
 
 def give_way(data: DictConfig, choices: tuple[str, ...], alone: Callable[[str], DictConfig]) -> None:
-    """Take out of ``data`` what a recipe says of an option, if another option of its group is chosen after all.
+    """Remove from ``data`` the keys that a recipe sets for an option, if another option of its group is chosen.
 
-    That is what the chosen option does not take and another one does. If one choice by itself leads to it, it is a
-    mistake in a file, and stays. ``alone`` composes one choice by itself.
+    A key is removed if the chosen option does not take it and another option does. If a single choice sets such a key,
+    it is a mistake in a file, and the key stays. ``alone`` composes a single choice.
     """
     single: list[DictConfig] = []
     for group in VARIANTS:
@@ -235,7 +235,7 @@ def give_way(data: DictConfig, choices: tuple[str, ...], alone: Callable[[str], 
 
 
 def chooses_another(override: Override, data: DictConfig) -> Complaint | None:
-    """A complaint about model.name=lenet for another option than the chosen one: its other keys would be missing."""
+    """Return a complaint about model.name=lenet if another option is chosen: keys of lenet would be missing."""
     group, _, key = override.key_or_group.partition(".")
     if group not in VARIANTS or key != schema.selector(group) or group == "device":
         return None
@@ -245,7 +245,7 @@ def chooses_another(override: Override, data: DictConfig) -> Complaint | None:
 
 
 def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[str], list[list[str]], list[Override]]:
-    """What stays fixed, the choices KEY=VALUE of every key that has several, and the keys with an interval.
+    """Return the fixed overrides, the choices KEY=VALUE of every key with several values, and the intervals.
 
     The syntax is Hydra's: a,b  choice(a,b)  range(1,5)  glob(*)  interval(0,1). Raises Refused.
     """
@@ -262,12 +262,12 @@ def expand(overrides: list[str], config_dir: str | None = None) -> tuple[list[st
                 else:
                     intervals.append(override)
             except HydraException:
-                fixed.append(text)  # which is complained of where all are composed
+                fixed.append(text)  # the composition complains about it
     return fixed, axes, intervals
 
 
 def choices_of(override: Override, config_dir: str | None) -> list[str]:
-    """The values of a sweep as they are typed; those of a glob are options of a group. Raises Refused."""
+    """Return the values of a sweep as typed; a glob gives options of a group. Raises Refused."""
     pattern = override.value()
     if not isinstance(pattern, Glob):
         try:
@@ -281,14 +281,14 @@ def choices_of(override: Override, config_dir: str | None) -> list[str]:
             raise Refused(f"{override.input_line}: wanted at most {MOST:,} values", "sweep fewer, or use sweep=optuna")
         return values
     options = group_options(config_dir).get(override.key_or_group, [])
-    if found := pattern.filter(options):
-        return found
+    if matching := pattern.filter(options):
+        return matching
     have = f"have: {', '.join(options)}" if options else "a glob is for a group, such as model or experiment"
-    raise Refused(f"{override.input_line}: no option is like that", have)
+    raise Refused(f"{override.input_line}: no option matches", have)
 
 
 def spelt(value: Any) -> str:
-    """One value of a sweep as it is typed: with quotes if it had them, or if Hydra would read it otherwise."""
+    """Return one value of a sweep as typed: with quotes if it had them, or if Hydra would misread it."""
     if isinstance(value, QuotedString):
         return value.with_quotes()
     if isinstance(value, list):
@@ -299,19 +299,19 @@ def spelt(value: Any) -> str:
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """Room for a composition inside a job of a sweep, where Hydra's one global state is taken."""
+    """Allow a composition inside a job of a sweep, although Hydra's global state is in use."""
     state = GlobalHydra.instance()
     held, state.hydra = state.hydra, None
     try:
         yield
     finally:
-        GlobalHydra.instance().hydra = held  # Hydra put a copy of itself in the place of ``state``
+        GlobalHydra.instance().hydra = held  # Hydra replaced ``state`` with a copy
 
 
 def sweep_settings(
     overrides: list[str], config_dir: str | None = None, known: Known | None = None
 ) -> tuple[Grid | Search, str]:
-    """The config group ``sweep`` that the fixed overrides of a sweep describe, and run.root; raises Refused."""
+    """Return the config group ``sweep`` that the fixed overrides of a sweep describe, and run.root; raises Refused."""
     data, _ = gather(overrides, config_dir, known)
     plain = resolved(data, [])
     complaints: list[Complaint] = []
@@ -321,12 +321,12 @@ def sweep_settings(
 
 
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
-    """The checked config of what Hydra composed; ``complaints`` are those there are already."""
+    """Check what Hydra composed and return the Config; ``complaints`` are earlier complaints. Raises Refused."""
     return schema.parse(resolved(data, complaints or []), complaints)
 
 
 def resolved(data: DictConfig, complaints: list[Complaint]) -> dict[str, Any]:
-    """What Hydra composed as plain data, every ${…} replaced by its value; raises Refused."""
+    """Return what Hydra composed as plain data, with every ${…} replaced by its value; raises Refused."""
     try:
         return as_dict(data, resolve=True)
     except FAULTS as error:
@@ -339,7 +339,7 @@ def as_dict(data: DictConfig, resolve: bool = False) -> dict[str, Any]:
 
 
 def parse_overrides(overrides: list[str]) -> tuple[list[Override], list[Complaint]]:
-    """Each override by itself, so that one typing mistake does not hide the others."""
+    """Parse each override separately, so that one typing mistake does not hide the others."""
     parsed, complaints = [], []
     for text in overrides:
         try:
@@ -351,9 +351,9 @@ def parse_overrides(overrides: list[str]) -> tuple[list[Override], list[Complain
 
 @cache
 def parse_override(word: str, several: bool = False) -> Override:
-    """An override as the user typed it; ``several`` if commas separate the values of a sweep.
+    """Parse an override as the user typed it; ``several`` if commas separate the values of a sweep.
 
-    A value that Hydra's grammar can not read is the text of it. Raises HydraException for a word without a key.
+    A value that Hydra's grammar cannot read becomes a text. Raises HydraException for a word without a key.
     """
     parser = OverridesParser.create()
     if not is_key(word.partition("=")[0]):
@@ -369,7 +369,7 @@ def parse_override(word: str, several: bool = False) -> Override:
 def check_options(
     parsed: list[Override], options: dict[str, list[str]], complaints: list[Complaint]
 ) -> tuple[list[str], list[Override]]:
-    """What Hydra composes with, such as options that exist, and the values that are then forced in."""
+    """Return the overrides that Hydra composes, such as existing options, and the values to force in after that."""
     choices, values = [], []
     for override in parsed:
         key, text = override.key_or_group, override.input_line or ""
@@ -385,7 +385,7 @@ def check_options(
         elif key in options and not isinstance(override.value(), dict):
             if override.value() in options[key]:
                 choices.append(text)
-            elif override.value() is None and key not in VARIANTS:  # as it is by default
+            elif override.value() is None and key not in VARIANTS:  # null is the default
                 choices = [choice for choice in choices if key_of(choice) != key]
             else:
                 misnamed = next((conf_dir() / key).glob(f"{glob.escape(str(override.value()))}.[yY]*"), None)
@@ -402,14 +402,14 @@ def check_options(
 
 
 def instead_of(key: str) -> str:
-    """What d2lrun has in the place of a key of Hydra's own part of the config."""
+    """Return what to use instead of a key of Hydra's own config."""
     if key.startswith(("hydra/launcher", "hydra.launcher", "hydra.sweep")):
-        return "add -m, whose runs a launcher carries out"
+        return "add -m: a launcher carries out the runs of a sweep"
     return "run.dir=FOLDER names its folder" if key.startswith("hydra.run") else "d2lrun --help lists the keys"
 
 
 def check_files(choices: tuple[str, ...]) -> None:
-    """Check the files of conf/ that the choices name, one's own among them; raises Refused."""
+    """Check the files of conf/ that the choices name, including the user's own; raises Refused."""
     for choice in choices:
         path = conf_dir() / key_of(choice) / f"{choice.partition('=')[2]}.yaml"
         if path.is_file() or path.is_symlink():
@@ -417,21 +417,21 @@ def check_files(choices: tuple[str, ...]) -> None:
 
 
 def is_device(name: object) -> bool:
-    """Whether it is the name of a device, such as cuda:1."""
+    """Whether ``name`` is the name of a device, such as cuda:1."""
     return isinstance(name, str) and name in DeviceNames()
 
 
 def group_options(config_dir: str | None) -> dict[str, list[str]]:
-    """The options of each config group, those of the user's own folder included."""
+    """Return the options of each config group, including the user's own folder."""
     loader = GlobalHydra.instance().config_loader()
-    found = {group: set(loader.get_group_options(group)) for group in loader.list_groups("")}
+    groups = {group: set(loader.get_group_options(group)) for group in loader.list_groups("")}
     for group, option in user_yaml.options(config_dir) if config_dir else ():
-        found.setdefault(group, set()).add(option)
-    return {group: sorted(names) for group, names in found.items() if group != "hydra"}
+        groups.setdefault(group, set()).add(option)
+    return {group: sorted(names) for group, names in groups.items() if group != "hydra"}
 
 
 def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoReturn:
-    """Raise Refused for what Hydra, OmegaConf or the YAML reader could not put together."""
+    """Raise Refused for an error of Hydra, OmegaConf or the YAML parser."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         complaint = Complaint(f"{mark.name}:{mark.line + 1}", f"not valid YAML: {error.problem}")
@@ -441,12 +441,12 @@ def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoRetur
     raise AssertionError("a complaint is always refused")
 
 
-# To whether a run is the book's: where and how it runs, chance, and what follows from the choice of the recipe.
+# Keys that do not matter for the comparison with the book: place, device, seed, and keys that follow from the recipe.
 IRRELEVANT = (*schema.CIRCUMSTANCES, "seed", "dataset.seed", "device.", "recipe.", "book.", "validation.refit")
 
 
 def departures(config: Config) -> list[str]:
-    """The keys in which ``config`` departs from the book's recipe for its model."""
+    """Return the keys in which ``config`` differs from the book's recipe for its model."""
     named = config.recipe.experiment
     recipe = compose_recipe(f"experiment={named}" if named else f"model={config.model.name}")
     return schema.differing(config, recipe, ignore=IRRELEVANT)

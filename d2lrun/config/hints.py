@@ -1,6 +1,6 @@
-"""What a wrong word may mean: a name that is near, or the word of another tool.
+"""Suggestions for a wrong word: a similar name, or the meaning of the word in another tool.
 
-Names and text only. ``compose.py`` applies a suggestion and tells, in the same message, what is then still refused.
+This file handles names and text only. ``compose.py`` applies a suggestion and reports remaining complaints with it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
-NEAR = 0.75  # of difflib's ratio: below it, names share letters and no meaning
+NEAR = 0.75  # of difflib's ratio: below it, names share letters but no meaning
 
-# A key here, and what other tools call it.
+# A key here, and its names in other tools.
 WORDS = {
     "seed": "random_seed manual_seed random_state rng_seed",
     "model": "net network arch architecture model_name",
@@ -53,19 +53,19 @@ WORDS = {
     "sweep.metric": "monitor",
 }
 
-# What other tools ask for and nothing here needs: leave it out.
+# Keys of other tools that are not needed here: leave them out.
 NEEDLESS = {
-    "the whole dataset lies on the device, no worker process loads it": "workers num_workers n_workers pin_memory "
+    "the whole dataset is on the device, no worker process loads it": "workers num_workers n_workers pin_memory "
     "persistent_workers prefetch_factor",
     "one run uses one device": "gpus devices n_gpus ngpus num_gpus nproc_per_node nodes num_nodes strategy",
-    "the dataset says it": "num_classes n_classes classes in_channels input_dim input_shape vocab_size",
+    "the dataset defines it": "num_classes n_classes classes in_channels input_dim input_shape vocab_size",
     "d2lrun resume RUN continues a run": "resume",
-    "no pretrained weights are fetched; model.weights=FILE takes those of a file": "pretrained",
+    "no pretrained weights are fetched; model.weights=FILE loads weights from a file": "pretrained",
     "every run writes its log, curves and page": "verbose log_every log_interval logger wandb tensorboard callbacks",
-    "training goes by train.epochs": "iterations iters max_iter max_steps num_steps_total",
+    "train.epochs sets the length of training": "iterations iters max_iter max_steps num_steps_total",
 }
 
-# An option here, by group, and what other tools call it.
+# An option here, by group, and its names in other tools.
 OPTIONS = {
     "dataset": {"fashion-mnist": "fmnist", "timemachine": "time_machine"},
     "validation": {"kfold": "cv crossval cross_validation", "holdout": "val split validation true"},
@@ -75,7 +75,7 @@ OPTIONS = {
     "model": {"lenet": "cnn convnet", "mlp": "nn fc dense"},
 }
 
-# A verb here, and what other tools call it.
+# A verb here, and its names in other tools.
 VERBS = {
     "train": "fit run start",
     "evaluate": "test eval val valid validate score",
@@ -92,7 +92,7 @@ VERBS = {
     "--version": "version versions",
 }
 
-# A flag of other tools, as it is written here.
+# A flag of other tools, and the words for it here.
 FLAGS = {
     **dict.fromkeys(("cuda", "gpu", "use_cuda", "use_gpu"), "device=auto"),
     **dict.fromkeys(("cpu", "no_cuda", "no_gpu"), "device=cpu"),
@@ -102,30 +102,30 @@ FLAGS = {
 
 
 def plain(name: str) -> str:
-    """The letters and digits of a name: BatchSize, batch-size and batch_size are one."""
+    """Return the letters and digits of a name: BatchSize, batch-size and batch_size are equal."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
 def table(groups: dict[str, str]) -> dict[str, str]:
-    """{"key": "word word"} -> {"word": "key"}, in plain letters."""
+    """{"key": "word word"} -> {"word": "key"}, with ``plain`` words."""
     return {plain(word): key for key, words in groups.items() for word in words.split()}
 
 
 def key_of(word: str) -> str | None:
-    """The key here that another tool calls ``word``."""
+    """Return the key here that another tool calls ``word``."""
     return table(WORDS).get(plain(word))
 
 
 def needless(word: str) -> str | None:
-    """Why nothing here is like ``word`` of another tool."""
+    """Return why ``word`` of another tool is not needed here; None if it is unknown."""
     return table(NEEDLESS).get(plain(word))
 
 
 def near(word: str, names: Iterable[str], likeness: float = NEAR) -> str | None:
-    """The name that ``word`` most likely means, or None if none is near.
+    """Return the name that ``word`` most likely means, or None.
 
-    In this order: the same but for case and dashes; the only one that begins so; the same letters in another order; a
-    likeness of letters; one that ``word`` continues with a number, such as vgg of vgg16.
+    Tried in this order: equal except for case and dashes; the only name with this beginning; the same letters in
+    another order; similar letters; a name that ``word`` continues with a number, such as vgg for vgg16.
     """
     names, meant = list(names), plain(word)
     same = [name for name in names if plain(name) == meant]
@@ -139,7 +139,7 @@ def near(word: str, names: Iterable[str], likeness: float = NEAR) -> str | None:
 
 
 def option(group: str, word: str, options: Iterable[str]) -> str | None:
-    """The option of a config group that ``word`` most likely means."""
+    """Return the option of a config group that ``word`` most likely means."""
     options = list(options)
     known = table(OPTIONS.get(group, {})).get(plain(word))
     return known if known in options else near(word, options)
@@ -150,15 +150,15 @@ def verb(word: str, verbs: Iterable[str]) -> str | None:
 
 
 def enumerated(names: list[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
+    """Return 'a', 'a and b', or 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def written(words: list[str], options: dict[str, str], keys: Iterable[str]) -> list[str]:
-    """A command line of other tools as KEY=VALUE: --lr 0.1, lr = 0.1, lr: 0.1 and "lr 0.1" become lr=0.1.
+    """Convert a command line of other tools to KEY=VALUE: --lr 0.1, lr = 0.1, lr: 0.1 and "lr 0.1" become lr=0.1.
 
     ``options`` maps the options of all config groups to their group, so that lenet becomes model=lenet; ``keys`` are
-    the full keys. What is understood in no such way stays as it is.
+    the full keys. Other words are unchanged.
     """
     names = {plain(name) for key in keys for name in (key, key.rpartition(".")[2])} | set(table(WORDS))
     same = {plain(name): f"{group}={name}" for name, group in reversed(options.items())}

@@ -1,4 +1,4 @@
-"""The parts of Hydra that have no public name, and what differs between its versions 1.3 and 1.4.
+"""The parts of Hydra without a public name, and the differences between its versions 1.3 and 1.4.
 
 No other file imports ``hydra._internal``. Each use has a test in tests/test_hydra_internal.py.
 """
@@ -30,7 +30,7 @@ def ignore_byte_order_marks() -> None:
 
 
 def version_base(version: str) -> dict[str, str]:
-    """The argument that asks Hydra for the behaviour of 1.3: 1.3 needs it, 1.4 warns of it."""
+    """Return the argument that selects the behaviour of Hydra 1.3: 1.3 needs it, 1.4 warns about it."""
     major, minor = map(int, version.split(".")[:2])
     return {"version_base": "1.3"} if (major, minor) < (1, 4) else {}
 
@@ -40,27 +40,27 @@ ignore_byte_order_marks()
 
 
 def initialised() -> AbstractContextManager[None]:
-    """Hydra ready to compose configs from conf/."""
+    """Return a context in which Hydra can compose configs from conf/."""
     return initialize_config_dir(str(conf_dir()), job_name="d2lrun", **VERSION_BASE)
 
 
 def main(job: Callable[[DictConfig], object]) -> None:
-    """Let Hydra act on ``sys.argv`` and call ``job`` with each config that it composes from conf/."""
+    """Let Hydra process ``sys.argv`` and call ``job`` with each config that it composes from conf/."""
     hydra.main(config_path=str(conf_dir()), config_name="config", **VERSION_BASE)(job)()
 
 
 def options_parser() -> ArgumentParser:
-    """The parser of Hydra's own options, such as ``--multirun`` and ``--cfg``."""
+    """Return the parser of Hydra's own options, such as ``--multirun`` and ``--cfg``."""
     return get_args_parser()
 
 
 def delete(override: Override, config: DictConfig) -> None:
-    """Delete from ``config`` what ``~key`` names; raises ConfigCompositionException if it is not there."""
+    """Delete the key of ``~key`` from ``config``; raises ConfigCompositionException if it does not exist."""
     ConfigLoaderImpl._apply_overrides_to_config([override], config)
 
 
 def is_serial(launcher: Launcher) -> bool:
-    """Whether ``launcher`` is Hydra's default, which runs the jobs one after the other in this process."""
-    from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # 1.3 defines it anew if it loads plugins
+    """Whether ``launcher`` is Hydra's default launcher, which runs the jobs one by one in this process."""
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # 1.3 redefines it when it loads plugins
 
     return isinstance(launcher, BasicLauncher)

@@ -1,6 +1,6 @@
 """The schema of a run: every key with its type, unit and range.
 
-Values live in ``conf/``; these classes say only what a value may be. ``schema.py`` checks plain data against them.
+Values are in ``conf/``; these classes only define which values are allowed. ``schema.py`` checks plain data with them.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from d2lrun.config.types import (
 
 @dataclass
 class Init:
-    """How weights begin (``models/init.py``)."""
+    """The initial weights (``models/init.py``)."""
 
     name: Rule
-    std: Positive  # of normal
-    value: Number  # of constant
-    linear: Rule | None  # of fully connected layers, where it is another
-    conv: Rule | None  # of convolutions, where it is another
-    recurrent: Rule | None  # of recurrent layers, where it is another
-    bias: Number | None  # where every bias begins; null: torch's default, as in the book
+    std: Positive  # of the rule normal
+    value: Number  # of the rule constant
+    linear: Rule | None  # for fully connected layers; null: the rule ``name``
+    conv: Rule | None  # for convolutions; null: the rule ``name``
+    recurrent: Rule | None  # for recurrent layers; null: the rule ``name``
+    bias: Number | None  # initial value of every bias; null: torch's default, as in the book
     bias_std: Positive | None  # biases are drawn from N(bias or 0, bias_std²)
 
 
 @dataclass
 class Model:
-    """What every network has beside its own arguments."""
+    """The keys that every network has in addition to its own arguments."""
 
     init: Init
-    weights: str | None  # begin with those of this run or .safetensors file
+    weights: str | None  # start from the weights of this run or .safetensors file
     freeze: list[str]  # patterns of parameter names that are not trained
 
 
@@ -55,7 +55,7 @@ class SGD:
     momentum: Probability
     nesterov: bool
     weight_decay: NonNegative
-    decay_bias: bool  # false: what has one dimension is spared
+    decay_bias: bool  # false: no weight decay of parameters with one dimension
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Adam:
 @dataclass
 class Constant:
     name: Literal["constant"]
-    warmup: NonNegative  # epochs over which the learning rate climbs from 0
+    warmup: NonNegative  # epochs over which the learning rate rises from 0
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Step:
 class Cosine:
     name: Literal["cosine"]
     warmup: NonNegative
-    final: Annotated[float, Between(0, 1)]  # share of the learning rate that is left at the end
+    final: Annotated[float, Between(0, 1)]  # share of the learning rate at the end
 
 
 @dataclass
@@ -96,8 +96,8 @@ class Device:
     precision: Literal["fp32", "tf32", "bf16", "fp16"]
     channels_last: bool  # memory order of images and convolutions
     compile: bool  # by torch.compile: slow to start, then faster
-    deterministic: bool  # the same bits on a GPU, too; a CPU gives them anyway
-    threads: Annotated[int, Between(1, 1024)] | None  # on the CPU; null: one for each core, one for a small step
+    deterministic: bool  # the same bits also on a GPU; a CPU always gives the same bits
+    threads: Annotated[int, Between(1, 1024)] | None  # on the CPU; null: one per core, or one if a step is small
 
 
 @dataclass
@@ -108,7 +108,7 @@ class NoValidation:
 @dataclass
 class Holdout:
     name: Literal["holdout"]
-    fraction: Fraction  # of the training examples that validate
+    fraction: Fraction  # share of the training examples that validate
     stratify: bool  # every class keeps its share
 
 
@@ -121,11 +121,11 @@ class Once:
 class KFold:
     name: Literal["kfold"]
     k: Annotated[int, Between(2, 10**6)]
-    fold: Annotated[int, Between(0, 10**6)] | None  # this one only, counted from 0; null: one after the other
+    fold: Annotated[int, Between(0, 10**6)] | None  # train only this fold, counted from 0; null: all, one by one
     shuffle: bool  # by the seed; false: contiguous blocks
-    stratify: bool  # of what is shuffled: every fold has its share of each class
-    repeats: Annotated[int, Between(1, 1000)]  # of all folds, with other seeds
-    refit: bool  # in the end train on everything (of a sweep, the best), and measure the test set once
+    stratify: bool  # with shuffle: every fold has its share of each class
+    repeats: Annotated[int, Between(1, 1000)]  # repetitions of all folds, with other seeds
+    refit: bool  # at the end train on all examples (a sweep: its best setting), and measure the test set once
 
 
 @dataclass
@@ -134,17 +134,17 @@ class Train:
     batch_size: Size
     clip: Positive | None  # largest global L2 norm of the gradient
     patience: Count | None  # epochs without a lower val_loss before the run stops
-    limit_batches: Count | None  # at most so many batches, in training as in evaluation: a quick look
-    checkpoint_every: Count | None  # steps; besides one at each epoch's end and one a minute
-    sample_every: Count | None  # epochs between two texts written to samples.txt; null: only at the end
+    limit_batches: Count | None  # most batches in training and in evaluation, for a quick test
+    checkpoint_every: Count | None  # steps; in addition to one after each epoch and one per minute
+    sample_every: Count | None  # epochs between two texts in samples.txt; null: only at the end
 
 
 @dataclass
 class Run:
-    root: str  # where runs without a directory of their own go
-    dir: str | None  # this very directory: the same command continues what it finds there
+    root: str  # the folder for runs without ``dir``
+    dir: str | None  # the run's directory: the same command continues the run in it
     name: str | None  # a label, appended to the date and time
-    pictures: bool  # and the page; a sweep leaves them out
+    pictures: bool  # write pictures and the page; not for the runs of a sweep
 
     @property
     def folder(self) -> str:
@@ -156,49 +156,49 @@ class Run:
 
 @dataclass
 class SweepSettings:
-    """What both ways of ``-m`` have."""
+    """The keys of every sweep (``-m``)."""
 
     engine: Literal["grid", "optuna"]
-    name: str | None  # of the folder <run.root>/sweeps/<name>; null: from the keys that are swept
+    name: str | None  # of the folder <run.root>/sweeps/<name>; null: from the swept keys
     on_error: Literal["continue", "stop"]  # what a failed run means for the others
-    metric: str | None  # that ranks, one of validation; null: accuracy, perplexity or loss, whichever there is
-    grid: dict[str, Any]  # values by key: a list, or Hydra's syntax such as range(1,5); beside those of the command
-    zip: list[str]  # keys whose values go together, the first with the first, and are not combined
-    combinations: list[str]  # explicit ones, such as "model=lenet optimizer.lr=0.9"
-    pictures: bool  # and a page of every single run
+    metric: str | None  # validation metric for the ranking; null: accuracy, perplexity or loss, the first that exists
+    grid: dict[str, Any]  # values by key: a list, or Hydra's syntax such as range(1,5); added to the command's values
+    zip: list[str]  # keys whose values are paired in order, and not combined
+    combinations: list[str]  # explicit combinations, such as "model=lenet optimizer.lr=0.9"
+    pictures: bool  # write pictures and a page for every single run
 
 
 @dataclass
 class Grid(SweepSettings):
-    """How ``-m`` goes through the combinations of values."""
+    """A sweep over all combinations of values (``-m``)."""
 
     engine: Literal["grid"]
 
 
 @dataclass
 class Search(SweepSettings):
-    """How ``-m`` lets Optuna choose the values."""
+    """A sweep in which Optuna chooses the values (``-m``)."""
 
     engine: Literal["optuna"]
-    trials: Count  # in all: the same command goes on up to this number
+    trials: Count  # in total: the same command continues up to this number
     sampler: Literal["tpe", "random"]
-    pruner: Literal["median", "none"]  # median: a run ends that is worse than half of those before it
-    startup: Count  # trials that are random and never pruned
-    storage: str | None  # an address that Optuna understands; null: study.db in the sweep's folder
+    pruner: Literal["median", "none"]  # median: stop a run that is worse than half of the runs before it
+    startup: Count  # number of first trials, which are random and never pruned
+    storage: str | None  # a database URL for Optuna; null: study.db in the sweep's folder
 
 
 @dataclass
 class Recipe:
-    """What the book trains this model with, where it depends on another choice."""
+    """The book's settings for this model that depend on another choice."""
 
     lr: dict[str, Positive]  # by optimizer
-    experiment: str | None  # the file of conf/experiment that this is the recipe of; null: that of conf/model
-    stable: str | None  # the override that helps where the book's recipe fails now and then
+    experiment: str | None  # the file of conf/experiment with this recipe; null: the file of conf/model
+    stable: str | None  # the override that helps if the book's recipe fails in some runs
 
 
 @dataclass
 class Book:
-    """The published result: each metric's band over many executed builds of the book."""
+    """The published result: the band of each metric over many builds of the book."""
 
     section: str
     band: dict[str, list[Number]]
@@ -223,7 +223,7 @@ VARIANTS: dict[str, dict[str, type]] = {
 
 @dataclass
 class Config:
-    """One run, whole. The groups hold the dataclass in ``VARIANTS`` that their ``name`` selects."""
+    """The config of one run. Each group has the dataclass in ``VARIANTS`` that its ``name`` selects."""
 
     seed: Seed
     model: Any
@@ -240,7 +240,7 @@ class Config:
 
 
 def conf_dir() -> Path:
-    """conf/, where the values live: inside the package in a wheel, beside it in a checkout."""
+    """Return the folder conf/ with the values: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"

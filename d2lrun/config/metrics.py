@@ -1,6 +1,7 @@
-"""What a metric's name says: the part of the data that it was measured on, and whether more of it is better.
+"""The names of metrics: the split that a metric was measured on, and its better direction.
 
-A metric is called <split>_<name>, such as val_accuracy. In the files of K folds its value is {"mean": …, "std": …}.
+A metric has the name <split>_<name>, such as val_accuracy. In the files of K folds its value is
+{"mean": …, "std": …}.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from d2lrun.config.tables import TASKS
 
 SPLITS = ("train", "val", "test")
 SPEED = "_per_second"  # the end of the name of a speed
-RANKING = tuple(dict.fromkeys(next(iter(task.metrics)) for task in TASKS.values()))  # of each task the one that ranks
+RANKING = tuple(dict.fromkeys(next(iter(task.metrics)) for task in TASKS.values()))  # the ranking metric of each task
 SHORT = {"accuracy": "acc", "perplexity": "ppl"}  # names for a narrow terminal
 
 
 def split_of(metric: str) -> str | None:
-    """The split that a metric was measured on: one of SPLITS; None for a speed and the like."""
+    """Return the split that a metric was measured on, one of SPLITS; None for a speed and similar values."""
     split, _, name = metric.partition("_")
     return split if split in SPLITS and name else None
 
@@ -30,35 +31,35 @@ def name_of(metric: str) -> str:
 
 
 def speeds(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """[("examples", 212345.0)]: each unit with how many of it a second."""
+    """Return [("examples", 212345.0)]: each unit and its number per second."""
     return [(name.removesuffix(SPEED), value) for name, value in metrics.items() if name.endswith(SPEED)]
 
 
 def direction(metric: str) -> str:
-    """Whether more of it is better ("max") or less ("min"), as the table TASKS says."""
+    """Return "max" if a larger value is better, else "min", by the table TASKS."""
     if metric.endswith(SPEED):
         return "max"
     return next((task.metrics[name_of(metric)] for task in TASKS.values() if name_of(metric) in task.metrics), "min")
 
 
 def validated(tasks: Iterable[str]) -> tuple[str, ...]:
-    """The metrics of validation of these tasks: first those that rank, of each task in the order of its table."""
+    """Return the validation metrics of these tasks: ranking metrics first, then in the order of the table."""
     rows = zip_longest(*(TASKS[task].metrics for task in dict.fromkeys(tasks)))
     return tuple(dict.fromkeys(f"val_{name}" for row in rows for name in row if name is not None))
 
 
 def main_metric(measured: Collection[str], wanted: str | None) -> str | None:
-    """The metric that ranks of those that were measured; None if there is none of validation, or not the wanted one."""
+    """Return the measured metric for the ranking; None if no validation metric, or not ``wanted``, was measured."""
     return next((name for name in ((wanted,) if wanted else validated(TASKS)) if name in measured), None)
 
 
 def better_first(metric: str) -> int:
-    """The sign with which values of a metric are sorted, the best first."""
+    """Return the sign for sorting values of a metric, the best first."""
     return -1 if direction(metric) == "max" else 1
 
 
 def mean_and_std(value: Any) -> tuple[float | None, float | None]:
-    """A metric as (mean, std); a single number has no std. None stands for what is not a finite number."""
+    """Return a metric as (mean, std); the std of a single number is None, like a value that is not finite."""
     mean, std = (value.get("mean"), value.get("std")) if isinstance(value, dict) else (value, None)
     return finite(mean), finite(std)
 
@@ -74,10 +75,10 @@ def spread_of(values: Sequence[float | None]) -> tuple[float | None, float | Non
 
 
 def finite(value: Any) -> float | None:
-    """The value if it is a finite number; else None."""
+    """Return the value if it is a finite number, else None."""
     return value if is_finite(value) else None
 
 
 def is_finite(value: Any) -> TypeGuard[float]:
-    """Whether it is a number that JSON has and a float can hold: no truth value, no nan."""
+    """Whether the value is a finite number in the range of a float; not a bool, not NaN."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -1,8 +1,8 @@
-"""A word of the command line, KEY=VALUE as the user typed it, in the grammar of Hydra.
+"""Convert a word of the command line, KEY=VALUE as the user typed it, to Hydra's grammar.
 
 Hydra's grammar reads 2024 as a number, refuses text such as 红楼梦.txt or ``my file (1).txt`` without quotes, and
-needs minutes or fails for values that are very long or deeply nested. ``readable`` puts quotes around what is text:
-every value of a key that holds text, and elsewhere what the grammar can not read. The schema then judges the value.
+needs minutes or fails for values that are very long or deeply nested. ``readable`` adds quotes to text: to every value
+of a key that holds text, and to values of other keys that the grammar cannot read. The schema then checks the value.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from d2lrun.config import schema
 
 # Keys of Hydra: names with dots, or a group with slashes; a package after @.
 KEY = re.compile(r"[~+]{0,2}[\w$-]*(?:[./][\w$-]+){0,15}(?:@[\w$.-]*)?", re.ASCII)
-FOLDERS = ("run.root", "run.dir")  # of all runs: a comma in their names separates nothing, also in a sweep
+FOLDERS = ("run.root", "run.dir")  # never swept: a comma is part of the name, also in a sweep
 FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|str|int|float|bool)\((.*)\)", re.DOTALL)
-OF_TEXTS = ("choice", "sort", "shuffle", "tag")  # the functions of which each argument is a value of the key
+OF_TEXTS = ("choice", "sort", "shuffle", "tag")  # functions whose arguments are values of the key
 ARGUMENT = re.compile(r"((?:list|reverse|seed|tags|exclude|start|stop|end|step)\s*=\s*)?(.*)", re.DOTALL)
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
-PLAIN = re.compile(r"[\w./*-]+", re.ASCII)  # which Hydra reads as this very text, if it is no number
+PLAIN = re.compile(r"[\w./*-]+", re.ASCII)  # Hydra reads it as the same text, if it is no number
 REFERENCE = re.compile(r"\$\{\s*(?:[\w.]+:|\.|(\w+)[^}]*\})")  # ${resolver:…}, ${.relative}, ${group.key}
-DEEPEST, LONGEST = 32, 300  # levels of brackets, and letters of an unquoted value, that Hydra is given to read
+DEEPEST, LONGEST = 32, 300  # most levels of brackets, and most letters of an unquoted value, for Hydra's parser
 BRACKETS = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -32,14 +32,14 @@ def is_key(text: str) -> bool:
 
 
 def is_hydras(word: str) -> bool:
-    """Whether an override is of Hydra's own part of the config, such as hydra/launcher=joblib."""
+    """Whether an override belongs to Hydra's own config, such as hydra/launcher=joblib."""
     return re.match(r"[~+]{0,2}(?:[^=@]*@)?hydra(?:[./@=]|\Z)", word) is not None
 
 
 def readable(word: str, several: bool = False) -> str:
-    """The same override in the grammar of Hydra; ``several`` if commas separate the values of a sweep.
+    """Return the same override in Hydra's grammar; ``several`` if commas separate the values of a sweep.
 
-    What this returns is returned unchanged if it is given again.
+    The function is idempotent.
     """
     typed_key, equals, value = word.partition("=")
     key = typed_key.lstrip("+~")
@@ -52,13 +52,13 @@ def readable(word: str, several: bool = False) -> str:
 
 
 def as_text(word: str) -> str:
-    """The override with its whole value as one text, if Hydra's grammar has no other meaning for it."""
+    """Return the override with its whole value as one text, if Hydra's grammar has no other meaning for it."""
     typed_key, _, value = word.partition("=")
     return f"{typed_key}={quoted(value)}"
 
 
 def spelled(value: str, leaf: Callable[[str], str], lists: bool, several: bool = False) -> str:
-    """A value with each text in it spelled by ``leaf``; ``lists`` if brackets around it make a list."""
+    """Return a value with ``leaf`` applied to each text in it; ``lists`` if brackets make a list."""
     if depth(value) > DEEPEST:
         return quoted(value)
     parts = split(value)
@@ -77,20 +77,20 @@ def spelled(value: str, leaf: Callable[[str], str], lists: bool, several: bool =
 
 
 def argument(part: str, inner: Callable[[str], str]) -> str:
-    """An argument of a function, such as ``a.txt`` or ``reverse=true``."""
+    """Convert an argument of a function, such as ``a.txt`` or ``reverse=true``."""
     (name, value), *_ = ARGUMENT.findall(part.strip())
     return f"{name}{value}" if name else inner(value)
 
 
 def pair(part: str) -> str:
-    """One key:value of a mapping, such as dataset.path:[a.txt,b.txt] of sweep.grid."""
+    """Convert one key:value of a mapping, such as dataset.path:[a.txt,b.txt] of sweep.grid."""
     key, colon, value = part.partition(":")
     leaf = text_leaf if schema.is_text(key.strip()) else other_leaf
     return f"{key}{colon}{spelled(value.strip(), leaf, True)}" if colon else part
 
 
 def text_leaf(value: str) -> str:
-    """A text, exactly as it was typed. What has quotes already, null, and ${…} that names a key keep their meaning."""
+    """Quote a text as typed. A quoted text, null, and ${…} that names a key keep their meaning."""
     if not value or value.lower() == "null" or QUOTED.fullmatch(value):
         return value
     if PLAIN.fullmatch(value) and not is_number(value):
@@ -99,7 +99,7 @@ def text_leaf(value: str) -> str:
 
 
 def other_leaf(value: str) -> str:
-    """A value of any type; what Hydra's lexer would refuse, or read for minutes, is a text."""
+    """Convert a value of any type; if Hydra's lexer would refuse it, or read it for minutes, quote it as text."""
     if QUOTED.fullmatch(value) or (value.isascii() and len(value) <= LONGEST):
         return value
     return quoted(value, references(value))
@@ -117,15 +117,15 @@ def is_number(text: str) -> bool:
 
 
 def references(text: str) -> bool:
-    """Whether every ${ in the text begins a reference: to a key of the config, or to a resolver such as oc.env."""
+    """Whether every ${ in the text begins a reference to a key of the config, or to a resolver such as oc.env."""
     found = REFERENCE.findall(text)
     return 0 < len(found) == text.count("${") and all(name in ("", *schema.GROUPS) for name in found)
 
 
 def quoted(text: str, refers: bool = False) -> str:
-    """A text as a value on Hydra's command line; ``${`` in it is a reference only if it ``refers``.
+    """Return a text as a quoted value on Hydra's command line; if ``refers``, ``${`` in it is a reference.
 
-    A backslash is one unless it stands before a quote, at the end, or before ``${``.
+    A backslash must be escaped only before a quote, before ``${``, or at the end.
     """
     if not refers:
         text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
@@ -133,7 +133,7 @@ def quoted(text: str, refers: bool = False) -> str:
 
 
 def is_explicit(part: str) -> bool:
-    """Whether a value has quotes or brackets around it, as one of several that are given in Hydra's grammar has."""
+    """Whether a value has quotes or brackets around it, so that it is written in Hydra's grammar."""
     return bool(QUOTED.fullmatch(part.strip())) or is_enclosed(part.strip(), "[")
 
 
@@ -147,27 +147,27 @@ def is_enclosed(text: str, opening: str) -> bool:
 
 
 def is_balanced(text: str) -> bool:
-    """Whether every bracket outside of quotes is closed, and none that was not opened."""
+    """Whether all brackets outside quotes match."""
     levels = [level for _, _, level in outside_quotes(text)]
     return min(levels, default=0) >= 0 and (levels or [0])[-1] == 0
 
 
 def depth(text: str) -> int:
-    """How many brackets are open at once."""
+    """Return the largest number of brackets that are open at the same time."""
     return max((level for _, _, level in outside_quotes(text)), default=0)
 
 
 def split(text: str) -> list[str]:
-    """The parts between the commas that stand in no brackets and no quotes; brackets that do not match are text."""
+    """Split at the commas outside brackets and quotes; brackets that do not match are text."""
     nested = is_balanced(text)
     commas = [at for at, letter, level in outside_quotes(text) if letter == "," and not (nested and level)]
     return [text[begin + 1 : end] for begin, end in zip([-1, *commas], [*commas, len(text)], strict=True)]
 
 
 def outside_quotes(text: str) -> Iterator[tuple[int, str, int]]:
-    """Place and letter of what stands in no quotes, with the number of brackets that are open after it.
+    """Yield (index, letter, open brackets after it) for each letter outside quotes.
 
-    A quote opens at the beginning of a value only, so that an apostrophe in a word is none.
+    A quote opens only at the beginning of a value, so an apostrophe in a word is not a quote.
     """
     at, level, begins = 0, 0, True
     while at < len(text):

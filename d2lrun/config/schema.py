@@ -1,7 +1,7 @@
-"""Plain data in, a checked ``Config`` out, with every complaint at once.
+"""Plain data in, a checked ``Config`` out, with all complaints at once.
 
-The walk follows the dataclasses of ``keys.py``: unknown and missing keys, wrong types, values out of
-range. Data is only compared and copied; nothing named in it is looked up, imported or called.
+The check follows the dataclasses of ``keys.py``: unknown and missing keys, wrong types, values out of range. Data are
+only compared and copied; no name in them is looked up, imported or called.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from d2lrun.config.keys import VARIANTS, Config
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, MOST_NUMBERS, TASKS, fits
 from d2lrun.errors import Refused
 
-PLACES = ("dataset.dir", "dataset.path")  # of the data: what lies there is compared, not its path
-# What may be otherwise in a run that is continued, and still be the same experiment.
+PLACES = ("dataset.dir", "dataset.path")  # paths of the data: their content is compared, not the path
+# Keys that may change in a continued run: it is still the same experiment.
 EARLIER = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
 CIRCUMSTANCES = (*EARLIER, "dataset.path", "device.name")  # EARLIER: before data had fingerprints
 GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
 TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"
-MOST_UNKNOWN = 20  # unknown keys of one group that are each complained of: to guess what was meant takes time
+MOST_UNKNOWN = 20  # most unknown keys of one group with their own complaint: a suggestion for each takes time
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """``given`` is what the user wrote (key or key=value); ``wanted`` is what would have been right.
+    """``given`` is what the user wrote (key or key=value); ``wanted`` says what is correct.
 
-    ``fix`` is what ``wanted`` suggests, to be tried: a word KEY=VALUE in the place of others for that key, a bare KEY
-    in the place of the given one, "~" to leave the given one out, or "" if nothing is suggested.
+    ``fix`` is the suggestion in a form that can be applied: KEY=VALUE replaces other values of that key, a bare KEY
+    replaces the given key, "~" leaves the given one out, and "" is no suggestion.
     """
 
     given: str
@@ -54,11 +54,11 @@ class Complaint:
 
 
 class Mismatch(Exception):
-    """A value that is not of the type; the message says what was wanted."""
+    """A value of a wrong type; the message says what is wanted."""
 
 
 def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Config:
-    """Check ``data`` and return it as a Config; raises Refused with all complaints, those given included."""
+    """Check ``data`` and return it as a Config; raises Refused with all complaints, including the given ones."""
     complaints = list(complaints or [])
     config = build(Config, data, "", complaints)
     vague = {each.key for each in complaints if each.key in VARIANTS}
@@ -73,7 +73,7 @@ def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Co
 
 
 def refuse(complaints: list[Complaint]) -> None:
-    """Raise Refused that lists the complaints, if there are any."""
+    """Raise Refused with the complaints, if there are any."""
     if not complaints:
         return
     hint = "d2lrun --help lists the groups and options, d2lrun --cfg job prints every key"
@@ -87,14 +87,14 @@ def refuse(complaints: list[Complaint]) -> None:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """The config as plain data; ``parse`` takes it back."""
+    """Return the config as plain data; ``parse`` is the inverse."""
     return asdict(config)
 
 
 def data_name(dataset: Any) -> str:
-    """What the data of a config group ``dataset`` are called, in paths, titles and tables.
+    """Return the name of the data of a config group ``dataset``, for paths, titles and tables.
 
-    The dataset's own name; of files that are not verified the name of their folder, for they may hold anything.
+    This is the dataset's name, or the folder's name if the files are not verified, since they may hold any data.
     """
     verified = "verify" not in DATASETS[dataset.name].arguments or dataset.verify
     if verified or not dataset.dir:
@@ -114,7 +114,7 @@ def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differing(one: Config, other: Config, ignore: tuple[str, ...] = CIRCUMSTANCES) -> list[str]:
-    """The keys whose values differ, in the order of the config."""
+    """Return the keys whose values differ, in the order of the config."""
     left, right = (flatten(to_dict(config)) for config in (one, other))
     return [
         key for key in dict.fromkeys([*left, *right]) if not key.startswith(ignore) and left.get(key) != right.get(key)
@@ -122,7 +122,7 @@ def differing(one: Config, other: Config, ignore: tuple[str, ...] = CIRCUMSTANCE
 
 
 def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
-    """An instance of the dataclass ``cls`` from a dict, with what does not fit in ``complaints``."""
+    """Return an instance of the dataclass ``cls`` from a dict; add to ``complaints`` what does not fit."""
     if not isinstance(data, dict):
         name = f"{path}.name" if path and "name" in keys_of(cls) and isinstance(data, str) else ""
         wanted = f"wanted a group of keys: {', '.join(keys_of(cls))}{did_you_mean(name)}"
@@ -147,7 +147,7 @@ def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
 
 
 def field_value(kind: Any, value: Any, where: str, complaints: list[Complaint], whole: bool) -> Any:
-    """One key's value: a group of variants, a nested dataclass, or plain data."""
+    """Return the value of one key: a group of variants, a nested dataclass, or plain data."""
     if whole and where in VARIANTS:
         return variant(where, value, complaints)
     nested = next(iter(dataclasses_in(kind)), None)
@@ -161,7 +161,7 @@ def field_value(kind: Any, value: Any, where: str, complaints: list[Complaint], 
 
 
 def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
-    """The dataclass of a config group that the group's ``name`` selects."""
+    """Return the dataclass of a config group that the group's ``name`` selects."""
     options = VARIANTS[group]
     name = value.get(selector(group)) if isinstance(value, dict) else value
     if (option := option_of(group, name)) is None:
@@ -175,7 +175,7 @@ def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
 
 
 def option_of(group: str, name: Any) -> str | None:
-    """The option of a config group that ``name`` in its data selects, if any; cuda:1 is one of cuda."""
+    """Return the option of a config group that ``name`` selects, if any; cuda:1 selects cuda."""
     name = str(name).partition(":")[0] if group == "device" else name
     return name if isinstance(name, str) and name in VARIANTS[group] else None
 
@@ -207,7 +207,7 @@ def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
 
 
 def unknown_device(name: Any) -> Complaint:
-    """Which devices there are is known to torch alone; auto is right on every machine."""
+    """Return a complaint about an unknown device. It suggests auto, since only torch knows the devices."""
     several = isinstance(name, list) or "," in str(name)
     close = (None if several else hints.near(str(name), ("cpu", "mps"), likeness=1.0)) or "auto"
     wanted = "one run uses one device" if several else "no such option"
@@ -216,9 +216,9 @@ def unknown_device(name: Any) -> Complaint:
 
 
 def convert(kind: Any, value: Any) -> Any:
-    """``value`` as ``kind``; raises Mismatch.
+    """Return ``value`` as ``kind``; raises Mismatch.
 
-    A whole number is taken as a float, and a single value as the list of that value; nothing else is converted.
+    A whole number is accepted as a float, and a single value as a list of one value; nothing else is converted.
     """
     origin = get_origin(kind)
     if origin is Annotated:
@@ -260,7 +260,7 @@ def convert(kind: Any, value: Any) -> Any:
 
 
 def convert_optional(kind: Any, value: Any) -> Any:
-    """``T | None``."""
+    """Return ``value`` as the kind ``T | None``; raises Mismatch."""
     if value is None:
         return None
     inner = next(arm for arm in get_args(kind) if arm is not type(None))
@@ -271,7 +271,7 @@ def convert_optional(kind: Any, value: Any) -> Any:
 
 
 def misfit(data: dict[str, Any]) -> Complaint | None:
-    """A network and a dataset that do not go together."""
+    """Return a complaint if the network and the dataset do not fit together."""
     groups = [data.get(group) if isinstance(data, dict) else None for group in ("model", "dataset")]
     model, dataset = (group.get("name") if isinstance(group, dict) else None for group in groups)
     if not isinstance(model, str) or not isinstance(dataset, str) or model not in MODELS or dataset not in DATASETS:
@@ -289,15 +289,15 @@ def misfit(data: dict[str, Any]) -> Complaint | None:
 
 
 def may_fit(model: str, dataset: str | None) -> bool:
-    """Whether a network takes what a dataset holds; any network if ``dataset`` is not known."""
+    """Whether a network takes the examples of a dataset; True if ``dataset`` is not known."""
     return dataset not in DATASETS or fits(model, dataset)
 
 
 def contradictions(config: Config) -> list[Complaint]:
-    """What no single key shows: values that do not go together."""
-    found = []
+    """Return complaints about values that contradict each other."""
+    complaints = []
     if config.train.patience and config.validation.name in ("none", "once"):
-        found.append(
+        complaints.append(
             Complaint(
                 f"train.patience={config.train.patience}",
                 "the test set never stops a run: add validation=holdout",
@@ -305,12 +305,12 @@ def contradictions(config: Config) -> list[Complaint]:
             )
         )
     if config.validation.name == "kfold":
-        found += fold_contradictions(config.validation)
+        complaints += fold_contradictions(config.validation)
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:
         wanted = "wanted optimizer.momentum above 0 with it: add optimizer.momentum=0.9"
-        found.append(Complaint("optimizer.nesterov=true", wanted, "optimizer.momentum=0.9"))
+        complaints.append(Complaint("optimizer.nesterov=true", wanted, "optimizer.momentum=0.9"))
     if config.schedule.warmup > config.train.epochs:
-        found.append(
+        complaints.append(
             Complaint(
                 f"schedule.warmup={config.schedule.warmup:g}",
                 f"wanted at most train.epochs={config.train.epochs}",
@@ -318,44 +318,44 @@ def contradictions(config: Config) -> list[Complaint]:
         )
     for group, table in (("model", MODELS), ("dataset", DATASETS)):
         chosen_option = getattr(config, group)
-        found += length_complaints(group, chosen_option, table[chosen_option.name].matching)
-    found += table_complaints(config.dataset)
-    found += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
-    found += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
+        complaints += length_complaints(group, chosen_option, table[chosen_option.name].matching)
+    complaints += table_complaints(config.dataset)
+    complaints += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
+    complaints += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
     metric = config.sweep.metric
     if metric is not None and not metric.startswith("val_"):
         wanted = "wanted a metric of validation, such as val_loss: nothing else may choose"
-        found.append(Complaint(f"sweep.metric={metric}", wanted))
-    return found
+        complaints.append(Complaint(f"sweep.metric={metric}", wanted))
+    return complaints
 
 
 def fold_contradictions(validation: Any) -> list[Complaint]:
-    """What does not go together in ``validation=kfold``."""
+    """Return complaints about values of ``validation=kfold`` that contradict each other."""
     fold, k = validation.fold, validation.k
     if fold is None:
         return []
-    found = []
+    complaints = []
     if fold >= k:
-        found.append(Complaint(f"validation.fold={fold}", f"wanted 0 to {k - 1}, for validation.k={k}"))
+        complaints.append(Complaint(f"validation.fold={fold}", f"wanted 0 to {k - 1}, for validation.k={k}"))
     if validation.repeats > 1:
-        wanted = "of a single fold: take validation.fold=null, or sweep over seed"
-        found.append(Complaint(f"validation.repeats={validation.repeats}", wanted))
-    return found
+        wanted = "a single fold has no repetitions: take validation.fold=null, or sweep over seed"
+        complaints.append(Complaint(f"validation.repeats={validation.repeats}", wanted))
+    return complaints
 
 
 def length_complaints(group: str, option: Any, matching: dict[str, str]) -> list[Complaint]:
-    """What is wrong with lists of one value, or of one for each of another key."""
-    found = []
+    """Return complaints about lists that have neither one value nor one for each value of another key."""
+    complaints = []
     for key, other in matching.items():
         values, each = getattr(option, key), getattr(option, other)
         if len(values) not in (1, len(each) if isinstance(each, list) else each):
             wanted = f"wanted one value, or one for each of {shown(f'{group}.{other}', each)}; got {len(values)}"
-            found.append(Complaint(shown(f"{group}.{key}", values), wanted))
-    return found
+            complaints.append(Complaint(shown(f"{group}.{key}", values), wanted))
+    return complaints
 
 
 def table_complaints(data: Any) -> list[Complaint]:
-    """What is wrong with the size of a table that is made."""
+    """Return complaints about the size of a generated table."""
     columns = DATASETS[data.name].columns
     if columns is None or (data.n_train + data.n_test) * getattr(data, columns) <= MOST_NUMBERS:
         return []
@@ -364,7 +364,7 @@ def table_complaints(data: Any) -> list[Complaint]:
 
 
 def place_complaints(key: str, path: str | None) -> list[Complaint]:
-    """What is wrong with the path of a folder that is made, on any disk."""
+    """Return complaints about the path of a new folder that some disk cannot store."""
     names = [] if path is None else os.fsencode(path).split(os.fsencode(os.sep))
     if len(os.fsencode(path or "")) <= 3000 and max(map(len, names), default=0) <= 255:
         return []
@@ -372,7 +372,7 @@ def place_complaints(key: str, path: str | None) -> list[Complaint]:
 
 
 def name_complaints(key: str, name: str | None) -> list[Complaint]:
-    """What is wrong with a name of which a folder is made."""
+    """Return complaints about a name that becomes the name of a folder."""
     if name is None or is_safe_name(name):
         return []
     wanted = r"names a folder: wanted at most 80 characters (200 bytes), no / or \ or control character in it"
@@ -380,7 +380,7 @@ def name_complaints(key: str, name: str | None) -> list[Complaint]:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether a text is the name of one visible folder, and moves no cursor if it is printed."""
+    """Whether a text is the name of one visible folder, and safe to print on a terminal."""
     unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format such as right-to-left, surrogate, line separators
     return (
         0 < len(name) <= 80
@@ -391,15 +391,15 @@ def is_safe_name(name: str) -> bool:
 
 
 def keys_of(cls: type) -> dict[str, Any]:
-    """The fields of a dataclass with their types, ranges included."""
+    """Return the fields of a dataclass with their types, including ranges."""
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in fields(cls)}
 
 
 def every_key(names: Mapping[str, str] | None = None, cls: type = Config, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every full key with its type, once for each option of its group that has it.
+    """Yield every full key with its type, once for each option of its group that has it.
 
-    Of a config group in ``names`` only those of the option that is named there.
+    For a config group in ``names``, yield only the keys of the named option.
     """
     for key, kind in keys_of(cls).items():
         where = join(path, key)
@@ -411,18 +411,18 @@ def every_key(names: Mapping[str, str] | None = None, cls: type = Config, path: 
 
 
 def all_keys(names: Mapping[str, str] | None = None) -> list[str]:
-    """Every full key that a user may want to set, for suggestions; ``names`` as in ``every_key``."""
-    found = dict.fromkeys(key for key, _ in every_key(names))
-    return [key for key in found if not key.startswith(("recipe", "book"))]
+    """Return every full key that a user may set, for suggestions; ``names`` as in ``every_key``."""
+    keys = dict.fromkeys(key for key, _ in every_key(names))
+    return [key for key in keys if not key.startswith(("recipe", "book"))]
 
 
 @cache
 def kinds() -> dict[str, set[Any]]:
-    """The types that each full key may have, without null."""
-    found: dict[str, set[Any]] = {}
+    """Return the types that each full key may have, without null."""
+    types: dict[str, set[Any]] = {}
     for key, kind in every_key():
-        found.setdefault(key, set()).update(arm for arm in arms(kind) if arm is not type(None))
-    return found
+        types.setdefault(key, set()).update(arm for arm in arms(kind) if arm is not type(None))
+    return types
 
 
 def is_text(key: str) -> bool:
@@ -436,25 +436,25 @@ def is_list(key: str) -> bool:
 
 
 def meant(complaints: list[Complaint], data: Any) -> list[Complaint]:
-    """The complaints, with what each unknown key may mean beside the options that ``data`` has chosen."""
+    """Return the complaints, with a suggestion for each unknown key, given the options that ``data`` selects."""
     options = {group: option_of(group, chosen(group, data)) for group in VARIANTS}
     names = {group: name for group, name in options.items() if name is not None}
     return [unknown_key(each.key, names) if each.wanted == UNKNOWN else each for each in complaints]
 
 
 def chosen(group: str, data: Any) -> Any:
-    """What ``data`` say of the option of a config group."""
+    """Return the option of a config group in ``data``."""
     value = data.get(group) if isinstance(data, Mapping) else None
     return value.get(selector(group)) if isinstance(value, Mapping) else None
 
 
 def selector(group: str) -> str:
-    """The key of a config group that names the option; a sweep's name is that of its folder."""
+    """Return the key of a config group that names its option; in a sweep, ``name`` is the name of the folder."""
     return "engine" if group == "sweep" else "name"
 
 
 def unknown_key(key: str, names: dict[str, str]) -> Complaint:
-    """What to say of a key that the chosen options do not have."""
+    """Return the complaint about a key that the chosen options do not have."""
     path, _, last = key.rpartition(".")
     group = path.partition(".")[0]
     owners = [name for name, cls in VARIANTS.get(path, {}).items() if last in keys_of(cls)]
@@ -481,7 +481,7 @@ def unknown_key(key: str, names: dict[str, str]) -> Complaint:
 
 
 def near_key(last: str, keys: list[str], likeness: float = hints.NEAR) -> str | None:
-    """The key whose last part is near to ``last``."""
+    """Return the key whose last part is similar to ``last``."""
     lasts = {each.rpartition(".")[2]: each for each in reversed(keys)}
     near = hints.near(last, lasts, likeness)
     return lasts[near] if near else None
@@ -513,19 +513,19 @@ def join(path: str, key: Any) -> str:
 
 
 def one_line(text: str, length: int = 1000) -> str:
-    """A text with escapes for what does not print, cut after ``length`` characters."""
+    """Return a text with escapes for unprintable characters, cut after ``length`` characters."""
     visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:length])
     return visible + ("..." if len(text) > length else "")
 
 
 def full_width(text: str) -> str:
-    """A remark if a Chinese or Japanese keyboard has written the signs of ASCII in full width."""
-    found = dict.fromkeys(letter for letter in text if "\uff01" <= letter <= "\uff5e")
-    pairs = [f"{letter} is full-width, wanted {chr(ord(letter) - 0xFEE0)}" for letter in found]
+    """Return a remark if the text has full-width forms of ASCII signs, from a Chinese or Japanese keyboard."""
+    letters = dict.fromkeys(letter for letter in text if "\uff01" <= letter <= "\uff5e")
+    pairs = [f"{letter} is full-width, wanted {chr(ord(letter) - 0xFEE0)}" for letter in letters]
     return f" ({', '.join(pairs[:3])})" if pairs else ""
 
 
 def shown(path: str, value: Any) -> str:
-    """key=value as one would type it, cut to a readable length."""
+    """Return key=value as typed, cut to a readable length."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
     return f"{path}={text if len(text) <= 60 else text[:57] + '...'}"

@@ -1,4 +1,4 @@
-"""The tables of tasks, datasets and networks: a name, and what the rest of d2lrun must know of it without torch."""
+"""The tables of tasks, datasets and networks: for each name, the facts that are needed without torch."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from d2lrun.config.types import (
     Terms,
 )
 
-INPUTS = {"images": "images", "table": "rows of a table", "text": "text"}  # what a network may be given, in words
+INPUTS = {"images": "images", "table": "rows of a table", "text": "text"}  # kinds of inputs of a network, in words
 
 
 @dataclass(frozen=True)
 class Task:
-    """A line of ``TASKS``: what must be known of a task before torch is imported."""
+    """A line of ``TASKS``: the facts about a task that are needed before torch is imported."""
 
-    title: str  # in messages
-    inputs: str  # what its networks are given: one of INPUTS
+    title: str  # its name in messages
+    inputs: str  # the inputs of its networks: one of INPUTS
     metrics: dict[str, str]  # each metric with its better direction, min or max; the first that was measured ranks
 
 
@@ -38,9 +38,9 @@ class Network:
 
     attribute: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    inputs: tuple[str, ...] = ("images",)  # what it takes, of INPUTS
+    inputs: tuple[str, ...] = ("images",)  # the inputs that it takes, from INPUTS
     matching: dict[str, str] = field(default_factory=dict)  # a list of one value, or of one for each of another key
-    steps: bool = True  # whether it learns by the steps of an optimizer; false: in one pass over the training part
+    steps: bool = True  # whether it learns by optimizer steps; false: in one pass over the training part
 
 
 @dataclass
@@ -49,10 +49,10 @@ class Dataset:
 
     task: str  # one of TASKS
     arguments: dict[str, Any] = field(default_factory=dict)  # of ``load`` in its file
-    view: dict[str, Any] = field(default_factory=dict)  # how a network sees what was loaded: attributes of the dataset
-    matching: dict[str, str] = field(default_factory=dict)  # as of a Network
-    unlabelled: bool = False  # whether it has test examples without targets, to be predicted
-    columns: str | None = None  # of rows that are made: the key that says how many numbers a row has
+    view: dict[str, Any] = field(default_factory=dict)  # attributes of the dataset that change the network's input
+    matching: dict[str, str] = field(default_factory=dict)  # as in Network
+    unlabelled: bool = False  # whether it has test examples without targets, to predict
+    columns: str | None = None  # for generated rows: the key with the number of columns
 
 
 # A task: the folder d2lrun/tasks/<name>, and one line here.
@@ -101,13 +101,13 @@ MODELS = {
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
 }
 
-# How a dataset of images looks to a network, whatever its files hold.
+# Keys of every image dataset that change the network's input.
 PICTURE = {
     "resize": Annotated[int, Between(1, 1024)] | None,  # pixels of both sides; null: as stored
     "channels": Literal[1, 3],  # 3: grey three times
 }
 
-# How a text becomes tokens, and how batches are cut from them, whatever its files hold.
+# Keys of every text dataset: how text becomes tokens, and how batches are cut.
 WINDOW = {"steps": Size, "sampling": Literal["random", "sequential"], "prefix": str | None}
 TEXT = {
     "kind": Literal["char", "word", "jieba"],
@@ -117,8 +117,8 @@ TEXT = {
     "max_tokens": Count | None,
 }
 
-# Rows that are made and not read.
-MOST_NUMBERS = 2**30  # in a table that is made: 8 GB while it is made
+# Keys of generated rows.
+MOST_NUMBERS = 2**30  # most numbers in a generated table: 8 GB while it is generated
 MADE = {"n_train": Rows, "n_test": Rows, "noise": NonNegative, "seed": Seed}
 
 # A dataset: conf/dataset/<name>.yaml, d2lrun/datasets/<name, dashes as _>.py, and one line here.
@@ -143,5 +143,5 @@ DATASETS = {
 
 
 def fits(model: str, dataset: str) -> bool:
-    """Whether a network takes what the examples of a dataset are."""
+    """Whether a network takes the examples of a dataset."""
     return TASKS[DATASETS[dataset].task].inputs in MODELS[model].inputs

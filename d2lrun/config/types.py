@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-FLOAT32_MAX = 3.4e38  # what is larger is infinite to a network
+FLOAT32_MAX = 3.4e38  # a larger number is infinite in float32
 
 
 @dataclass(frozen=True)
 class Between:
-    """The interval [low, high]; an end listed in ``without`` does not belong to it. NaN never does."""
+    """The interval [low, high] without the ends in ``without``. It never contains NaN."""
 
     low: float = -FLOAT32_MAX
     high: float = FLOAT32_MAX
@@ -42,11 +42,11 @@ Number = Annotated[float, Between()]
 Positive = Annotated[float, Between(0, without=(0,))]
 NonNegative = Annotated[float, Between(0)]
 Fraction = Annotated[float, Between(0, 1, without=(0, 1))]
-Probability = Annotated[float, Between(0, 1, without=(1,))]  # of dropping a unit: 1 would drop them all
+Probability = Annotated[float, Between(0, 1, without=(1,))]  # of dropping a unit: 1 would drop all units
 Count = Annotated[int, Between(1, 10**9)]
-Size = Annotated[int, Between(1, 10**6)]  # of a layer, a batch or a window: more fits into no memory
-Depth = Annotated[int, Between(1, 1000)]  # layers one after the other
-Rows = Annotated[int, Between(1, 10**8)]  # of a table that is made
+Size = Annotated[int, Between(1, 10**6)]  # of a layer, a batch or a window: more does not fit into memory
+Depth = Annotated[int, Between(1, 1000)]  # number of layers
+Rows = Annotated[int, Between(1, 10**8)]  # of a generated table
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 Terms = Annotated[int, Between(1, 50)]  # of a polynomial
 Rule = Literal["normal", "xavier", "kaiming", "constant", "torch"]

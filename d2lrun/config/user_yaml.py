@@ -1,4 +1,4 @@
-"""YAML files of the user's own, checked before Hydra reads them: Hydra reports each of these faults as another."""
+"""Check the user's own YAML files before Hydra reads them, since Hydra's messages for these errors mislead."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from d2lrun.config import schema
 from d2lrun.config.keys import VARIANTS, Config, conf_dir
 from d2lrun.errors import Refused
 
-MOST_VALUES = 100_000  # in one file, with each alias written out
+MOST_VALUES = 100_000  # most values in one file, with aliases expanded
 HEADER = "# @package _global_"
 LISTED = 10  # options of the user's own folder in a message
 
 
 def existing_folder(config_dir: str) -> Path:
-    """The user's own folder of YAML files, which must be data and be used: raises Refused for one that is not.
+    """Check the user's own folder of YAML files and return it; raises Refused if a file names code or is not used.
 
-    Hydra calls what is named by ``_target_`` in its own part of the config (callbacks, launchers, loggers). Of two
-    files of the same name it takes that of conf/.
+    Hydra calls the code that ``_target_`` names in its own config (callbacks, launchers, loggers). If two files have
+    the same name, it uses the file in conf/.
     """
     folder = Path(config_dir).resolve()
     if not folder.is_dir():
@@ -30,7 +30,7 @@ def existing_folder(config_dir: str) -> Path:
     for path in sorted(folder.rglob("*.yaml")):
         if path.relative_to(folder).parts[0] == "hydra" or steers_hydra(path.read_text(encoding="utf-8-sig")):
             raise Refused(
-                f"{path}: it steers Hydra itself or names code (_target_); files are data here",
+                f"{path}: it changes Hydra's own config or names code (_target_); files are data here",
                 "give Hydra's own options on the command line, such as hydra/launcher=joblib",
             )
     if not options(folder):
@@ -49,12 +49,12 @@ def existing_folder(config_dir: str) -> Path:
 
 
 def options(config_dir: str | Path) -> list[tuple[str, str]]:
-    """Group and name of each option that the user's own folder offers."""
+    """Return group and name of each option in the user's own folder."""
     return sorted((path.parent.name, path.stem) for path in Path(config_dir).glob("*/*.yaml"))
 
 
 def refuse_unused(config_dir: str | None, used: set[tuple[str, str]]) -> None:
-    """Raise Refused if a folder of the user's own was given and none of its options is ``used`` (group, name)."""
+    """Raise Refused if the user's own folder is given and none of its options is in ``used`` (group, name)."""
     if config_dir is None:
         return
     offered = options(config_dir)
@@ -62,15 +62,15 @@ def refuse_unused(config_dir: str | None, used: set[tuple[str, str]]) -> None:
         words = [f"{group}={option}" for group, option in offered]
         more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
         raise Refused(
-            f"--config-dir {config_dir}: nothing of it is used; it offers {', '.join(words[:LISTED])}{more}",
+            f"--config-dir {config_dir}: none of its options is used; it offers {', '.join(words[:LISTED])}{more}",
             f"give one of them, such as {words[0]}, or leave --config-dir out",
         )
 
 
 def steers_hydra(text: str) -> bool:
-    """Whether the YAML text names code (``_target_``) or holds a part of Hydra's own config.
+    """Whether the YAML text names code (``_target_``) or has a part of Hydra's own config.
 
-    It is parsed as Hydra does it, but aliases are not unfolded; what is not YAML is told when it is used.
+    It is parsed as in Hydra, but aliases are not expanded; a text that is not YAML is reported when it is used.
     """
     if re.search(r"^\s*#\s*@package\s+[\"']?hydra\b", text, re.MULTILINE):
         return True
@@ -88,7 +88,7 @@ def steers_hydra(text: str) -> bool:
 
 
 def scalars(root: yaml.Node | None) -> list[yaml.ScalarNode]:
-    """The keys and values in a tree of YAML nodes, those that aliases share once."""
+    """Return the keys and values in a tree of YAML nodes; nodes that aliases share are returned once."""
     found, waiting, seen = [], [root], set()
     while waiting:
         node = waiting.pop()
@@ -110,7 +110,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Raise Refused for a file of another name, another encoding, too many values, or without its package."""
+    """Raise Refused for a file with a wrong name or encoding, too many values, or without its package line."""
     check_link(path)
     if path.suffix != ".yaml":
         raise Refused(f"{path}: wanted a name that ends in .yaml", f"rename it to {path.stem}.yaml")
@@ -120,7 +120,7 @@ def check(path: Path) -> None:
     except RecursionError as error:
         raise Refused(f"{path}: nested too deeply", "a config has three or four levels") from error
     except yaml.YAMLError:
-        return  # which Hydra meets as well, and refuse_composition tells
+        return  # Hydra finds the same error, and refuse_composition reports it
     if values(root, {}) > MOST_VALUES:
         message = f"{path}: more than {MOST_VALUES:,} values, if its aliases (*name) are written out"
         raise Refused(message, "write values without aliases of aliases")
@@ -147,7 +147,7 @@ def check_link(path: Path) -> None:
 
 
 def decoded(path: Path) -> str:
-    """The text of a file in UTF-8; raises Refused that names the encoding it seems to have."""
+    """Return the text of a UTF-8 file; raises Refused with its likely encoding if it is not UTF-8."""
     try:
         data = path.read_bytes()
         return data.decode("utf-8-sig")
@@ -161,7 +161,7 @@ def decoded(path: Path) -> str:
 
 
 def likely_encoding(data: bytes) -> str | None:
-    """UTF-16 by its first bytes, or GBK if it is decoded to Chinese characters; None for what is neither."""
+    """Return UTF-16 by the first bytes, or GBK if the text decodes to Chinese characters; else None."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "UTF-16"
     try:
@@ -172,10 +172,10 @@ def likely_encoding(data: bytes) -> str | None:
 
 
 def values(node: yaml.Node | None, counted: dict[int, int]) -> int:
-    """How many values a node stands for, with each alias written out."""
+    """Return the number of values of a node, with aliases expanded."""
     if id(node) in counted:
         return counted[id(node)]
-    counted[id(node)] = 1  # of an alias to a node that contains it
+    counted[id(node)] = 1  # for an alias to a node that contains it
     parts: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         parts = [part for pair in node.value for part in pair]

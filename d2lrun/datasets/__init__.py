@@ -1,4 +1,4 @@
-"""Datasets: files in, tensors out. One file a dataset, with a loader that takes the keys of its YAML."""
+"""Datasets: files in, tensors out. One file per dataset, with a ``load`` that takes the keys of its YAML file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from d2lrun.config.tables import DATASETS
 if TYPE_CHECKING:
     from d2lrun.disk.locate import Progress, Say
 
-# Wanted, found, and the stamps of its files: a sweep loads it once.
+# The last config, its dataset, and the stamps of its files, so that a sweep loads the dataset once.
 _last: tuple[dict[str, Any], Any, list[tuple[int, int] | None]] | None = None
 
 
 def load(config: Any, say: Say = lambda line: None, progress: Progress | None = None) -> Any:
-    """The dataset that the config group ``dataset`` describes, on the CPU; raises Refused.
+    """Return the dataset that the config group ``dataset`` describes, on the CPU; raises Refused.
 
-    ``say`` takes a line for people, ``progress`` the bytes of a download so far and in all (or None).
+    ``say`` takes a line for the user; ``progress`` takes the bytes of a download so far and in total (or None).
     """
     global _last
     wanted = asdict(config)
@@ -34,13 +34,13 @@ def load(config: Any, say: Say = lambda line: None, progress: Progress | None = 
 
 
 def stamps(data: Any) -> list[tuple[int, int] | None]:
-    """When each file of a dataset was written last, and its size: others show that it is to be read again."""
+    """Return modification time and size of each file of a dataset; if they change, the dataset is read again."""
     found: list[tuple[int, int] | None] = []
     for content in data.contents:
         try:
             status = os.stat(os.path.expanduser(content.origin))
             found.append((status.st_mtime_ns, status.st_size))
-        except (OSError, ValueError):  # it was made, or fetched and not kept
+        except (OSError, ValueError):  # generated, or downloaded and not kept
             found.append(None)
     return found
 
@@ -48,9 +48,9 @@ def stamps(data: Any) -> list[tuple[int, int] | None]:
 def form(
     config: Any, say: Say = lambda line: None, progress: Progress | None = None
 ) -> tuple[tuple[int, ...] | None, int]:
-    """The shape of one example for the network (None: tokens), and how many numbers it gives for each target.
+    """Return the shape of one example for the network (None: tokens), and the number of outputs per target.
 
-    A dataset whose file has ``form`` knows both before anything is read; else it is loaded.
+    If the dataset's file has a function ``form``, nothing is read; else the dataset is loaded.
     """
     known = getattr(module(config.name), "form", None)
     found = known(config) if known else None

@@ -1,7 +1,7 @@
 """Fashion-MNIST (book 3.5): 60,000 + 10,000 grey images of clothing, 28 × 28, in ten classes.
 
-With ``verify=false`` any four files of the same form take its place: one's own data, MNIST, KMNIST, …; their classes
-are called "0", "1", … up to the largest label, and the data by their folder.
+With ``verify=false`` any four files of the same format replace it: your own data, MNIST, KMNIST, …; their classes are
+"0", "1", … up to the largest label, and the dataset has the name of its folder.
 N examples, C channels, H height, W width.
 """
 
@@ -42,7 +42,7 @@ FILES = Files(
     package="dataset-fashion-mnist",
     other="give dataset.verify=false for images of your own in this form",
 )
-OWN_LIMIT = 4 << 30  # bytes of one file of the user's own, so that a decompression bomb ends
+OWN_LIMIT = 4 << 30  # most bytes of one of the user's own files, against decompression bombs
 
 
 def load(
@@ -53,9 +53,9 @@ def load(
     progress: Progress | None = None,
     files: Files = FILES,
 ) -> ImageDataset:
-    """The dataset on the CPU. Without ``verify`` the files come from ``dir`` alone, whatever they hold.
+    """Return the dataset on the CPU. Without ``verify``, the files come only from ``dir`` and may have any content.
 
-    Raises Refused that names each file and its fault.
+    Raises Refused that names each file and its error.
     """
     found = locate(files, dir, mirrors, say, progress) if verify else own_files(files, dir)
     train_images, train_labels = examples(found[TRAIN_IMAGES], found[TRAIN_LABELS])
@@ -75,7 +75,7 @@ def load(
 
 
 def form(config: Any) -> tuple[tuple[int, int, int], int] | None:
-    """(C, H, W) and the number of classes of the verified images; None for the user's own, which are to be read."""
+    """Return (C, H, W) and the number of classes of the verified images; None for the user's own: they must be read."""
     if not config.verify:
         return None
     _, height, width = SHAPE
@@ -83,9 +83,9 @@ def form(config: Any) -> tuple[tuple[int, int, int], int] | None:
 
 
 def own_files(files: Files, dir: str | None) -> dict[str, Found]:
-    """The four files in the user's folder or the layouts below it, plain or packed, unproved.
+    """Return the four files in the user's folder or a known layout below it, plain or packed, not verified.
 
-    Raises Refused that names each that is missing or damaged.
+    Raises Refused that names each missing or damaged file.
     """
     if not dir:
         raise Refused("dataset.verify=false needs dataset.dir", "give dataset.dir=FOLDER with the four IDX files")
@@ -109,12 +109,12 @@ def own_files(files: Files, dir: str | None) -> dict[str, Found]:
 
 
 def numbered(*labels: torch.Tensor) -> tuple[str, ...]:
-    """The names "0", "1", … of classes, up to the largest label."""
+    """Return the class names "0", "1", … up to the largest label."""
     return tuple(map(str, range(1 + max(int(each.max()) for each in labels))))
 
 
 def examples(images: Found, labels: Found) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images as uint8 [N, 1, H, W] and labels as int64 [N]; raises Refused if they do not fit together."""
+    """Return images uint8 [N, 1, H, W] and labels int64 [N]; raises Refused if they do not fit together."""
     pixels, numbers = array(images, 3), array(labels, 1)
     if not pixels.size:
         raise faulty(images, f"no image ({' × '.join(map(str, pixels.shape))})")
@@ -136,5 +136,5 @@ def faulty(file: Found, what: str) -> Refused:
 
 
 def size(images: torch.Tensor) -> str:
-    """The height and width of images, for people."""
+    """Return the height and width of images, for messages."""
     return f"images of {images.shape[-2]} × {images.shape[-1]}"

@@ -1,7 +1,6 @@
-"""House prices in Ames, Iowa, 2006-2010 (book 4.10; Kaggle): 1,460 houses sold, 1,459 whose price is to be guessed.
+"""House prices in Ames, Iowa, 2006-2010 (book 4.10; Kaggle): 1,460 training rows, 1,459 test rows without a price.
 
-The csv module of the standard library reads them: no table library is needed. N rows, P numbers, Q categories,
-D = P + Q features.
+The csv module of the standard library reads the files. N rows, P numbers, Q categories, D = P + Q features.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ FILES = Files(
     also={TRAIN: ("train.csv",), TEST: ("test.csv",)},  # Kaggle's
     suffix="",
     fetch="d2lrun data dataset=house-prices",
-    instead="give dataset=linear or dataset=polynomial, which are made and not read",
+    instead="give dataset=linear or dataset=polynomial, which need no files",
 )
 ID, TARGET = "Id", "SalePrice"
-MISSING = ("NA", "")  # and nothing else: "None" is a value (of MasVnrType: no veneer), though pandas 2 reads it as none
+MISSING = ("NA", "")  # not "None": it is a value (MasVnrType: no veneer), although pandas 2 reads it as missing
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Training and test rows one below the other, as numbers, nothing of them standardised yet."""
+    """Training rows and then test rows as numbers, not yet standardised."""
 
     numbers: np.ndarray  # float64 [N, P], NaN where missing
-    categories: np.ndarray  # bool [N, Q]: for each field its values, and last whether it is missing
+    categories: np.ndarray  # bool [N, Q]: for each field a column per value, and a last one for missing
     fields: tuple[Field, ...]
 
 
@@ -57,10 +56,10 @@ def load(
     progress: Progress | None = None,
     files: Files = FILES,
 ) -> TableDataset:
-    """The dataset on the CPU, prepared by all its training rows (``fit`` train) or the test rows too (all).
+    """Return the dataset on the CPU, standardised with its training rows (``fit`` train) or with all rows (all).
 
-    all is what the book does: a leak, for the rows that are held out then have a say in the mean and deviation
-    that they are measured with. With train, ``fitted`` prepares it by the rows that train alone. Raises Refused.
+    The book uses all rows. This is a leak: the held-out rows change the mean and deviation that standardise them.
+    With train, ``fitted`` uses only the rows that train. Raises Refused.
     """
     found = locate(files, dir, mirrors, say, progress)
     train, test = (read(found[name]) for name in (TRAIN, TEST))
@@ -87,16 +86,16 @@ def load(
 
 
 def read(file: Found) -> list[dict[str, str]]:
-    """The rows of a csv file by the names of their columns; raises Refused where they are not all of one length."""
+    """Read the rows of a csv file as {column: value}; raises Refused if they do not all have the same length."""
     rows = list(csv.DictReader(io.StringIO(file.content.decode("utf-8"), newline="")))
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values() or ID not in row:
-            raise faulty(file, f"line {number} has not the columns of the first")
+            raise faulty(file, f"line {number} does not have the columns of the first")
     return rows
 
 
 def encode(rows: list[dict[str, str]]) -> Encoded:
-    """The fields as numbers, or where one value is none as one column for each category, in alphabetical order."""
+    """Return fields of numbers as numbers, and all other fields as one column per category, in alphabetical order."""
     numbers, categories, fields = [], [], {}
     for name in rows[0]:
         values = [row[name] for row in rows]
@@ -107,8 +106,8 @@ def encode(rows: list[dict[str, str]]) -> Encoded:
             fields[name] = Field(name, missing=missing)
             continue
         known = sorted({value for value in values if not is_missing(value)})
-        categories += [[value == one for value in values] for one in known]
-        categories.append([is_missing(value) for value in values])  # as in the book, where none is missing too
+        categories += [[value == category for value in values] for category in known]
+        categories.append([is_missing(value) for value in values])  # as in the book, also if no value is missing
         fields[name] = Field(name, width=len(known) + 1, categories=len(known), missing=missing)
     return Encoded(np.array(numbers).T, np.array(categories, dtype=bool).T, tuple(fields.values()))
 
@@ -118,7 +117,7 @@ def is_missing(value: str | None) -> bool:
 
 
 def as_numbers(values: Sequence[str]) -> list[float] | None:
-    """The values as numbers, NaN where missing; None where one of them is something else."""
+    """Return the values as numbers, NaN if missing; None if a value is not a number."""
     try:
         return [nan if is_missing(value) else float(value) for value in values]
     except ValueError:
@@ -126,16 +125,16 @@ def as_numbers(values: Sequence[str]) -> list[float] | None:
 
 
 def prepare(encoded: Encoded, train: int, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Features float32 [·, D] of the first ``train`` rows and of the others, prepared by the rows ``index`` alone.
+    """Return features float32 [·, D] of the first ``train`` rows and of the others, fitted on the rows ``index`` only.
 
-    A number becomes (x - mean) / deviation, 0 where it is missing; the deviation is that of a sample, as in the
-    book. A category that none of these rows has is 0 everywhere: its weight would never be trained.
+    A number becomes (x - mean) / sample standard deviation, as in the book, and 0 if it is missing. A category that
+    does not occur in these rows is 0 everywhere, since its weight would never be trained.
     """
     chosen = encoded.numbers[index.numpy()]  # [n, P]
     there = (~np.isnan(chosen)).sum(axis=0)  # [P]
     mean = np.nansum(chosen, axis=0) / there.clip(1)
     deviation = np.sqrt(np.nansum((chosen - mean) ** 2, axis=0) / (there - 1).clip(1))
-    constant = deviation == 0  # or unknown: nothing is learned of it
+    constant = deviation == 0  # or unknown: the model learns nothing from it
     standard = np.where(constant, 0.0, (encoded.numbers - mean) / np.where(constant, 1.0, deviation))
     known = encoded.categories[index.numpy()].any(axis=0)  # [Q]
     features = np.concatenate((np.nan_to_num(standard, nan=0.0), encoded.categories & known), axis=1)  # [N, D]

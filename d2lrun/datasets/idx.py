@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its kin: a magic number, the sizes as big-endian int32, then the numbers."""
+"""The IDX format of MNIST and similar datasets: a magic number, the sizes as big-endian int32, then the numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ UNSIGNED_BYTE = 8  # the code for the type of the numbers
 
 
 def parse(content: bytearray, dimensions: int) -> np.ndarray:
-    """The uint8 array of so many ``dimensions`` that ``content`` is; it shares the memory.
+    """Return ``content`` as a uint8 array with this number of ``dimensions``; it shares the memory.
 
-    Raises ValueError that says what is wrong.
+    Raises ValueError with the reason.
     """
     magic, wanted = bytes(content[:4]), bytes([0, 0, UNSIGNED_BYTE, dimensions])
     if magic != wanted:

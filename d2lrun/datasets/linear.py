@@ -1,4 +1,4 @@
-"""A linear function with noise; by default more inputs than training rows, to be overfitted (book 3.2, 4.5).
+"""A linear function with noise; by default it has more inputs than training rows, so models overfit (book 3.2, 4.5).
 
 N rows, D inputs.
 """
@@ -27,9 +27,9 @@ def load(
     say: Say = lambda line: None,
     progress: Progress | None = None,
 ) -> TableDataset:
-    """y = x·w + b + noise · N(0, 1) with x ~ N(0, 1)^D; ``weights`` holds one for all inputs or one for each.
+    """y = x·w + b + noise · N(0, 1) with x ~ N(0, 1)^D; ``weights`` has one value for all inputs or one for each.
 
-    The inputs depend on ``seed`` and on their number alone: of two training sets the larger holds the smaller one.
+    The inputs depend only on ``seed`` and on D, so a larger training set contains the smaller one.
     """
     slope = np.broadcast_to(np.asarray(weights, float), inputs)  # [D]
     tensors: list[tuple[Tensor, Tensor]] = []  # of what trains, then of what tests

@@ -1,4 +1,4 @@
-"""Random numbers for datasets that are made and not read."""
+"""Random numbers for generated datasets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from torch import Tensor
 
 
 def draw(seed: int, place: int, count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs [count, width] and errors [count], all N(0, 1), of the part number ``place`` (0 trains, 1 tests).
+    """Return inputs [count, width] and errors [count], all N(0, 1), of part ``place`` (0: train, 1: test).
 
-    Each part, and in it the inputs and the errors, has a stream of its own: the first rows are the same for any
-    ``count``.
+    Each part has its own random streams for inputs and errors, so the first rows are the same for any ``count``.
     """
     inputs, errors = (np.random.default_rng([seed, place, stream]) for stream in (0, 1))
     return inputs.normal(size=(count, width)), errors.normal(size=count)

@@ -1,4 +1,4 @@
-"""A polynomial with noise (book 4.4): how many of its terms a model may use decides whether it fits.
+"""A polynomial with noise (book 4.4): the number of terms that a model uses decides whether it under- or overfits.
 
 N rows, D terms.
 """
@@ -14,7 +14,7 @@ from d2lrun.disk.content import made
 from d2lrun.disk.locate import Progress, Say
 from d2lrun.tasks.regression.table import Field, Line, TableDataset
 
-GRID = 400  # points of the line that is drawn
+GRID = 400  # points of the drawn line
 
 
 def load(
@@ -29,8 +29,8 @@ def load(
 ) -> TableDataset:
     """y = Σ cᵢ xⁱ/i! + noise · N(0, 1) with x ~ N(0, 1); the features are the first ``degree`` of 1, x, x²/2!, …
 
-    The rows depend on ``seed`` alone: a change of the others keeps those there are, so that models of any degree
-    see the same points, and the larger of two training sets holds the smaller one.
+    The rows depend only on ``seed``: models of any degree see the same points, and a larger training set contains the
+    smaller one.
     """
     parts = {}
     for place, (name, count) in enumerate({"train": n_train, "test": n_test}.items()):
@@ -54,12 +54,12 @@ def load(
 
 
 def terms(x: np.ndarray, count: int) -> np.ndarray:
-    """x [N] -> xⁱ/i! [N, count] for i = 0, 1, …: divided, for high powers would make gradients of any size."""
+    """x [N] -> xⁱ/i! [N, count] for i = 0, 1, …; without the division, high powers make very large gradients."""
     powers = np.arange(1, count)
-    steps = x[:, None] / powers  # each term is the one before, times x/i
+    steps = x[:, None] / powers  # each term is the term before, times x/i
     return np.cumprod(np.concatenate((np.ones((len(x), 1)), steps), axis=1), axis=1)[:, :count]
 
 
 def curve(x: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
-    """The polynomial at x [N], without noise."""
+    """Return the polynomial at x [N], without noise."""
     return terms(x, len(coefficients)) @ np.asarray(coefficients, float)

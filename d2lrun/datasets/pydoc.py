@@ -1,6 +1,6 @@
-"""The English prose in Python's own manual, which every Python brings with it: nothing to download.
+"""The English text in Python's manual, which is part of every Python: nothing to download.
 
-Some 250,000 characters; they differ a little from one version of Python to the next.
+About 250,000 characters, with small differences between versions of Python.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from d2lrun.tasks.language_model.build import build
 from d2lrun.tasks.language_model.stream import TextDataset
 
 BLANK_LINES = re.compile(r"\n\s*\n")
-WORDS = 5  # of a paragraph, at least
-LETTERS = 0.85  # share of letters and spaces in a paragraph: with fewer it is code, grammar or a table
+WORDS = 5  # least words of a paragraph
+LETTERS = 0.85  # least share of letters and spaces in a paragraph: less is code, grammar or a table
 
 
 def load(say: Say = lambda line: None, progress: Progress | None = None, **preparation: Any) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``build``. Raises Refused."""
+    """Return the dataset on the CPU; ``preparation`` is passed to ``build``. Raises Refused."""
     text, source = read()
     return build(
         "pydoc", text, source, contents=[Content(source, fingerprint(text))], read=lambda: read()[0], **preparation
@@ -29,7 +29,7 @@ def load(say: Say = lambda line: None, progress: Progress | None = None, **prepa
 
 
 def read(say: Say = lambda line: None, progress: Progress | None = None) -> tuple[str, str]:
-    """The text, a blank line between two paragraphs, and the Python it is from."""
+    """Return the text, with a blank line between two paragraphs, and the version of Python."""
     try:
         from pydoc_data.topics import topics
     except ImportError:
@@ -37,7 +37,7 @@ def read(say: Say = lambda line: None, progress: Progress | None = None) -> tupl
         raise Refused("dataset=pydoc: this Python comes without pydoc_data", hint) from None
     paragraphs = (paragraph for name in sorted(topics) for paragraph in BLANK_LINES.split(topics[name]))
     lines = ("\n".join(line.strip() for line in paragraph.strip().split("\n")) for paragraph in paragraphs)
-    # Topics quote each other. What stands twice would train and be measured too, so it is taken once.
+    # Topics quote each other. A repeated paragraph could train and validate at the same time, so it is used once.
     once = {" ".join(paragraph.split()): paragraph for paragraph in lines if is_prose(paragraph)}
     return "\n\n".join(once.values()) + "\n", f"pydoc_data of Python {platform.python_version()}"
 

@@ -1,4 +1,4 @@
-"""Text files of one's own, in any language."""
+"""The user's own text files, in any language."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from d2lrun.tasks.language_model.build import build
 from d2lrun.tasks.language_model.stream import TextDataset
 
 LIMIT = 1 << 30  # bytes of all files together
-WIDE = ("utf-16", "utf-32")  # encodings in which an ordinary text has NUL bytes
+WIDE = ("utf-16", "utf-32")  # encodings in which ordinary text has NUL bytes
 OTHERS = "such as gb18030 or big5 (Chinese), utf-16 (Windows) or latin-1 (Western Europe)"
 
 
@@ -30,7 +30,7 @@ def load(
     progress: Progress | None = None,
     **preparation: Any,
 ) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``build``. Raises Refused."""
+    """Return the dataset on the CPU; ``preparation`` is passed to ``build``. Raises Refused."""
     found = read_files(path, encoding)
     contents = [Content(file.origin, file.sha256) for file in found]
     return build(
@@ -46,13 +46,13 @@ def load(
 def read(
     path: str | Sequence[str] | None, encoding: str, say: Say = lambda line: None, progress: Progress | None = None
 ) -> tuple[str, str]:
-    """The text of all files, one after the other, and their names; raises Refused that names file and fault."""
+    """Return the text of all files, concatenated, and their names; raises Refused that names the file and its error."""
     found = read_files(path, encoding)
     return joined(found, encoding), names(found)
 
 
 def read_files(path: str | Sequence[str] | None, encoding: str) -> list[Found]:
-    """The bytes of all files, at most ``LIMIT`` together; raises Refused."""
+    """Read the bytes of all files, at most ``LIMIT`` together; raises Refused."""
     paths = [path] if isinstance(path, str) else list(path or [])
     if not paths:
         raise Refused("dataset=text needs dataset.path", "give dataset.path=FILE or 'dataset.path=[FILE,FILE]'")
@@ -66,7 +66,7 @@ def read_files(path: str | Sequence[str] | None, encoding: str) -> list[Found]:
 
 
 def joined(found: Sequence[Found], encoding: str) -> str:
-    """The text of the files; one that does not end its last line does not run into the next one."""
+    """Return the concatenated text of the files, with a newline after a file that does not end with one."""
     texts = [decode(file.origin, file.content, encoding) for file in found]
     ended = [text if text.endswith("\n") else f"{text}\n" for text in texts[:-1]]
     return "".join([*ended, texts[-1]])
@@ -77,10 +77,10 @@ def names(found: Sequence[Found]) -> str:
 
 
 def known(encoding: str) -> None:
-    """Refuse what is not the name of an encoding."""
+    """Raise Refused if ``encoding`` is not the name of a text encoding."""
     try:
         codecs.lookup(encoding)
-        "".encode(encoding)  # a codec for other things than text, such as zip, is a LookupError here
+        "".encode(encoding)  # a codec that is not for text, such as zip, raises LookupError here
     except (LookupError, ValueError):
         raise Refused(
             f"dataset.encoding={encoding}: Python knows no such encoding of text", f"give one {OTHERS}"
@@ -88,7 +88,7 @@ def known(encoding: str) -> None:
 
 
 def read_file(path: str, limit: int) -> bytearray:
-    """The bytes of one ordinary file, at most ``limit``; raises Refused."""
+    """Read the bytes of one regular file, at most ``limit``; raises Refused."""
     place = os.path.expanduser(path)
     try:
         status = os.stat(place)
@@ -99,9 +99,9 @@ def read_file(path: str, limit: int) -> bytearray:
             raise too_large(path, counted(status.st_size, "byte"))
         with open(place, "rb") as file:
             content = read_stream(file, limit)
-    except Unusable:  # it grew meanwhile
+    except Unusable:  # the file has grown meanwhile
         raise too_large(path, f"more than {counted(limit, 'byte')}") from None
-    except (OSError, ValueError) as error:  # the latter: a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise Refused(f"{path}: {reason}", "give dataset.path=FILE, a file that can be read") from None
     if not content or content.isspace():
@@ -114,17 +114,17 @@ def too_large(path: str, found: str) -> Refused:
 
 
 def decode(path: str, content: bytearray, encoding: str) -> str:
-    """The text that the bytes are; raises Refused at the first that is none."""
+    """Decode the bytes to text; raises Refused at the first invalid byte."""
     canonical = codecs.lookup(encoding).name
     if not canonical.startswith(WIDE) and (at := content.find(0)) >= 0:
         raise binary(path, at, content)
     try:
-        text = content.decode(encoding).removeprefix("\ufeff")  # the mark that Windows puts before a text
+        text = content.decode(encoding).removeprefix("\ufeff")  # the byte order mark of Windows
     except UnicodeDecodeError as error:
         byte = content[error.start : error.start + 1].hex()
         what = f"byte {error.start:,} (0x{byte}) is not {canonical.upper()}: {error.reason}"
         raise Refused(f"{path}: {what}", f"name the file's encoding: dataset.encoding=…, {OTHERS}") from None
-    except ValueError as error:  # codecs with rules of their own
+    except ValueError as error:  # from codecs with their own rules
         raise Refused(f"{path} is not {canonical}: {error}", f"dataset.encoding=…, {OTHERS}") from None
     if (at := text.find("\0")) >= 0:
         raise Refused(f"{path} is binary: character {at:,} is NUL", "give a plain text file")

@@ -29,7 +29,7 @@ def load(
     files: Files = FILES,
     **preparation: Any,
 ) -> TextDataset:
-    """The dataset on the CPU; ``preparation`` is that of ``build``. Raises Refused."""
+    """Return the dataset on the CPU; ``preparation`` is passed to ``build``. Raises Refused."""
     text, source = read(dir, mirrors, say, progress, files)
     return build(
         "timemachine",
@@ -48,6 +48,6 @@ def read(
     progress: Progress | None = None,
     files: Files = FILES,
 ) -> tuple[str, str]:
-    """The text, proved, and where it was found; raises Refused that names every place."""
+    """Return the verified text and where it was found; raises Refused that names every place."""
     found = locate(files, dir, mirrors, say, progress)[FILE]
     return found.content.decode("utf-8"), found.origin

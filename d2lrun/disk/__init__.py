@@ -1,1 +1,1 @@
-"""What lies on disk: files, downloads, run directories, checkpoints, weights."""
+"""Everything on disk: files, downloads, run directories, checkpoints, weights."""

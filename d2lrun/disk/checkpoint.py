@@ -1,8 +1,8 @@
-"""State <-> disk: two checkpoints, each committed by the small JSON that is written after it.
+"""Checkpoints: the newest two are kept. A small JSON file, written last, makes a checkpoint valid.
 
-``step-00000470.pt`` holds tensors and plain data (read back with weights_only: nothing in it is ever
-imported or called); ``step-00000470.json`` names its size and sha256. Bytes without their JSON do not count;
-bytes that do not match it are damaged. Either way the older checkpoint is still there.
+``step-00000470.pt`` holds tensors and plain data (it is read with weights_only: nothing in it is ever
+imported or called); ``step-00000470.json`` holds its size and sha256. A .pt file without its JSON is ignored;
+a .pt file that does not match its JSON is damaged. In both cases the older checkpoint still exists.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Damaged(Exception):
-    """A checkpoint that cannot be believed; the message says why."""
+    """A checkpoint that is not valid; the message says why."""
 
 
 def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any]) -> None:
-    """Write the checkpoint of ``step``, unless there is one, and remove all but the newest two.
+    """Write the checkpoint of ``step`` if it does not exist, and remove all but the newest two.
 
-    ``facts`` go into its JSON: config_hash, epoch, versions. Raises Failed when the disk is full or gone.
+    ``facts`` go into its JSON: config_hash, epoch, versions. Raises Failed if the disk is full or cannot be written.
     """
     target = directory / f"step-{step:08d}.pt"
-    if target.with_suffix(".json").exists():  # a kill between new bytes and their JSON would cost both
+    if target.with_suffix(".json").exists():  # do not overwrite: a kill between the two files would lose it
         return
     data = io.BytesIO()
     torch.save(state, data)
     content = data.getvalue()
     facts = {"step": step, "size": len(content), "sha256": files.sha256(content), **facts}
     try:
-        directory.mkdir(exist_ok=True)  # of a run's directory that is gone nothing is made anew
+        directory.mkdir(exist_ok=True)  # without parents: a deleted run directory is not made again
         files.write_atomic(target, content)
         files.write_json(target.with_suffix(".json"), facts)
         prune(directory)
@@ -50,40 +50,40 @@ def save(directory: Path, state: dict[str, Any], step: int, facts: dict[str, Any
         again = RunDirectory(directory.parent).command("resume")
         raise Failed(
             f"{what} step {step} to {directory}: {error.strerror or error}",
-            f"the checkpoint before it is untouched: make room, then {again}",
+            f"the checkpoint before it is untouched: free disk space, then {again}",
         ) from error
 
 
 def load_newest(
     directory: Path, origins: Container[str], accept: Callable[[dict[str, Any]], None], say: Callable[[str], None]
 ) -> int | None:
-    """Hand the newest believable state to ``accept`` and return its step; None if nothing was ever saved.
+    """Pass the newest valid state to ``accept`` and return its step; None if no checkpoint was ever saved.
 
-    It must have been saved under one of the config hashes ``origins``; ``accept`` may raise too (wrong names or
-    shapes). What is not believed is said and kept aside as ``.bad``. Raises Refused when there are checkpoints and
-    none is sound: a run never starts over unasked.
+    A valid state has one of the config hashes ``origins``, and ``accept`` does not raise (wrong names or shapes). An
+    invalid one is reported and renamed to ``.bad``. Raises Refused if there are checkpoints but none is valid: a run
+    never starts again from zero by itself.
     """
     found, loose = commits(directory), [path for path in directory.glob("step-*.pt") if not committed(path)]
     for path in loose:
-        say(f"checkpoint {path.stem} has no JSON: passed over")
+        say(f"checkpoint {path.stem} has no JSON: ignored")
     for commit in found:
         try:
             state = read(commit, origins)
             accept(state)
             return int(commit.stem.removeprefix("step-"))
         except (Damaged, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-            say(f"checkpoint {commit.stem} is damaged: {first_line(error)}; looking for an older one")
+            say(f"checkpoint {commit.stem} is damaged: {first_line(error)}; trying an older one")
             set_aside(commit)
-    if found or len(loose) > 1 or any(directory.glob("step-*.bad")):  # a killed first save leaves only one loose
+    if found or len(loose) > 1 or any(directory.glob("step-*.bad")):  # one .pt alone: the first save was killed
         raise Refused(
             f"no sound checkpoint is left in {directory}",
-            "restore one from a backup, or start anew in another directory",
+            "restore one from a backup, or start again in another directory",
         )
     return None
 
 
 def read(commit: Path, origins: Container[str]) -> dict[str, Any]:
-    """The state behind a checkpoint's JSON; raises Damaged."""
+    """Return the state of the checkpoint with this JSON file; raises Damaged."""
     try:
         facts = files.read_json(commit)
         size, digest, origin = facts["size"], facts["sha256"], facts["config_hash"]
@@ -111,7 +111,7 @@ def read(commit: Path, origins: Container[str]) -> dict[str, Any]:
 
 
 def commits(directory: Path) -> list[Path]:
-    """The JSON files, newest first."""
+    """Return the JSON files, newest first."""
     return sorted(directory.glob("step-*.json"), reverse=True)
 
 
@@ -126,7 +126,7 @@ def set_aside(commit: Path) -> None:
 
 
 def prune(directory: Path) -> None:
-    """Remove all but the newest two, each JSON before its bytes, and bytes without a JSON."""
+    """Remove all but the newest two checkpoints, each JSON before its .pt file, and .pt files without a JSON."""
     for old in commits(directory)[KEEP:]:
         old.unlink()
     for path in directory.glob("step-*.pt"):

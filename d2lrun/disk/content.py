@@ -1,4 +1,4 @@
-"""What was read or made, as fingerprints: equal content has equal fingerprints, wherever it lies."""
+"""Fingerprints of data that were read or generated: equal content has equal fingerprints, independent of its path."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DIGITS = 16  # of a fingerprint, in hexadecimal
 
 @dataclass(frozen=True)
 class Content:
-    """A file that was read, or rows that were made: where they came from, and the sha256 of what they hold."""
+    """A file that was read, or rows that were generated: their origin, and the sha256 of their content."""
 
-    origin: str  # a path, an address, or what the rows were made with; for people
+    origin: str  # for messages: a path, a URL, or how the rows were generated
     sha256: str
 
 
 def fingerprint(*parts: str | np.ndarray | Tensor) -> str:
-    """The fingerprint of texts and arrays in this order; the type and the shape of an array count, too."""
+    """Return the fingerprint of texts and arrays in this order, including the type and shape of each array."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
@@ -30,11 +30,11 @@ def fingerprint(*parts: str | np.ndarray | Tensor) -> str:
             array = np.ascontiguousarray(part.cpu().numpy() if isinstance(part, Tensor) else part)
             data = array.data.cast("B") if array.size else b""
             kind = f"{array.dtype.str} {array.shape}"
-        digest.update(f"{kind} {len(data)}:".encode())  # so that no two lists of parts are the same bytes
+        digest.update(f"{kind} {len(data)}:".encode())  # so two different lists of parts never give the same bytes
         digest.update(data)
     return digest.hexdigest()[:DIGITS]
 
 
 def made(origin: str, *arrays: np.ndarray) -> Content:
-    """The content of rows that were made."""
+    """Return the Content of generated rows."""
     return Content(origin, fingerprint(*arrays))

@@ -1,4 +1,4 @@
-"""Content that is proved: unpacked within bounds, checked against its sha256, from disk or from a mirror."""
+"""Verified content from disk or from a mirror: unpacked up to a size limit, and checked against its sha256."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Found:
 
 
 class Unusable(Exception):
-    """Content that is not what was asked for; the message says what came instead."""
+    """Content that does not match the request; the message says what came instead."""
 
     def __init__(self, message: str, passing: bool = False):
         super().__init__(" ".join(message.split()))
@@ -42,7 +42,7 @@ class Unusable(Exception):
 
 
 class Unavailable(Unusable):
-    """No URL gave the content; ``problems`` has a line for each: the URL and what came."""
+    """No URL returned the content; ``problems`` has a line for each URL and its error."""
 
     def __init__(self, problems: list[str]):
         super().__init__("; ".join(problems) or "there is no URL to try")
@@ -50,9 +50,9 @@ class Unavailable(Unusable):
 
 
 def unpack(raw: io.RawIOBase, limit: int) -> bytearray:
-    """All that ``raw`` holds, unzipped if it begins as gzip does; ``raw`` is closed.
+    """Read all of ``raw``, decompress it if it is gzip data, and close it.
 
-    Raises Unusable if that is more than ``limit`` bytes or the gzip data is damaged.
+    Raises Unusable if the result has more than ``limit`` bytes or the gzip data is damaged.
     """
     with io.BufferedReader(raw, 1 << 16) as buffered:
         stream: io.BufferedIOBase = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == GZIP else buffered
@@ -65,12 +65,12 @@ def unpack(raw: io.RawIOBase, limit: int) -> bytearray:
 
 
 def read(stream: io.BufferedIOBase, limit: int) -> bytearray:
-    # A bytearray, because a tensor over it may be written to without a copy.
+    # A bytearray, because a tensor that shares its memory is writable.
     content = bytearray()
     while chunk := stream.read(CHUNK):
         content += chunk
         if len(content) > limit:
-            raise Unusable(f"more than {counted(limit, 'byte')}, wanted at most that")
+            raise Unusable(f"more than {counted(limit, 'byte')}, which is the limit")
     return content
 
 
@@ -95,10 +95,11 @@ def download(
     attempts: int = 2,
     pause: float = 1,
 ) -> Found:
-    """What the first good one of ``urls`` serves (http or https, plain or gzip): at most ``limit`` bytes.
+    """Return the content from the first of ``urls`` that serves it (http or https, plain or gzip).
 
-    ``digest`` is the sha256 of the unpacked content; ``timeout`` bounds one wait for the network, ``seconds``
-    all transfers together. A URL whose fault may pass is tried again after the others. Raises Unavailable.
+    ``limit`` is the largest size in bytes, ``digest`` the sha256 of the unpacked content. ``timeout`` limits one wait
+    for the network and ``seconds`` all transfers together. A temporary error is tried again after the other URLs.
+    Raises Unavailable.
     """
     deadline = time.monotonic() + seconds
     problems: dict[str, Unusable] = {}
@@ -115,7 +116,7 @@ def download(
 
 
 def fetch(url: str, digest: str, limit: int, progress: Progress | None, timeout: float, deadline: float) -> bytearray:
-    """The proved content behind one URL; raises Unusable."""
+    """Return the verified content of one URL; raises Unusable."""
     try:
         wanted = request.Request(url, headers={"User-Agent": f"d2lrun/{__version__}"})
         with opener().open(wanted, timeout=timeout) as response:
@@ -125,7 +126,7 @@ def fetch(url: str, digest: str, limit: int, progress: Progress | None, timeout:
             passing = error.code in (408, 429) or error.code >= 500
             raise Unusable(f"{error.code} {error.reason}", passing) from None
     except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)  # urllib wraps what happened below it
+        reason = getattr(error, "reason", error)  # urllib wraps the first error
         passing = isinstance(reason, (TimeoutError, ConnectionError, IncompleteRead))
         what = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
         raise Unusable(what, passing) from None
@@ -134,7 +135,7 @@ def fetch(url: str, digest: str, limit: int, progress: Progress | None, timeout:
 
 
 def opener() -> request.OpenerDirector:
-    """urllib's for the web alone: a redirect to file: or ftp: leads nowhere."""
+    """Return urllib's opener for http and https only: a redirect to file: or ftp: fails."""
     director = request.OpenerDirector()
     for handler in (
         request.ProxyHandler,
@@ -150,7 +151,7 @@ def opener() -> request.OpenerDirector:
 
 
 class Transfer(io.RawIOBase):
-    """A response's body as a stream that counts, reports, and ends in bounded time and bytes."""
+    """A response's body as a stream that reports progress and has a limit in time and in bytes."""
 
     def __init__(self, response: HTTPResponse, limit: int, deadline: float, progress: Progress | None):
         self.response, self.limit, self.deadline = response, limit, deadline
@@ -165,10 +166,10 @@ class Transfer(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         if time.monotonic() > self.deadline:
             raise Unusable(f"too slow: {counted(self.done, 'byte')} when the time was up")
-        chunk = self.response.read1(len(memoryview(buffer)))  # one wait at most, so that the deadline is seen
+        chunk = self.response.read1(len(memoryview(buffer)))  # at most one wait, so that the deadline is checked
         self.done += len(chunk)
         if self.done > self.limit:
-            raise Unusable(f"more than {counted(self.limit, 'byte')}, wanted at most that")
+            raise Unusable(f"more than {counted(self.limit, 'byte')}, which is the limit")
         if not chunk and self.total is not None and self.done < self.total:
             raise Unusable(f"ended after {self.done:,} of {counted(self.total, 'byte')}", passing=True)
         self.progress(self.done, self.total)

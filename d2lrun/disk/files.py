@@ -1,6 +1,6 @@
-"""Bytes that survive: files that are whole or not there, checksums, locks between processes.
+"""Atomic files, checksums, and locks between processes.
 
-Nothing here ever shows a half-written file under its final name, whatever kills the writer.
+A file under its final name is always complete, even if the process that writes it is killed.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from d2lrun.counts import counted
 from d2lrun.errors import InUse
 
 CHUNK = 1 << 20  # bytes read at a time
-MOST = 64 << 20  # bytes of a file of JSON or text that d2lrun wrote
-TEMPORARY = r"\.(.+)\.[0-9a-f]{8}\.tmp"  # what the name of a file is before it is whole
+MOST = 64 << 20  # most bytes of a JSON or text file that d2lrun wrote
+TEMPORARY = r"\.(.+)\.[0-9a-f]{8}\.tmp"  # the name of a file before it is complete
 
 
 def write_atomic(path: str | Path, data: bytes | bytearray | str | Callable[[BinaryIO], object]) -> None:
-    """Put ``data`` (text as UTF-8, or a function that writes it) at ``path``: whole, or not at all.
+    """Write ``data`` (text as UTF-8, or a function that writes it) to ``path``: completely, or not at all.
 
-    On any error the temporary file goes, the old content stays, and the error is raised.
+    After any error the temporary file is removed, the old content stays, and the error is raised.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # here: a rename crosses no disk
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # same folder: a rename stays on one disk
     try:
         with open(temporary, "xb") as file:
             if callable(data):
@@ -50,16 +50,16 @@ def write_atomic(path: str | Path, data: bytes | bytearray | str | Callable[[Bin
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a disk that is full does not say where
+            error.filename = str(path)  # the error of a full disk has no path
         raise
     sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in ``directory`` survive a power cut, where the system can."""
+    """Make the names in ``directory`` survive a power failure, if the system supports it."""
     if os.name != "posix":
         return
-    with contextlib.suppress(OSError):  # the file itself is whole by now; some network disks cannot do this
+    with contextlib.suppress(OSError):  # the file itself is complete; some network disks do not support this
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -68,9 +68,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def remove_leftovers(directory: Path, age: float = 0.0) -> None:
-    """Delete what a killed ``write_atomic`` left, of an age in seconds.
+    """Delete temporary files of a killed ``write_atomic`` that are older than ``age`` seconds.
 
-    Below hours only for the one who holds the directory's lock.
+    If ``age`` is less than hours, the caller must hold the directory's lock.
     """
     for temporary in directory.glob(".*.tmp"):
         if not re.fullmatch(TEMPORARY, temporary.name):
@@ -86,13 +86,13 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:
-    """``value`` as strict JSON in UTF-8; NaN and infinities become null."""
+    """Return ``value`` as strict JSON in UTF-8; NaN and infinities become null."""
     text = json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes its own JSON escape
 
 
 def read(path: str | Path, most: int = MOST) -> bytes:
-    """The content of a regular file; raises OSError for anything else, and if it has more than ``most`` bytes."""
+    """Read a regular file; raises OSError if it is not one, or if it has more than ``most`` bytes."""
     with open(path, "rb", opener=regular) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -101,7 +101,7 @@ def read(path: str | Path, most: int = MOST) -> bytes:
 
 
 def regular(path: str, flags: int) -> int:
-    """An opener that raises OSError for what is no regular file: a pipe would be waited for, a device never ends."""
+    """Open a regular file; raises OSError for others: a pipe may block, and a device may have no end."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
@@ -112,15 +112,15 @@ def regular(path: str, flags: int) -> int:
 
 
 def read_json(path: str | Path, most: int = MOST) -> Any:
-    """The value in a file of JSON; raises OSError if it cannot be read, ValueError if it is no JSON in UTF-8."""
+    """Read a JSON file; raises OSError if it cannot be read, ValueError if it is not JSON in UTF-8."""
     try:
         return json.loads(read(path, most).decode("utf-8"))
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
 
 
 def finite(value: Any) -> Any:
-    """``value`` with None for every float that JSON has no number for."""
+    """Return ``value`` with None for every float that is NaN or infinite."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -129,7 +129,7 @@ def finite(value: Any) -> Any:
 
 
 def sha256(source: bytes | bytearray | Path) -> str:
-    """The sha256 of bytes or of a file's content, in hexadecimal."""
+    """Return the sha256 of bytes or of a file's content, in hexadecimal."""
     if not isinstance(source, Path):
         return hashlib.sha256(source).hexdigest()
     digest = hashlib.sha256()
@@ -141,13 +141,13 @@ def sha256(source: bytes | bytearray | Path) -> str:
 
 @contextlib.contextmanager
 def lock(path: Path, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Hold ``path`` against all other processes; the kernel frees it when the holder dies.
+    """Hold the lock ``path``; the kernel releases it if this process dies.
 
-    If another process holds it: ``waiting(holder)`` is called once and then waited, however long it takes;
-    without ``waiting``, InUse at once. Raises OSError where nothing can be written.
+    If another process holds it, call ``waiting(holder)`` once and wait without a time limit; without ``waiting``,
+    raise InUse at once. Raises OSError if the lock file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()  # fails at once where filelock would try for ever
+    path.touch()  # fails at once if the folder cannot be written; filelock would try forever
     refuse_lockless(path)
     guard = FileLock(path)
     try:
@@ -169,26 +169,26 @@ def lock(path: Path, waiting: Callable[[str], object] | None = None) -> Iterator
 
 
 def refuse_lockless(path: Path) -> None:
-    """Raise OSError if the disk has no locks: filelock would take another kind, or say that the file is in use."""
+    """Raise OSError if the disk has no file locks: filelock would use another kind, or report the file as in use."""
     try:
         from fcntl import LOCK_UN, flock
-    except ImportError:  # Windows has locks of another kind, everywhere
+    except ImportError:  # Windows has another kind of lock on every disk
         return
     with open(path, "rb", opener=regular) as file:
         try:
-            flock(file, LOCK_UN)  # of a lock that is not held: nobody notices
+            flock(file, LOCK_UN)  # the lock is not held, so this changes nothing
         except OSError as error:
             raise OSError(error.errno, f"the disk has no file locks ({error.strerror})", str(path)) from error
 
 
 def signature(path: Path) -> Path:
-    """Where the holder signs: beside the lock, for Windows lets nobody read a locked file."""
+    """Return the file with the holder's name, beside the lock, since Windows does not let others read a locked file."""
     return path.with_name(f"{path.name}.holder")
 
 
 def holder(path: Path) -> str:
-    """Who holds the lock at ``path``, for people."""
+    """Return the holder of the lock ``path``, for messages."""
     try:
         return read(signature(path)).decode("utf-8")
-    except (OSError, ValueError):  # it has the lock, but has not signed yet
+    except (OSError, ValueError):  # the holder has not written its name yet
         return "another process"

@@ -1,4 +1,4 @@
-"""What kind of values stand in a run's files of JSON: small checks, put together to larger ones, that never raise."""
+"""Type checks for a run's JSON files: small checks that are combined to larger ones and never raise."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ def text(value: Any) -> bool:
 
 
 def maybe(kind: Kind) -> Kind:
-    """null, or of the kind."""
+    """Check for null or a value of the kind."""
     return lambda value: value is None or kind(value)
 
 
 def every(kind: Kind) -> Kind:
-    """A list of the kind."""
+    """Check for a list of values of the kind."""
     return lambda value: isinstance(value, list) and all(map(kind, value))
 
 
 def pair(kind: Kind) -> Kind:
-    """A list of two of the kind."""
+    """Check for a list of two values of the kind."""
     return lambda value: every(kind)(value) and len(value) == 2
 
 
 def mapping(kind: Kind) -> Kind:
-    """An object with any keys, whose values are of the kind."""
+    """Check for an object with any keys, whose values are of the kind."""
     return lambda value: isinstance(value, dict) and all(map(kind, value.values()))
 
 
 def record(
     needed: Mapping[str, Kind], others: Mapping[str, Kind] | None = None
 ) -> Callable[[Any], TypeGuard[dict[str, Any]]]:
-    """An object with all keys of ``needed`` and any of ``others``, their values of these kinds; it may have more."""
+    """Check for an object with all keys of ``needed``; values of ``needed`` and ``others`` have these kinds."""
 
     def check(value: Any) -> TypeGuard[dict[str, Any]]:
         if not isinstance(value, dict) or not needed.keys() <= value.keys():
@@ -48,8 +48,8 @@ def record(
     return check
 
 
-# What is read of .data.json (identity.py), and of the result.json of a run that has finished. Runs of earlier versions
-# have not all of it.
+# The keys that are read from .data.json (identity.py) and from the result.json of a finished run. Runs of earlier
+# versions do not have all of them.
 IS_IDENTITY = record(
     {
         "content": text,
@@ -59,7 +59,7 @@ IS_IDENTITY = record(
     },
     {"parts": mapping(record({"fingerprint": text}))},
 )
-METRIC = maybe(number)  # null stands for what is not finite
+METRIC = maybe(number)  # null if it is not finite
 DEAD = {"dead": maybe(record({"epoch": number, "hint": text}))}
 FLOOR = {"floor": maybe(record({"metric": text, "value": METRIC, "constant": text, "at_chance": lambda value: True}))}
 BOOK = maybe(record({"section": text, "band": mapping(pair(number))}, {"changed": maybe(every(text))}))
@@ -71,7 +71,7 @@ REFITTED = {"refit": maybe(record({"epochs": number, "metrics": mapping(METRIC),
 SPREAD = mapping(record({"mean": METRIC, "std": METRIC}))
 IS_RESULT = record(NEEDED | {"metrics": mapping(METRIC)}, OTHERS)
 IS_FOLDED = record(NEEDED | {"metrics": SPREAD, "folds": every(OF_FOLD)}, OTHERS | REFITTED)
-# What a search leaves in the folder of each trial (sweeps/trial.py).
+# The file that a search writes to the folder of each trial (sweeps/trial.py).
 IS_TRIAL = record(
     {
         **{"study": text, "number": number, "storage": maybe(text)},

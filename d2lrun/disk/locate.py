@@ -1,8 +1,8 @@
-"""Where a dataset's files are: in the folder that the user names, and nowhere else.
+"""Find a dataset's files. If the user names a folder, only that folder is searched.
 
-Without one they are searched in the folders of D2LRUN_DATA, the cache, the system's folder, or else on the mirrors.
-A file counts only if the sha256 of its unpacked content is the published one, every time it is read. What
-was unpacked or fetched is kept unpacked in the cache, so that later starts only read and hash.
+Otherwise the folders of D2LRUN_DATA, the cache, the system's folder, and the mirrors are searched in this order.
+A file is used only if the sha256 of its unpacked content is the published one; this is checked at every read. A file
+that was unpacked or fetched is kept unpacked in the cache, so later starts only read and hash it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from d2lrun.disk.download import Found, Progress, Unavailable, Unusable, downloa
 from d2lrun.disk.files import lock, regular, remove_leftovers, sha256, write_atomic
 from d2lrun.errors import Refused
 
-Say = Callable[[str], object]  # takes one plain line for people
+Say = Callable[[str], object]  # takes one line of text for the user
 
 
 @dataclass(frozen=True)
 class Files:
-    """What a dataset is made of, and where other programs put it."""
+    """The files of a dataset, and the folders where other programs put them."""
 
     dataset: str
     sums: Mapping[str, str]  # file name -> sha256 of the unpacked file
-    limit: int  # bytes: no file is larger
+    limit: int  # largest size of a file, in bytes
     layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
     system: str | None = None  # where the distribution's package puts the files
     package: str | None = None  # the package's name
-    also: Mapping[str, Sequence[str]] = field(default_factory=dict)  # file name -> what others call that file
+    also: Mapping[str, Sequence[str]] = field(default_factory=dict)  # file name -> other names of that file
     suffix: str = ".gz"  # of the files on the mirrors
     fetch: str = "make data"  # the command that fetches them
-    instead: str | None = None  # what else can be done without the files, for the refusal
-    other: str | None = None  # how files of the same form and other content are used, for the refusal
+    instead: str | None = None  # hint: what to do without the files
+    other: str | None = None  # hint: how to use files of the same form with other content
 
 
 def locate(
@@ -45,9 +45,9 @@ def locate(
     say: Say = lambda line: None,
     progress: Progress | None = None,
 ) -> dict[str, Found]:
-    """Each file, proved, from ``dir`` alone, or without it from the first place that has it.
+    """Return each verified file from ``dir``; without ``dir``, from the first place that has it.
 
-    Raises Refused that names every place and what is wrong there.
+    Raises Refused that names every place and its error.
     """
     places = places_of(files, dir, say)
     problems: list[str] = []
@@ -72,9 +72,9 @@ def locate(
 
 
 def places_of(files: Files, dir: str | None, say: Say = lambda line: None) -> dict[Path, list[Path]]:
-    """The places to look in, best first, each with the folders there that may hold the files.
+    """Return the places to search, best first, each with its folders that may hold the files.
 
-    ``dir`` is the only one if it is given. A folder of D2LRUN_DATA that is not there is told.
+    If ``dir`` is given, it is the only place. A missing folder of D2LRUN_DATA is reported.
     """
     given = [dir] if dir else os.environ.get("D2LRUN_DATA", "").split(os.pathsep)
     users = [Path(os.path.expanduser(folder)) for folder in given if folder]
@@ -93,7 +93,7 @@ def cache_of(dataset: str) -> Path:
 
 
 def candidates(name: str, folders: Sequence[Path], also: Sequence[str] = ()) -> list[Path]:
-    """The files of that name, or ``also`` of these, in ``folders``: plain ones first, for unpacking takes longest."""
+    """Return the files with this name or a name in ``also`` in ``folders``: plain files first, unpacking is slow."""
     paths = [folder / f"{file}{packed}" for file in (name, *also) for packed in ("", ".gz") for folder in folders]
     return [path for path in dict.fromkeys(paths) if os.path.isfile(path)]
 
@@ -101,19 +101,19 @@ def candidates(name: str, folders: Sequence[Path], also: Sequence[str] = ()) -> 
 def search(
     name: str, files: Files, places: Mapping[Path, Sequence[Path]], problems: list[str], say: Say
 ) -> Found | None:
-    """The first good file on this machine's disks; the bad ones before it are added to ``problems``."""
+    """Return the first valid file on this machine; the invalid files before it are added to ``problems``."""
     folders = [folder for folders in places.values() for folder in folders]
     for path in candidates(name, folders, files.also.get(name, ())):
         try:
             return read(path, files.limit, files.sums[name])
         except Unusable as problem:
             problems.append(f"{path}: {problem}")
-            say(f"{path}: {problem}; looking further")
+            say(f"{path}: {problem}; searching further")
     return None
 
 
 def read(path: Path, limit: int, digest: str | None) -> Found:
-    """The unpacked content of a file, proved if there is a ``digest``; raises Unusable."""
+    """Read and unpack a file, and verify it if there is a ``digest``; raises Unusable."""
     try:
         content = unpack(io.FileIO(path, opener=regular), limit)
     except OSError as error:
@@ -125,7 +125,7 @@ def read(path: Path, limit: int, digest: str | None) -> Found:
 
 @contextlib.contextmanager
 def writable_cache(folder: Path, say: Say) -> Iterator[Path | None]:
-    """``folder`` for this process alone; None, and a word about it, where nothing can be written."""
+    """Lock the cache ``folder`` for this process; yield None and report it if the folder cannot be written."""
     with contextlib.ExitStack() as stack:
         usable: Path | None = folder
         try:
@@ -139,14 +139,14 @@ def writable_cache(folder: Path, say: Say) -> Iterator[Path | None]:
 
 
 def kept_meanwhile(path: Path, files: Files) -> Found | None:
-    """The file in the cache, if another process put it there while this one waited."""
+    """Return the file in the cache, if another process put it there while this process waited."""
     with contextlib.suppress(Unusable):
         return read(path, files.limit, files.sums[path.name])
     return None
 
 
 def fetch(name: str, files: Files, mirrors: Sequence[str], say: Say, progress: Progress | None) -> Found:
-    """The file from the first mirror that serves it; raises Unavailable."""
+    """Download the file from the first mirror that serves it; raises Unavailable."""
     if mirrors:
         say(f"fetching {name}{files.suffix}")
     urls = [f"{mirror.rstrip('/')}/{name}{files.suffix}" for mirror in mirrors]
@@ -154,7 +154,7 @@ def fetch(name: str, files: Files, mirrors: Sequence[str], say: Say, progress: P
 
 
 def keep(path: Path, file: Found, say: Say) -> None:
-    """Put the file in the cache; where that fails, the run goes on without."""
+    """Put the file in the cache; if that fails, report it and continue."""
     try:
         write_atomic(path, file.content)
     except OSError as error:
@@ -162,7 +162,7 @@ def keep(path: Path, file: Found, say: Say) -> None:
 
 
 def absences(files: Files, missing: Sequence[str], places: Mapping[Path, Sequence[Path]]) -> Iterator[str]:
-    """A line for each place that has some file of ``missing`` in no form."""
+    """Yield a line for each place where a file of ``missing`` does not exist, neither plain nor packed."""
     for root, folders in places.items():
         names = [name for name in missing if not candidates(name, folders, files.also.get(name, ()))]
         if names:
@@ -178,18 +178,18 @@ def refusal(
     problems: Sequence[str],
     of_mirrors: Sequence[str] = (),
 ) -> Refused:
-    """What is wrong in each place, and the ways out; with ``dir`` no other place was looked in."""
+    """Return the Refused with the error of each place and the possible solutions; with ``dir``, only of this place."""
     rows = [*problems, *absences(files, missing, places), *of_mirrors]
-    told = "".join(f"\n  {row}" for row in rows)
+    listed = "".join(f"\n  {row}" for row in rows)
     if dir:
-        message = f"dataset.dir={dir}: no good {', '.join(missing)} of {files.dataset} there{told}"
+        message = f"dataset.dir={dir}: no good {', '.join(missing)} of {files.dataset} there{listed}"
         ways = ["name the folder that holds the files", "leave dataset.dir out to search and fetch them"]
         ways += [files.other] if files.other and problems else []  # there are files, but other ones
         return Refused(message, "; or ".join(ways))
-    ways = [f"connect to the network and give `{files.fetch}`"]
+    ways = [f"connect to the network and run `{files.fetch}`"]
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
     ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")
     if files.instead:
         ways.append(files.instead)
-    return Refused(f"{files.dataset}: no good {', '.join(missing)}; tried{told}", "; or ".join(ways))
+    return Refused(f"{files.dataset}: no good {', '.join(missing)}; tried{listed}", "; or ".join(ways))

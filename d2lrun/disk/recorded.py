@@ -1,4 +1,4 @@
-"""What runs and sweeps left on disk, read as data and tolerantly: a damaged or unfinished run is told as such."""
+"""Read runs and sweeps from disk as plain data. A damaged or unfinished run gets this status and raises no error."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from d2lrun.disk import files
 from d2lrun.disk.rundir import FOLDS, RunDirectory, is_at_chance, notes_of, parse_yaml
 from d2lrun.errors import Refused
 
-DATA = "data"  # beside the config's keys: the fingerprint of what was read
-SHOWN = 6  # digits of it
+DATA = "data"  # a key beside the config's keys: the fingerprint of the data
+SHOWN = 6  # digits of the fingerprint
 GIVE = "give directories that runs or sweeps printed, such as outputs/runs/fashion-mnist/mlp/*"
 
 
 @dataclass
 class Entry:
-    """One run as it was found: its flat config (None: not readable) and what it came to."""
+    """One run as read from disk: its flat config (None: not readable), status, metrics and records."""
 
     directory: Path
-    status: str  # that of result.json; unfinished, damaged, or what sweep.json says where there is no run yet
+    status: str  # from result.json; else unfinished, damaged, or the status in sweep.json if there is no run yet
     config: dict[str, Any] | None = None
     metrics: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)  # mean, std (of K folds)
     records: list[dict[str, Any]] = field(default_factory=list)  # of metrics.jsonl
     epochs: int | None = None
     seconds: float | None = None
     problem: str = ""
-    measured: dict[str, list[str]] | None = None  # for each metric the fingerprints of what it was measured on
-    notes: list[str] = field(default_factory=list)  # what has to be known of the metrics
+    measured: dict[str, list[str]] | None = None  # for each metric the fingerprints of the examples it was measured on
+    notes: list[str] = field(default_factory=list)  # remarks about the metrics
     at_chance: bool = False
 
     def mean(self, metric: str) -> float | None:
@@ -45,14 +45,14 @@ class Entry:
 
     @property
     def standing(self) -> str:
-        """The status, and whether a finished run is no better than the best constant prediction."""
+        """The status, with "at chance" if a finished run is no better than the best constant prediction."""
         return self.status + (", at chance" if self.at_chance else "")
 
 
 def gather(words: Sequence[str]) -> list[Entry]:
-    """The runs in the directories named: a run is itself, a sweep its jobs.
+    """Return the runs in the named directories; a sweep gives all of its jobs.
 
-    Raises Refused, with every complaint, for what is no such directory and for a run that is named twice.
+    Raises Refused, with all complaints, for a directory without a run or sweep and for a run that is named twice.
     """
     if not words:
         raise Refused("compare: nothing to compare", GIVE)
@@ -75,11 +75,11 @@ def gather(words: Sequence[str]) -> list[Entry]:
 
 
 def unfit(path: Path) -> str | None:
-    """Why there is nothing to compare at ``path``, or None."""
+    """Return why there is nothing to compare at ``path``; None if it can be compared."""
     if not path.exists():
         return "no such directory"
     if not path.is_dir():
-        return f"a file; wanted the directory that it is in: {path.parent}"
+        return f"a file; wanted its directory: {path.parent}"
     if is_run(path) or is_sweep(path):
         return None
     deeper = sorted(
@@ -89,7 +89,7 @@ def unfit(path: Path) -> str | None:
 
 
 def is_run(path: Path) -> bool:
-    """A run's directory; that of a K-fold run, too."""
+    """Whether the path is a run's directory; a K-fold run is one, too."""
     return any((path / name).is_file() for name in ("config.yaml", "result.json", "metrics.jsonl"))
 
 
@@ -98,7 +98,7 @@ def is_sweep(path: Path) -> bool:
 
 
 def entries_of(path: Path) -> Iterator[Entry]:
-    """A run, or the jobs of a sweep: those of sweep.json, else the subdirectories that are runs."""
+    """Yield a run, or the jobs of a sweep: from sweep.json, else from the subdirectories that are runs."""
     sweep = read_json(path / "sweep.json")
     jobs = sweep.get("jobs") if isinstance(sweep, dict) else None
     if is_run(path) and not isinstance(jobs, list):
@@ -110,14 +110,14 @@ def entries_of(path: Path) -> Iterator[Entry]:
 
 
 def read_job(sweep: Path, job: dict[str, Any]) -> Entry:
-    """A job by its own directory; where there is none, by what sweep.json says of it."""
+    """Read a job from its own directory; if there is none, from its row in sweep.json."""
     name = job.get("directory")
     folder = sweep / name if isinstance(name, str) and is_below(sweep, name) else None
     status = job["status"] if isinstance(job.get("status"), str) else "damaged"
     if folder and is_run(folder):
         entry = read_run(folder)
         if entry.status == "unfinished" and status not in ("finished", "pending"):
-            entry.status = status  # failed, pruned, running: the sweep knows more
+            entry.status = status  # failed, pruned, running: sweep.json is more exact
     else:
         told = job.get("values")
         values = told if isinstance(told, dict) else {}
@@ -128,7 +128,7 @@ def read_job(sweep: Path, job: dict[str, Any]) -> Entry:
 
 
 def is_below(parent: Path, name: str) -> bool:
-    """Whether ``name`` is a folder inside ``parent``: a sweep.json from elsewhere leads nowhere else."""
+    """Whether ``name`` is a folder inside ``parent``, so that a foreign sweep.json cannot lead outside."""
     try:
         return (parent / name).resolve() != parent.resolve() and (parent / name).resolve().is_relative_to(
             parent.resolve()
@@ -138,7 +138,7 @@ def is_below(parent: Path, name: str) -> bool:
 
 
 def read_run(path: Path) -> Entry:
-    """What a run's files say; each that cannot be read is named in ``problem``."""
+    """Read a run's files; ``problem`` names each file that cannot be read."""
     run = RunDirectory(path)
     config = read_config(run)
     result = read_json(run.result_file)
@@ -171,7 +171,7 @@ def read_run(path: Path) -> Entry:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; None where it cannot be read."""
+    """Return the content of a JSON file; None if it cannot be read."""
     try:
         return files.read_json(path)
     except (OSError, ValueError):
@@ -179,7 +179,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_config(run: RunDirectory) -> dict[str, Any] | None:
-    """config.yaml, flat; None where it cannot be read."""
+    """Return the flat config.yaml; None if it cannot be read."""
     try:
         data = parse_yaml(run.config_text())
         return schema.flatten(data) if isinstance(data, dict) else None
@@ -188,7 +188,7 @@ def read_config(run: RunDirectory) -> dict[str, Any] | None:
 
 
 def average(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The folds' records, epoch by epoch, as far as all of them came."""
+    """Return the mean of the folds' records for each epoch that all folds have finished."""
     means = []
     for records in zip(*runs, strict=False):
         names = [key for key in records[0] if all(is_finite(record.get(key)) for record in records)]
@@ -207,7 +207,7 @@ def metrics_of(metrics: Any) -> dict[str, tuple[float | None, float | None]]:
 
 
 def over_folds(folds: list[Entry]) -> dict[str, tuple[float | None, float | None]]:
-    """Mean and std over the folds that are finished, of what all of them measured."""
+    """Return mean and std over the finished folds, for the metrics that all of them have."""
     done = [fold.metrics for fold in folds if fold.status == "finished"]
     found = {}
     for name in done[0] if done else ():

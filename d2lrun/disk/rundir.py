@@ -1,4 +1,4 @@
-"""A run's directory: its files, who may write it, and what is in it already."""
+"""A run's directory: its files, the lock on it, and the checks of its content."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from d2lrun.disk.kinds import IS_FOLDED, IS_IDENTITY, IS_RESULT
 from d2lrun.errors import Failed, Refused, masked
 
 LARGEST = 1 << 20  # bytes of a config.yaml
-DEEPEST = 100  # levels of it; it has about five
+DEEPEST = 100  # most levels of a config.yaml; usual are five
 LONGEST = 1 << 30  # bytes of a metrics.jsonl
 FOLDS = "fold-*"  # the folders in a K-fold run
-REFIT = "refit"  # the folder in it of the run that trains on everything in the end
-# How the files begin that a run may hold before its first step, whole or half written: those that a start writes
-# first, and those that never come before config.yaml.
+REFIT = "refit"  # the folder in it of the last run, which trains on all examples
+# The first bytes of the files that a run may hold before its first step, complete or not: the files that a start
+# writes first, and the files that are always written after config.yaml.
 FIRST = {".lock": rb"\Z", ".lock.holder": rb"process ", "config.yaml": rb"seed: "}
 LATER = {
     ".trial.json": rb"\{",
@@ -45,11 +45,11 @@ LATER = {
 
 
 def parse_yaml(text: str) -> Any:
-    """The value in a text of YAML; raises YAMLError, also for an alias and for what is nested too deep.
+    """Parse a YAML text; raises YAMLError, also for an alias and for too many levels.
 
-    Ten lines of aliases unfold to more than any memory holds, and the parser in C crashes at a depth of thousands.
+    Ten lines of aliases can expand to more than any memory holds, and the C parser crashes at thousands of levels.
     """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C it takes a tenth of the time
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser is ten times faster
     depth = 0
     for event in yaml.parse(text, Loader=loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -60,13 +60,13 @@ def parse_yaml(text: str) -> Any:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of reading says, in one line; of YAML what is wrong and in which line."""
+    """Return the message of a read error in one line; for YAML, the problem and its line."""
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
     return f"{problem} in line {mark.line + 1}" if problem and mark else " ".join(str(error).split())
 
 
 class RunDirectory:
-    """The paths of a run's files; reading them treats them as data, never as code."""
+    """The paths of a run's files, and functions that read them as data, never as code."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -84,21 +84,21 @@ class RunDirectory:
         self.page = path / "report.html"
         self.log = path / "run.log"
         self.lock_file = path / ".lock"
-        self.claimed: os.stat_result | None = None  # the lock file of the claim, whose inode nothing else has meanwhile
+        self.claimed: os.stat_result | None = None  # of the held lock file: no other file has its inode meanwhile
 
     def command(self, verb: str) -> str:
-        """``d2lrun VERB`` on this run, as one can paste it into a shell."""
+        """Return the command ``d2lrun VERB`` for this run, quoted for a shell."""
         return shlex.join(["d2lrun", verb, str(self.path)])
 
     def refuse_deleted(self) -> None:
-        """Raise Failed if the directory was deleted, or made anew, since this process claimed it."""
+        """Raise Failed if the directory was deleted or replaced since this process claimed it."""
         with contextlib.suppress(OSError):
             if self.claimed is None or os.path.samestat(self.claimed, self.lock_file.stat()):
                 return
-        raise Failed(f"the run's directory {self.path} was deleted while it trained", "give the command again")
+        raise Failed(f"the run's directory {self.path} was deleted while it trained", "repeat the command")
 
     def result(self) -> dict[str, Any] | None:
-        """result.json, or None if the run has not written a readable one."""
+        """Return the content of result.json; None if it does not exist or cannot be read."""
         return read_object(self.result_file)
 
     def known_result(self) -> dict[str, Any]:
@@ -108,36 +108,36 @@ class RunDirectory:
         return result
 
     def data(self) -> dict[str, Any] | None:
-        """What the run recorded of its data (identity.py), or its first fold.
+        """Return the identity of the data that the run, or its first fold, recorded (identity.py).
 
-        None if nothing was: an earlier version made it, or the file is damaged.
+        None if there is no record: an earlier version made the run, or the file is damaged.
         """
         folds = sorted(self.path.glob(f"{FOLDS}/{self.data_file.name}"))
         for path in (self.data_file, self.result_file, *folds[:1]):
             try:
-                found = files.read_json(path)
-                found = found["data"] if path == self.result_file else found
-                if IS_IDENTITY(found):
-                    return found
+                content = files.read_json(path)
+                content = content["data"] if path == self.result_file else content
+                if IS_IDENTITY(content):
+                    return content
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return None
 
     def threads(self) -> int | None:
-        """The number of threads that it computes with on a CPU; None if it has not begun."""
+        """Return the number of threads of the run on a CPU; None if it has not begun."""
         for path in (*sorted(self.checkpoints.glob("step-*.json"), reverse=True), self.result_file):
-            found = (read_object(path) or {}).get("threads")
-            if type(found) is int and found > 0:
-                return found
+            number = (read_object(path) or {}).get("threads")
+            if type(number) is int and number > 0:
+                return number
         return None
 
     def finished(self) -> bool:
-        """Whether the run has come to its end, and says so in a result.json that has all that is read of it."""
+        """Whether the run has finished, by a result.json that has all keys that are read."""
         result = self.result() or {}
         return result.get("status") == "finished" and is_sound(result)
 
     def load_config(self) -> Config:
-        """The config of the run; raises Refused if there is none or it is not sound."""
+        """Return the config of the run; raises Refused if there is none or it is not valid."""
         try:
             data = parse_yaml(self.config_text())
         except FileNotFoundError:
@@ -153,11 +153,11 @@ class RunDirectory:
             raise Refused(f"{self.config_file}: {error}", "restore it, or start a new run") from error
 
     def config_text(self) -> str:
-        """The content of config.yaml; raises OSError or ValueError."""
+        """Return the content of config.yaml; raises OSError or ValueError."""
         return files.read(self.config_file, LARGEST).decode("utf-8")
 
     def config_hashes(self) -> set[str]:
-        """Those under which this run's checkpoints may have been saved; raises Refused if config.yaml is not sound."""
+        """Return the config hashes that this run's checkpoints may have; raises Refused if config.yaml is not valid."""
         saved = self.load_config()
         return {config_hash(saved), config_hash(saved, schema.EARLIER)}
 
@@ -165,31 +165,31 @@ class RunDirectory:
         files.write_atomic(self.config_file, as_text(config))
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
-        """All of metrics.jsonl anew: on resume it may hold epochs that the checkpoint does not know."""
+        """Rewrite metrics.jsonl: before a resume it may hold epochs after the checkpoint."""
         files.write_atomic(self.metrics_file, b"".join(files.to_json(record) + b"\n" for record in records))
 
     def held(self) -> bool:
-        """Whether a process holds it, or died while it did."""
+        """Whether a process holds the directory, or died while it held it."""
         return files.signature(self.lock_file).exists()
 
     def records(self) -> list[dict[str, Any]]:
-        """The epochs of metrics.jsonl: of the lines that are whole the values that are numbers or null."""
+        """Return the epochs of metrics.jsonl: from each complete line, the values that are numbers or null."""
         try:
             lines = files.read(self.metrics_file, LONGEST).splitlines()
         except OSError:
             return []
-        found = []
+        values = []
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
-                found.append(json.loads(line))
+                values.append(json.loads(line))
         return [
             {key: value for key, value in record.items() if value is None or is_finite(value)}
-            for record in found
+            for record in values
             if isinstance(record, dict) and is_finite(record.get("epoch"))
         ]
 
     def begun(self) -> bool:
-        """Whether a step was taken, of the run or of a fold of it."""
+        """Whether the run, or one of its folds, has trained a step."""
         return any(
             path.exists()
             for folder in (self.path, *self.path.glob(FOLDS))
@@ -197,7 +197,7 @@ class RunDirectory:
         )
 
     def marked(self) -> bool:
-        """Whether the content of a file in it is d2lrun's: a config, or what names the hash of one."""
+        """Whether a file in it was written by d2lrun: a config, or a file that names the hash of one."""
         if any(
             "config_hash" in (read_object(path) or {}) for path in (self.result_file, *self.checkpoints.glob("*.json"))
         ):
@@ -208,42 +208,42 @@ class RunDirectory:
         return False
 
     def strangers(self) -> list[str]:
-        """What in it d2lrun did not write, as the content shows; nothing in a run's directory. It only reads.
+        """Return the files that d2lrun did not write, by their content; none for a run's directory. It only reads.
 
-        Hidden files that no run writes are passed over. Raises OSError if it cannot be listed.
+        Hidden files that no run writes are ignored. Raises OSError if the directory cannot be listed.
         """
-        names = names_in(self.path)  # before all other looks: a process that is at work here adds to them
+        names = names_in(self.path)  # first, since another process may add files meanwhile
         if self.begun() and self.marked():
             return []
         with_config = is_as_written(self.config_file)
-        found = []
+        others = []
         for name in names:
             path = self.path / name
             if with_config and path.match(FOLDS) and path.is_dir():
-                found += [f"{name}/{inner}" for inner in RunDirectory(path).strangers()]
+                others += [f"{name}/{inner}" for inner in RunDirectory(path).strangers()]
             elif name == self.config_file.name or original(name) in LATER:
-                found += [] if with_config and begins_as_ours(path, FIRST | LATER) else [name]
+                others += [] if with_config and begins_as_ours(path, FIRST | LATER) else [name]
             elif not begins_as_ours(path, FIRST):
-                found.append(name)
-        return found
+                others.append(name)
+        return others
 
     def refuse_strangers(self) -> None:
-        """Raise Refused if it holds anything that d2lrun did not write."""
+        """Raise Refused if the directory holds a file that d2lrun did not write."""
         if found := self.strangers():
             raise Refused(
                 f"{self.path} is not empty and not a run's directory: it holds {', '.join(found[:3])}",
-                "choose an empty or a new folder, or move what lies there",
+                "choose an empty or a new folder, or move these files away",
             )
 
     def refuse_irregular(self) -> None:
-        """Raise Refused if anything else than a file has the name of one of its files: a folder, a pipe, a device."""
+        """Raise Refused if a folder, a pipe or a device has the name of one of the run's files."""
         own = [path for path in vars(self).values() if isinstance(path, Path) and path != self.path]
         for path in own:
             if os.path.lexists(path) and not (path.is_dir() if path == self.checkpoints else path.is_file()):
                 raise Refused(f"{path} is not what a run writes there", "move it away, or choose another run.dir")
 
     def refuse_folds(self) -> None:
-        """Raise Refused for a K-fold run, where one model is wanted: each fold has its own."""
+        """Raise Refused for a K-fold run, since each fold has its own model."""
         folds = sorted(path.name for path in self.path.glob(FOLDS))
         if folds:
             one = REFIT if RunDirectory(self.path / REFIT).weights_file.exists() else folds[0]
@@ -259,7 +259,7 @@ class RunDirectory:
 
 
 def as_text(config: Config) -> str:
-    """The content of config.yaml; a password in ``sweep.storage``, which no run needs, is masked."""
+    """Return the content of config.yaml; a password in ``sweep.storage`` is masked, since no run needs it."""
     data = schema.to_dict(config)
     if data["sweep"].get("storage"):
         data["sweep"]["storage"] = masked(data["sweep"]["storage"])
@@ -267,7 +267,7 @@ def as_text(config: Config) -> str:
 
 
 def is_as_written(path: Path) -> bool:
-    """Whether a config.yaml is, byte for byte, what ``write_config`` makes of the config that it holds."""
+    """Whether a config.yaml has exactly the bytes that ``write_config`` writes for its config."""
     try:
         config = RunDirectory(path.parent).load_config()
         return not path.is_symlink() and files.read(path, LARGEST) == as_text(config).encode()
@@ -276,7 +276,7 @@ def is_as_written(path: Path) -> bool:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names in a folder, sorted; none if it is not there. Raises OSError if it is no folder."""
+    """Return the sorted names in a folder; none if it does not exist. Raises OSError if it is not a folder."""
     try:
         return sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
@@ -284,23 +284,23 @@ def names_in(folder: Path) -> list[str]:
 
 
 def original(name: str) -> str:
-    """The name of the file that a temporary one was to become; any other name is its own."""
+    """Return the final name of a temporary file; any other name unchanged."""
     return re.sub(rf"^{files.TEMPORARY}$", r"\1", name)
 
 
 def begins_as_ours(path: Path, beginnings: Mapping[str, bytes]) -> bool:
-    """Whether a file begins as d2lrun's own of that name, whole or half written; or is hidden and none of d2lrun's.
+    """Whether a file begins like d2lrun's file of that name, complete or not, or is hidden and not from d2lrun.
 
-    ``beginnings`` has a regular expression for each name. A file that is gone by now was another process's.
+    ``beginnings`` has a regular expression for each name. A file that was removed meanwhile counts as d2lrun's.
     """
     name = original(path.name)
     if name not in beginnings:
         return name == path.name and name.startswith(".")
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
             return False
-        if found.st_size == 0:  # as the lock is, which Windows lets nobody read
+        if status.st_size == 0:  # the lock is empty, and Windows does not let others read it
             return True
         with open(path, "rb", opener=files.regular) as file:
             return re.match(beginnings[name], file.read(64)) is not None
@@ -311,16 +311,16 @@ def begins_as_ours(path: Path, beginnings: Mapping[str, bytes]) -> bool:
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None if there is no readable one."""
+    """Return the object in a JSON file; None if it cannot be read."""
     try:
-        found = files.read_json(path)
+        content = files.read_json(path)
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def is_sound(result: dict[str, Any]) -> bool:
-    """Whether the result.json of a finished run has all that is read of it, each of its kind."""
+    """Whether the result.json of a finished run has all keys that are read, with values of the right kind."""
     floor, metrics = result.get("floor"), result.get("metrics")
     return bool(
         (IS_FOLDED if "folds" in result else IS_RESULT)(result)
@@ -331,28 +331,28 @@ def is_sound(result: dict[str, Any]) -> bool:
 
 def is_at_chance(result: dict[str, Any]) -> bool:
     """Whether a result.json says that a run, or a fold of it, is no better than the best constant prediction."""
-    floor = result.get("floor")  # which runs of earlier versions have not
+    floor = result.get("floor")  # runs of earlier versions do not have it
     return bool(result.get("dead") or (isinstance(floor, dict) and floor.get("at_chance")))
 
 
 def notes_of(result: dict[str, Any]) -> list[str]:
-    """What a result.json says that has to be known of its metrics; nothing if it is damaged."""
-    found = result.get("notes")
-    return [note for note in found if isinstance(note, str)] if isinstance(found, list) else []
+    """Return the remarks of a result.json about its metrics; none if it is damaged."""
+    notes = result.get("notes")
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 @contextlib.contextmanager
 def claim(config: Config) -> Iterator[RunDirectory]:
-    """The directory of this config's run, held against other processes.
+    """Lock the directory of this config's run and yield it.
 
-    Without ``run.dir`` a new one is made. Raises Refused if the directory is in use, cannot be written,
-    belongs to another config, or holds something else; it is then as it was.
+    Without ``run.dir`` a new directory is made. Raises Refused if the directory is in use, cannot be written,
+    belongs to another config, or holds other files; it is then unchanged.
     """
     with contextlib.ExitStack() as held:
         directory = None
         try:
             directory = RunDirectory(Path(config.run.dir).expanduser() if config.run.dir else unique(config))
-            refuse_unfit(directory, config)  # before the lock is written, and once more when nobody else writes
+            refuse_unfit(directory, config)  # before the lock is written, and again when the lock is held
             directory.path.mkdir(parents=True, exist_ok=True)
             held.enter_context(files.lock(directory.lock_file))
             enter(directory, config)
@@ -375,7 +375,7 @@ def claim(config: Config) -> Iterator[RunDirectory]:
 
 
 def enter(directory: RunDirectory, config: Config) -> None:
-    """Make the directory this config's. Until its first step a run of another config may take it."""
+    """Write this config to the directory. Until the first step, a run of another config may replace it."""
     refuse_unfit(directory, config)
     for folder in (directory.path, directory.checkpoints):
         files.remove_leftovers(folder)
@@ -384,7 +384,7 @@ def enter(directory: RunDirectory, config: Config) -> None:
 
 
 def refuse_unfit(directory: RunDirectory, config: Config) -> None:
-    """Raise Refused if the directory holds another config's run, or anything that d2lrun did not write."""
+    """Raise Refused if the directory holds another config's run, or a file that d2lrun did not write."""
     directory.refuse_irregular()
     directory.refuse_strangers()
     if directory.begun():
@@ -392,7 +392,7 @@ def refuse_unfit(directory: RunDirectory, config: Config) -> None:
 
 
 def refuse_other(directory: RunDirectory, config: Config) -> None:
-    """Raise Refused if the run that is in the directory has another config."""
+    """Raise Refused if the run in the directory has another config."""
     saved = directory.load_config()
     theirs, ours = (schema.flatten(schema.to_dict(each)) for each in (saved, config))
     rows = [
@@ -407,13 +407,13 @@ def refuse_other(directory: RunDirectory, config: Config) -> None:
 
 
 def lift_submission(refit: RunDirectory, whole: RunDirectory) -> None:
-    """Put what the run on everything predicts, which is what one hands in, into the directory of the whole."""
+    """Copy submission.csv from the refit to the directory of the K-fold run."""
     if refit.submission.exists():
         files.write_atomic(whole.submission, files.read(refit.submission))
 
 
 def unique(config: Config) -> Path:
-    """A new directory outputs/runs/<dataset>/<model>/<date_time>, also when ten start in one second."""
+    """Make a new directory outputs/runs/<dataset>/<model>/<date_time>, unique also if ten start in one second."""
     parent = Path(config.run.root).expanduser() / "runs" / schema.data_name(config.dataset) / config.model.name
     parent.mkdir(parents=True, exist_ok=True)
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{config.run.name}" if config.run.name else "")
@@ -426,7 +426,7 @@ def unique(config: Config) -> Path:
 
 
 def config_hash(config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES) -> str:
-    """The same for two configs of the same experiment, wherever they run."""
+    """Return a hash that is equal for two configs of the same experiment, independent of where they run."""
     plain = schema.flatten(schema.to_dict(config))
-    kept = {key: value for key, value in plain.items() if not key.startswith(ignored)}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    hashed = {key: value for key, value in plain.items() if not key.startswith(ignored)}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Weights in .safetensors files: what a run leaves, and what another may begin with (book 5.5, 13.2)."""
+"""Weights in .safetensors files: a run writes them, and another run may start from them (book 5.5, 13.2)."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from d2lrun.errors import Refused
 
 
 def save(model: nn.Module, path: Path) -> None:
-    """Write the model's parameters and buffers, what is shared once and under its first name."""
+    """Write the model's parameters and buffers; shared ones are written once, under their first name."""
     again = shared(model)
-    kept = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items() if name not in again}
-    files.write_atomic(path, safetensors.torch.save(kept))
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items() if name not in again}
+    files.write_atomic(path, safetensors.torch.save(tensors))
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name; raises Refused where it is none of weights."""
+    """Read the tensors of a file by name; raises Refused if it is not a valid .safetensors file."""
     try:
-        with open(path, "rb", opener=files.regular):  # which a pipe or a device is not
+        with open(path, "rb", opener=files.regular):  # refuses a pipe or a device
             return safetensors.torch.load_file(path)
     except FileNotFoundError:
         raise Refused(f"{path}: no such file", "give a run's directory or a .safetensors file") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise Refused(f"{path} is not a sound .safetensors file: {error}", "restore it, or train anew") from error
+        raise Refused(f"{path} is not a sound .safetensors file: {error}", "restore it, or train again") from error
 
 
 def load(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Give the model all its weights; raises Refused where a name or a shape is another."""
+    """Load all weights into the model; raises Refused if a name or a shape differs."""
     if problems := [*strange_names(model, weights), *strange_shapes(model, weights)]:
         raise Refused(f"the weights do not fit the model{rows(problems)}", "d2lrun summary shows what the model has")
-    model.load_state_dict(weights, strict=False)  # shared ones come once
+    model.load_state_dict(weights, strict=False)  # shared weights are in the file only once
 
 
 def begin_with(model: nn.Module, source: str, classes: int) -> list[str]:
-    """Give the model the weights of a run or file, but for a head that was made for other classes.
+    """Load the weights of a run or file into the model, except a head with another number of classes.
 
-    Returns the names that keep their first values: those that differ by the number of classes alone. Raises
-    Refused for any other difference.
+    Returns the names that are not loaded: they differ only by the number of classes. Raises Refused for any other
+    difference.
     """
     weights = read(find(source))
     problems = strange_names(model, weights)
@@ -58,7 +58,7 @@ def begin_with(model: nn.Module, source: str, classes: int) -> list[str]:
 
 
 def find(source: str) -> Path:
-    """The file of weights that ``model.weights`` means: the file itself, or that of a run's directory."""
+    """Return the weights file of ``model.weights``: the file itself, or the file in a run's directory."""
     path = Path(source).expanduser()
     if not path.is_dir():
         return path
@@ -70,7 +70,7 @@ def find(source: str) -> Path:
 
 
 def other_classes(model: nn.Module, weights: dict[str, Tensor], classes: int) -> list[str]:
-    """The names of the head where ``weights`` were trained for another number of classes than the model."""
+    """Return the names of the head if ``weights`` have another number of classes than the model; else none."""
     own = model.state_dict()
     last = list(dict(model.named_parameters()))[-1]
     part = last.partition(".")[0] + "."  # the head is the last part of the model
@@ -96,14 +96,14 @@ def strange_shapes(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
 
 
 def shared(model: nn.Module) -> set[str]:
-    """The names of parameters that are the memory of one named before."""
+    """Return the names of parameters that share the memory of an earlier parameter."""
     first: dict[tuple[int, int], str] = {}
     named = model.named_parameters(remove_duplicate=False)
     return {name for name, parameter in named if first.setdefault(identity(parameter), name) != name}
 
 
 def identity(parameter: Tensor) -> tuple[int, int]:
-    """Equal for parameters that are the same memory, whatever objects they are."""
+    """Return a value that is equal for parameters with the same memory, even if they are different objects."""
     return parameter.data_ptr(), parameter.numel()
 
 
@@ -112,6 +112,6 @@ def sides(tensor: torch.Tensor) -> str:
 
 
 def rows(problems: list[str]) -> str:
-    """At most ten lines, indented."""
+    """Return at most ten indented lines."""
     rest = [f"and {len(problems) - 10} more"] if len(problems) > 10 else []
     return "".join(f"\n  {problem}" for problem in [*problems[:10], *rest])

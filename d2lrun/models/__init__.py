@@ -1,4 +1,4 @@
-"""Networks: tensors in, logits out. One file a family, keyword arguments, no config inside.
+"""Networks: tensors in, logits out. One file per family, with keyword arguments and no config.
 
 Shapes in this folder: B batch, C channels, H height, W width.
 """
@@ -27,11 +27,11 @@ COMMON = {field.name for field in fields(Model)} | {"name"}
 
 
 def build(config: Any, inputs: tuple[int, ...] | None, classes: int) -> nn.Module:
-    """The network that the config group ``model`` describes, initialised, on the CPU.
+    """Return the initialised network that the config group ``model`` describes, on the CPU.
 
-    ``inputs`` is (C, H, W), or None for text, whose ``classes`` are the tokens of the vocabulary, or (D,) for the
-    features of a table, of which one number is predicted. Draws from torch's global generator: seed it first.
-    Raises Refused if images are too small for it, ``freeze`` names nothing, or the file of the network is wrong.
+    ``inputs`` is (C, H, W) for images, (D,) for the features of a table, or None for text; for text, ``classes`` is
+    the number of tokens in the vocabulary. Draws from torch's global generator: seed it first. Raises Refused if the
+    images are too small, ``freeze`` matches no parameter, or the file of the network has an error.
     """
     arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
     make = partial(network(config.name), classes=classes, **arguments)
@@ -56,7 +56,7 @@ def build(config: Any, inputs: tuple[int, ...] | None, classes: int) -> nn.Modul
 
 
 def network(name: str) -> Callable[..., nn.Module]:
-    """The class or function that a name of the table stands for; raises Refused for a file that is wrong."""
+    """Return the class or function of a name in the table MODELS; raises Refused if its file has an error."""
     faults.check_file(name)
     try:
         module = import_module(f"d2lrun.models.{name.replace('-', '_')}")
@@ -66,7 +66,7 @@ def network(name: str) -> Callable[..., nn.Module]:
 
 
 def try_shape(model: nn.Module, inputs: tuple[int, ...]) -> None:
-    """Show the model a black image (C, H, W) or a row of zeros (D,); raises ValueError where it does not take it."""
+    """Call the model with zeros of shape (C, H, W) or (D,); raises ValueError if it does not accept them."""
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros(1, *inputs))
@@ -79,10 +79,10 @@ def try_shape(model: nn.Module, inputs: tuple[int, ...]) -> None:
 
 
 def trains_on(model: nn.Module, inputs: Tensor) -> bool:
-    """Whether the model in train mode takes ``inputs`` [B, …]; the model and the random generators stay as they are.
+    """Whether the model accepts ``inputs`` [B, …] in train mode; the model and the random generators do not change.
 
-    Batch normalisation takes one example only if its feature maps have more than one pixel. Tried without memory or
-    arithmetic (on the device "meta").
+    Batch normalisation accepts a single example only if its feature maps have more than one pixel. The test uses the
+    device "meta", without memory or arithmetic.
     """
     tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     try:
@@ -94,7 +94,7 @@ def trains_on(model: nn.Module, inputs: Tensor) -> bool:
 
 
 def misfit(config: Any, inputs: tuple[int, ...], smallest: int | None, error: Exception) -> Refused:
-    """What to tell of images (C, H, W) that a network does not take; it takes those of ``smallest`` pixels a side."""
+    """Return the Refused for images (C, H, W) that a network does not accept; it accepts ``smallest`` pixels a side."""
     _, height, width = inputs
     name = getattr(config, "arch", config.name)
     if smallest is not None and smallest > min(height, width):
@@ -106,7 +106,7 @@ def misfit(config: Any, inputs: tuple[int, ...], smallest: int | None, error: Ex
 
 
 def freeze(model: nn.Module, patterns: list[str]) -> None:
-    """Leave out of training the parameters whose names match one of ``patterns`` (as file names do: * and ?)."""
+    """Exclude from training the parameters whose names match one of ``patterns`` (wildcards * and ?)."""
     parameters = dict(model.named_parameters())
     for pattern in patterns:
         found = [name for name in parameters if fnmatchcase(name, pattern)]
@@ -114,7 +114,7 @@ def freeze(model: nn.Module, patterns: list[str]) -> None:
             names = ", ".join([*list(parameters)[:8], *(["…"] if len(parameters) > 8 else [])])
             raise Refused(
                 f"model.freeze: no parameter is called {pattern} (have: {names})",
-                "d2lrun summary lists them all; * stands for any letters",
+                "d2lrun summary lists them all; * matches any letters",
             )
         for name in found:
             parameters[name].requires_grad_(False)

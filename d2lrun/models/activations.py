@@ -1,4 +1,4 @@
-"""Activation functions by the names of ``config.Activation``."""
+"""Activation functions by the names that the config uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AlexNet (book 7.1; Krizhevsky et al. 2012), in the book's form for one channel of 224×224."""
+"""AlexNet (book 7.1; Krizhevsky et al. 2012), in the book's version for one channel of 224×224."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Densely connected networks (book 7.7; Huang et al. 2016): every layer sees the outputs of all before it."""
+"""Densely connected networks (book 7.7; Huang et al. 2016): a layer takes the outputs of all layers before it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Normalised(nn.Sequential):
-    """Batch normalisation and ReLU before a convolution, as the residual networks' second version has it."""
+    """Batch normalisation and ReLU before a convolution, as in the second version of residual networks."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
         super().__init__(
@@ -42,8 +42,8 @@ class Transition(nn.Sequential):
 class DenseNet(nn.Sequential):
     """Images [B, C, H, W] -> logits [B, classes].
 
-    ``blocks`` holds the number of layers of each dense block; between two blocks the channels and the picture are
-    halved. The shapes below are those of 96×96 images and the book's four blocks of four, growth 32.
+    ``blocks`` is the number of layers of each dense block; between two blocks, the channels and the image size are
+    halved. The shapes below are for 96×96 images and the book's four blocks of four layers, growth 32.
     """
 
     def __init__(self, *, inputs: tuple[int, int, int], classes: int, growth: int, blocks: list[int]):

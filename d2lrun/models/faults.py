@@ -1,4 +1,4 @@
-"""What is wrong in the file of a network, told with its file and line."""
+"""Errors in the file of a network, reported with file and line."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from torch import nn
 
 from d2lrun.errors import Refused
 
-# What Python raises for a mistake in code; a network itself raises ValueError for values that do not go together.
+# The errors that Python raises for a mistake in code; a network itself raises ValueError for values that do not fit.
 MISTAKES = (SyntaxError, ImportError, AttributeError, NameError, TypeError, LookupError, NotImplementedError)
 HINT = "correct the network; --debug shows the whole traceback"
 
 
 def file_of(name: str) -> Path:
-    """The file of the network that the table MODELS calls ``name``."""
+    """Return the file of the network with this name in the table MODELS."""
     return Path(__file__).with_name(f"{name.replace('-', '_')}.py")
 
 
 def shown(path: Path) -> str:
-    """The path from the current folder, if it lies in it."""
+    """Return the path, relative to the working directory if it is inside."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
 
 def mistake(name: str, error: BaseException) -> Refused:
-    """What to tell of a mistake in the code of a network."""
+    """Return the Refused for a mistake in the code of a network."""
     path = file_of(name)
     if isinstance(error, SyntaxError):
         return Refused(f"{shown(Path(error.filename or path))}:{error.lineno}: not valid Python: {error.msg}", HINT)
@@ -48,12 +48,12 @@ def check_file(name: str) -> None:
     if not file_of(name).is_file():
         raise Refused(
             f"model={name}: its file {shown(file_of(name))} is missing",
-            "write the network into it, or take its line out of the table MODELS in d2lrun/config/tables.py",
+            "write the network into it, or remove its line from the table MODELS in d2lrun/config/tables.py",
         )
 
 
 def attribute(name: str, module: Any, wanted: str) -> Callable[..., nn.Module]:
-    """The class or function of a module that the table MODELS names; raises Refused if there is none."""
+    """Return the class or function of a module that the table MODELS names; raises Refused if there is none."""
     if hasattr(module, wanted):
         return getattr(module, wanted)
     own = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
@@ -64,7 +64,7 @@ def attribute(name: str, module: Any, wanted: str) -> Callable[..., nn.Module]:
 
 
 def check_arguments(name: str, make: Callable[..., nn.Module], given: dict[str, Any]) -> None:
-    """Raise Refused if a network does not take exactly ``given``, the keys of its config."""
+    """Raise Refused if the arguments of a network are not exactly ``given``, the keys of its config."""
     parameters = inspect.signature(make).parameters.values()
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return
@@ -74,16 +74,16 @@ def check_arguments(name: str, make: Callable[..., nn.Module], given: dict[str, 
     if missing or strange:
         made_by = make.__init__ if isinstance(make, type) else make  # type: ignore[misc]
         line = inspect.getsourcelines(made_by)[1]
-        told = [f"it wants {', '.join(missing)}, which is not given"] if missing else []
-        told += [f"it does not take {', '.join(strange)}"] if strange else []
+        problems = [f"it wants {', '.join(missing)}, which is not given"] if missing else []
+        problems += [f"it does not take {', '.join(strange)}"] if strange else []
         raise Refused(
-            f"{shown(file_of(name))}:{line}: {make.__name__}: {'; '.join(told)}",
+            f"{shown(file_of(name))}:{line}: {make.__name__}: {'; '.join(problems)}",
             "a network takes inputs, classes and the arguments of its line in MODELS of d2lrun/config/tables.py",
         )
 
 
 def wrong_size(name: str, make: Callable[..., nn.Module], inputs: tuple[int, ...], error: Exception) -> Refused:
-    """What to tell of a network that takes no image (C, H, W) of any size: the layer that fails, and its line."""
+    """Return the Refused for a network that accepts no size of image (C, H, W): the layer that fails, and its line."""
     path, lines, entered = file_of(name), {}, []
     original = nn.Module.__init__
 

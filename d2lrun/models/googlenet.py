@@ -1,4 +1,4 @@
-"""GoogLeNet (book 7.4; Szegedy et al. 2014): Inception blocks, four paths side by side."""
+"""GoogLeNet (book 7.4; Szegedy et al. 2014): Inception blocks of four parallel paths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Convolution(nn.Sequential):
-    """A convolution that keeps the size, and ReLU; with batch normalisation between them where asked for."""
+    """A convolution that keeps the size, batch normalisation if ``batch_norm``, and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, batch_norm: bool, stride: int = 1):
         norm = [nn.BatchNorm2d(out_channels)] if batch_norm else []
@@ -17,7 +17,7 @@ class Convolution(nn.Sequential):
 
 
 class Inception(nn.Module):
-    """[B, in, H, W] -> [B, c1 + c2[1] + c3[1] + c4, H, W]: the channels of four paths, one behind the other.
+    """[B, in, H, W] -> [B, c1 + c2[1] + c3[1] + c4, H, W]: the concatenated channels of four paths.
 
     1×1; 1×1 then 3×3; 1×1 then 5×5; 3×3 pooling then 1×1.
     """
@@ -42,9 +42,9 @@ class Inception(nn.Module):
 
 
 class GoogLeNet(nn.Sequential):
-    """Images [B, C, H, W] -> logits [B, classes]. The shapes below are those of 96×96 images.
+    """Images [B, C, H, W] -> logits [B, classes]. The shapes below are for 96×96 images.
 
-    The book's network has neither batch normalisation (``batch_norm`` adds it) nor auxiliary heads.
+    The book's network has no batch normalisation (``batch_norm`` adds it) and no auxiliary heads.
     """
 
     def __init__(self, *, inputs: tuple[int, int, int], classes: int, batch_norm: bool):

@@ -14,9 +14,9 @@ from d2lrun.models.recurrent import LanguageModel, RowClassifier, bias, network,
 class GRUCell(nn.Module):
     """Update and reset gate around a state, from scratch, over all time steps.
 
-        Z, R = σ(X W_x· + H W_h· + b_·)               each with weights of its own
-        H̃    = tanh(X W_xh + (R ⊙ H) W_hh + b_h)      the book's
-        H̃    = tanh(X W_xh + R ⊙ (H W_hh) + b_h)      with ``reset_after``, as torch's layer has it
+        Z, R = σ(X W_x· + H W_h· + b_·)               each with its own weights
+        H̃    = tanh(X W_xh + (R ⊙ H) W_hh + b_h)      in the book
+        H̃    = tanh(X W_xh + R ⊙ (H W_hh) + b_h)      with ``reset_after``, as in torch's layer
         H    = Z ⊙ H + (1 − Z) ⊙ H̃
 
     Features [T, B, F] or tokens [T, B], and the state [B, D] -> outputs [T, B, D] and the last state.
@@ -32,7 +32,7 @@ class GRUCell(nn.Module):
         self.W_xh, self.W_hh, self.b_h = weight(features, hidden), weight(hidden, hidden), bias(hidden)  # candidate
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        # The two gates side by side: one product instead of two.
+        # The two gates are concatenated: one product instead of two.
         for_gates = times(x, torch.cat((self.W_xz, self.W_xr), dim=1)) + torch.cat((self.b_z, self.b_r))  # [T, B, 2·D]
         for_candidate = times(x, self.W_xh) + self.b_h  # [T, B, D]
         W_h = torch.cat((self.W_hz, self.W_hr), dim=1)  # [D, 2·D]
@@ -46,8 +46,8 @@ class GRUCell(nn.Module):
 
 
 def build(*, reset_after: bool, **arguments: Any) -> LanguageModel | RowClassifier:
-    """Gated recurrent units with the arguments of ``recurrent.network``.
+    """Return a network of gated recurrent units with the arguments of ``recurrent.network``.
 
-    ``reset_after`` is for impl="scratch": torch's layer always applies the reset gate behind the product.
+    ``reset_after`` is for impl="scratch": torch's layer always applies the reset gate after the product.
     """
     return network(partial(GRUCell, reset_after=reset_after), nn.GRU, **arguments)

@@ -1,4 +1,4 @@
-"""How weights begin: one rule for all layers, or one for each kind (book 5.2, 4.8)."""
+"""Initial weights: one rule for all layers, or one for each kind of layer (book 5.2, 4.8)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def initialise(
     bias: float | None = None,
     bias_std: float | None = None,
 ) -> None:
-    """Draw the weights of every Linear, Conv2d and recurrent layer anew, by the rule ``name`` or that of their kind.
+    """Set the weights of every Linear, Conv2d and recurrent layer by the rule ``name``, or the rule of its kind.
 
     normal: N(0, std²). xavier: U(±√(6 / (fan_in + fan_out))), Glorot & Bengio 2010.
-    kaiming: N(0, 2 / fan_in), He et al. 2015. constant: ``value``. torch: as the layers were made.
-    Their biases become ``bias``, or are drawn from N(``bias`` or 0, ``bias_std``²) (book 4.5); with None for both
-    they, and all other parameters, stay as they were made.
+    kaiming: N(0, 2 / fan_in), He et al. 2015. constant: ``value``. torch: unchanged.
+    Biases become ``bias``, or are drawn from N(``bias`` or 0, ``bias_std``²) (book 4.5); with None for both they are
+    unchanged, like all other parameters.
     """
     rules: dict[str, Callable[[Tensor], object]] = {
         "normal": lambda weight: nn.init.normal_(weight, std=std),
@@ -51,14 +51,14 @@ def initialise(
 
 
 def parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """The weights of a layer, each [outputs, inputs, …], and its biases.
+    """Return the weights of a layer, each [outputs, inputs, …], and its biases.
 
-    torch keeps the gates of a GRU or LSTM in one matrix, [gates · D, D], and a rule sees it as one (as in book 9.7);
-    from scratch each gate has its own, [D, D].
+    torch stores the gates of a GRU or LSTM in one matrix, [gates · D, D], and a rule treats it as one (as in book
+    9.7); from scratch each gate has its own matrix, [D, D].
     """
     named = dict(module.named_parameters())
-    biases: list[Tensor] = [one for one in named.values() if one.dim() == 1]
-    weights: list[Tensor] = [one for one in named.values() if one.dim() > 1]
+    biases: list[Tensor] = [parameter for parameter in named.values() if parameter.dim() == 1]
+    weights: list[Tensor] = [parameter for parameter in named.values() if parameter.dim() > 1]
     if isinstance(module, Stack):
-        weights = [weight.detach().T for weight in weights]  # kept as [inputs, outputs]; a view of the same numbers
+        weights = [weight.detach().T for weight in weights]  # stored as [inputs, outputs]; a view of the same memory
     return weights, biases

@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Linear(nn.Linear):
-    """Features [B, D] -> predictions [B, classes], of which a regression has one."""
+    """Features [B, D] -> predictions [B, classes]; a regression has classes = 1."""
 
     def __init__(self, *, inputs: tuple[int], classes: int, bias: bool):
         super().__init__(inputs[0], classes, bias=bias)

@@ -1,4 +1,4 @@
-"""Long short-term memory (book 9.2; Hochreiter & Schmidhuber 1997, the forget gate by Gers et al. 2000)."""
+"""Long short-term memory (book 9.2; Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from d2lrun.models.recurrent import LanguageModel, RowClassifier, bias, network,
 class LSTMCell(nn.Module):
     """Input, forget and output gate around a memory, from scratch, over all time steps.
 
-        I, F, O = σ(X W_x· + H W_h· + b_·)      each with weights of its own
+        I, F, O = σ(X W_x· + H W_h· + b_·)      each with its own weights
         C̃       = tanh(X W_xc + H W_hc + b_c)
         C       = F ⊙ C + I ⊙ C̃
         H       = O ⊙ tanh(C)
@@ -31,7 +31,7 @@ class LSTMCell(nn.Module):
         self.W_xc, self.W_hc, self.b_c = weight(features, hidden), weight(hidden, hidden), bias(hidden)  # candidate
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # The four side by side: one product instead of four.
+        # The four matrices are concatenated: one product instead of four.
         W_x = torch.cat((self.W_xi, self.W_xf, self.W_xo, self.W_xc), dim=1)  # [F, 4·D]
         W_h = torch.cat((self.W_hi, self.W_hf, self.W_ho, self.W_hc), dim=1)  # [D, 4·D]
         b = torch.cat((self.b_i, self.b_f, self.b_o, self.b_c))
@@ -47,5 +47,5 @@ class LSTMCell(nn.Module):
 
 
 def build(**arguments: Any) -> LanguageModel | RowClassifier:
-    """A long short-term memory with the arguments of ``recurrent.network``."""
+    """Return a long short-term memory with the arguments of ``recurrent.network``."""
     return network(LSTMCell, nn.LSTM, **arguments)

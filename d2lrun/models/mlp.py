@@ -1,4 +1,4 @@
-"""Multilayer perceptron (book 4.2, 4.3), with dropout between its layers where asked for (book 4.6)."""
+"""Multilayer perceptron (book 4.2, 4.3), with optional dropout between its layers (book 4.6)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from d2lrun.models.activations import ACTIVATIONS
 class MLP(nn.Sequential):
     """Images [B, C, H, W] -> logits [B, classes]; features [B, D] -> predictions [B, 1].
 
-    ``dropout`` holds one probability for all hidden layers or one for each; at 0 no layer is made. With ``share``
-    all hidden layers of one shape are one and the same layer, its parameters shared (book 5.2).
+    ``dropout`` is one probability for all hidden layers or one for each; at 0 there is no dropout layer. If ``share``,
+    all hidden layers of the same shape are one layer with shared parameters (book 5.2).
     """
 
     def __init__(

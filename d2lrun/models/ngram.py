@@ -1,4 +1,4 @@
-"""Counting language models (book 8.3): the next token's probability from how often it followed the last few."""
+"""N-gram language models (book 8.3): the next token's probability from the counts of n-grams."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ from d2lrun.counts import counted
 class Grams:
     """The different n-grams of one length n.
 
-    One is written as a number: the rank of its first n−1 tokens among the shorter grams, times V, plus its last
-    token. That stays below N·V for any n, where V^n would not fit; its own rank is its place in ``ids``.
+    The id of an n-gram is the rank of its first n−1 tokens among the shorter grams, times V, plus its last token.
+    It stays below N·V for any n, while V^n would overflow. The rank of an n-gram is its index in ``ids``.
     """
 
     ids: Tensor  # int64 [G], sorted
-    counts: Tensor  # float64 [G]: how often each occurs
+    counts: Tensor  # float64 [G]: occurrences of each n-gram
     last: Tensor  # int64 [G]: the rank of its last n−1 tokens among the shorter grams
 
     def ranks(self, ids: Tensor) -> Tensor:
-        """The ranks of n-grams; −1 for those that never occurred, as are all ids of a rank −1."""
+        """Return the ranks of n-grams; −1 if an n-gram never occurred, or if its id has the rank −1."""
         at = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
         return torch.where(self.ids[at] == ids, at, -1)
 
 
 @dataclass(frozen=True)
 class Level:
-    """What one order says: P(w | context) = (kept + share · P_lower(w)) / (Σ_w kept + share)."""
+    """The probabilities of one order: P(w | context) = (kept + share · P_lower(w)) / (Σ_w kept + share)."""
 
-    kept: Tensor  # float64 [G]: what is left of an n-gram's count
-    share: Tensor  # float64 [C]: by the rank of its context, what goes to the lower order
+    kept: Tensor  # float64 [G]: the count of an n-gram after the discount
+    share: Tensor  # float64 [C]: by the rank of the context, the mass for the lower order
     total: Tensor  # float64 [C]
 
 
 class NGram(nn.Module):
-    """Tokens [B, T] -> logits [B, T, V] of the token behind each, and the state behind the last: a language model.
+    """A language model. Tokens [B, T] -> logits [B, T, V] of the token after each, and the state after the last.
 
-    ``order`` is the number n of tokens in a gram, the predicted one included: at 1 nothing before it is looked at.
-    A context that never occurred leaves the word to the lower order. ``smoothing``:
+    ``order`` is the number n of tokens in an n-gram, including the predicted one: order 1 uses no context. For a
+    context that never occurred, the next lower order is used. ``smoothing``:
 
-    laplace (book 8.3.1): each order adds ε imagined tokens, shared out by the unigram probabilities, these by 1/V.
-    witten-bell (Bell, Cleary & Witten 1990): as many as different tokens followed, by those of the next lower order.
-    kneser-ney (Chen & Goodman 1998, modified): takes a discount from each count and hands it to the next lower
-    order, which counts in how many different places a gram stands instead of how often.
+    laplace (book 8.3.1): each order adds ε pseudo-counts, distributed by the unigram probabilities, these by 1/V.
+    witten-bell (Bell, Cleary & Witten 1990): adds as many pseudo-counts as different tokens followed the context,
+    distributed by the probabilities of the next lower order.
+    kneser-ney (Chen & Goodman 1998, modified): subtracts a discount from each count and gives it to the next lower
+    order, which counts the different contexts of an n-gram instead of its occurrences.
 
-    ``strength``, one for all orders or one for each from the unigrams up, is laplace's ε and a factor on the others'
-    imagined tokens or discounts. Counts on the CPU, in double precision; ``fit`` is the training.
+    ``strength`` has one value for all orders, or one for each from the unigrams up: ε of laplace, and a factor on the
+    pseudo-counts or discounts of the others. Counts are on the CPU, in double precision; ``fit`` is the training.
     """
 
     def __init__(self, *, classes: int, order: int, smoothing: str, strength: list[float], inputs: Any = None):
@@ -63,12 +64,12 @@ class NGram(nn.Module):
         self.bidirectional = False
         self.classes, self.order, self.smoothing = classes, order, smoothing
         self.strength = strength * order if len(strength) == 1 else strength
-        self.register_buffer("stream", torch.zeros(0, dtype=torch.int32))  # what was counted: all there is to save
+        self.register_buffer("stream", torch.zeros(0, dtype=torch.int32))  # the counted tokens: the only saved state
         self.grams: list[Grams] = []
         self.levels: list[Level] = []
 
     def fit(self, tokens: Tensor) -> NGram:
-        """Count a stream of tokens [N]; what was counted before is forgotten."""
+        """Count a stream of tokens [N]; this replaces earlier counts."""
         if len(tokens) < self.order:
             raise ValueError(f"no gram of {self.order} in {counted(len(tokens), 'token')}")
         self.stream = tokens.to("cpu", torch.int32)
@@ -77,12 +78,12 @@ class NGram(nn.Module):
         return self
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> None:
-        """Count the stream that was saved."""
+        """Count the saved stream."""
         self.fit(state_dict["stream"])
 
     @property
     def sizes(self) -> list[int]:
-        """How many different grams of each length were counted."""
+        """The number of different n-grams of each length."""
         return [len(grams.ids) for grams in self.grams]
 
     def level(self, n: int) -> Level:
@@ -100,13 +101,13 @@ class NGram(nn.Module):
         return Level(kept, share, total_by(contexts, kept, size) + share)
 
     def places(self, n: int) -> Tensor:
-        """By rank, behind how many different tokens each n-gram stands."""
+        """Return, by rank, the number of different tokens before each n-gram."""
         return torch.bincount(self.grams[n].last, minlength=len(self.grams[n - 1].ids)).double()
 
     def contexts(self, tokens: Tensor) -> list[Tensor]:
-        """For 0, 1, … order−1 tokens, the rank of those that end before each place of streams [..., T]: [..., T+1].
+        """For n = 0, 1, … order−1, return the rank of the n tokens before each place of streams [..., T]: [..., T+1].
 
-        −1 where they never occurred, or where the stream begins later.
+        −1 if they never occurred, or if the stream has fewer tokens before the position.
         """
         *rows, length = tokens.shape
         ranks = [torch.zeros(*rows, length + 1, dtype=torch.int64)]
@@ -117,11 +118,11 @@ class NGram(nn.Module):
         return ranks
 
     def probabilities(self, contexts: list[Tensor], tokens: Tensor) -> Tensor:
-        """Of ``tokens`` behind contexts of each length, both of shapes that broadcast."""
+        """Return the probabilities of ``tokens`` after contexts of each length; their shapes broadcast."""
         shape = torch.broadcast_shapes(contexts[0].shape, tokens.shape)
         orders = [torch.full(shape, 1 / self.classes, dtype=torch.float64)]
         for rank, grams, level in zip(contexts, self.grams, self.levels, strict=True):
-            lower = orders[:2][-1] if self.smoothing == "laplace" else orders[-1]  # the book's is never above unigrams
+            lower = orders[:2][-1] if self.smoothing == "laplace" else orders[-1]  # as in the book: always the unigrams
             gram = grams.ranks(rank * self.classes + tokens)
             kept = torch.where(gram < 0, 0.0, level.kept[gram])
             mixed = (kept + level.share[rank] * lower) / level.total[rank]
@@ -129,17 +130,17 @@ class NGram(nn.Module):
         return orders[-1]
 
     def log_probabilities(self, tokens: Tensor) -> Tensor:
-        """ln P of each token of a stream [N] behind all those before it: [N], of which a mean is the loss."""
+        """Return ln P of each token of a stream [N] given all tokens before it: [N]; the loss is its negative mean."""
         tokens = tokens.to("cpu", torch.int64)
         return self.probabilities([rank[:-1] for rank in self.contexts(tokens)], tokens).log()
 
     def next_distribution(self, history: Tensor) -> Tensor:
-        """The probability [V] of each token behind ``history`` [T], which may be empty."""
+        """Return the probability [V] of each token after ``history`` [T], which may be empty."""
         tail = history.to("cpu", torch.int64)[max(0, len(history) - self.order + 1) :]
         return self.probabilities([rank[-1:] for rank in self.contexts(tail)], torch.arange(self.classes))
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The state is the last order−1 tokens."""
+        """Return the logits and the state; the state is the last order−1 tokens."""
         before = tokens[:, :0] if state is None else state
         seen = torch.cat((before, tokens), dim=1)  # [B, n−1+T]
         contexts = [rank[:, before.shape[1] + 1 :, None] for rank in self.contexts(seen.to("cpu", torch.int64))]
@@ -148,26 +149,26 @@ class NGram(nn.Module):
 
 
 def count(tokens: Tensor, order: int, classes: int) -> Iterator[Grams]:
-    """The grams of lengths 1, 2, … ``order`` in a stream [N]."""
-    rank = torch.zeros(len(tokens) + 1, dtype=torch.int64)  # of the empty gram that ends before each place
+    """Yield the n-grams of length 1, 2, … ``order`` in a stream [N]."""
+    rank = torch.zeros(len(tokens) + 1, dtype=torch.int64)  # of the empty gram that ends before each position
     for _ in range(order):
         # rank[i] belongs to the n−1 tokens from i on, which end before tokens[i + n−1]
         ids = rank[: len(rank) - 1] * classes + tokens[len(tokens) - len(rank) + 1 :]
         different, own, counts = ids.unique(return_inverse=True, return_counts=True)
-        last = torch.empty_like(different).scatter_(0, own, rank[1:])  # the same, wherever the gram stands
+        last = torch.empty_like(different).scatter_(0, own, rank[1:])  # equal at all occurrences of the n-gram
         yield Grams(different, counts.double(), last)
         rank = own
 
 
 def total_by(contexts: Tensor, values: Tensor, size: int) -> Tensor:
-    """The sum of the values of each context, by rank."""
+    """Return the sum of the values of each context, by rank."""
     return torch.zeros(size, dtype=torch.float64).index_add(0, contexts, values)
 
 
 def discounts(counts: Tensor, strength: float) -> Tensor:
-    """What to take from counts of 0, 1, 2, and 3 or more, by how many grams have 1, 2, 3 and 4 (Chen & Goodman).
+    """Return the discounts of the counts 0, 1, 2, and 3 or more, from the numbers of n-grams that occur 1 to 4 times.
 
-    A text too small or too regular for that estimate gets 0.75 of each.
+    Source: Chen & Goodman. If the text is too small or too regular for this estimate, the discounts are 0.75.
     """
     n1, n2, n3, n4 = torch.bincount(counts.long().clamp(max=5), minlength=5)[1:5].tolist()
     taken = [0.0, 0.75, 0.75, 0.75]
@@ -175,4 +176,4 @@ def discounts(counts: Tensor, strength: float) -> Tensor:
         y = n1 / (n1 + 2 * n2)
         estimates = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
         taken[1:] = [taken if 0 < taken < most else 0.75 for most, taken in enumerate(estimates, 1)]
-    return torch.tensor([min(strength * one, most) for most, one in enumerate(taken)], dtype=torch.float64)
+    return torch.tensor([min(strength * discount, most) for most, discount in enumerate(taken)], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Network in Network (book 7.3; Lin et al. 2013): 1×1 convolutions in place of fully connected layers."""
+"""Network in Network (book 7.3; Lin et al. 2013): 1×1 convolutions instead of fully connected layers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from torch import nn
 
 
 class NiNBlock(nn.Sequential):
-    """A convolution, then twice 1×1, each with ReLU: a small perceptron at every pixel.
+    """A convolution and two 1×1 convolutions, each with ReLU: a small perceptron at every pixel.
 
-    Without ``final_relu`` the last 1×1 convolution stays linear.
+    Without ``final_relu`` the last 1×1 convolution has no ReLU.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class NiNBlock(nn.Sequential):
 
 
 class NiN(nn.Sequential):
-    """Images [B, C, H, W] -> logits [B, classes]. The shapes below are those of 224×224 images.
+    """Images [B, C, H, W] -> logits [B, classes]. The shapes below are for 224×224 images.
 
-    The book has a ReLU on the logits, too (``final_relu``). A class whose logit is below 0 for every image gets
-    no gradient any more, and about one run in five stays at chance.
+    The book also has a ReLU on the logits (``final_relu``). A class whose logit is below 0 for every image then gets
+    no gradient, and about one run in five stays at chance.
     """
 
     def __init__(self, *, inputs: tuple[int, int, int], classes: int, dropout: float, final_relu: bool):

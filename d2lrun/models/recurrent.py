@@ -1,6 +1,6 @@
-"""What stands around a recurrent layer: text in and out (book 8.5, 8.6), depth (9.3), both directions (9.4), images.
+"""Networks around a recurrent layer: text in and out (book 8.5, 8.6), depth (9.3), both directions (9.4), images.
 
-Shapes: T time steps, B batch, F features of a step, D hidden units, V vocabulary. Inside, time comes first.
+Shapes: T time steps, B batch, F features of a step, D hidden units, V vocabulary. Inside, time is the first axis.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def network(
     embedding: int | None,
     tied: bool,
 ) -> LanguageModel | RowClassifier:
-    """A language model over ``classes`` tokens, or with ``inputs`` (C, H, W) a classifier of images.
+    """Return a language model over ``classes`` tokens, or with ``inputs`` (C, H, W) a classifier of images.
 
-    ``impl`` chooses the recurrent layer: "scratch" composes it of ``cell`` and draws all weights from N(0, 0.01²),
-    as the book does; "torch" takes torch's ``layer`` and torch's initial weights. Raises ValueError where the
-    arguments contradict each other.
+    ``impl`` selects the recurrent layer: "scratch" builds it from ``cell`` and draws all weights from N(0, 0.01²),
+    as the book does; "torch" uses torch's ``layer`` and torch's initial weights. Raises ValueError if the arguments
+    contradict each other.
     """
     width = hidden * (1 + bidirectional)
     check(inputs, embedding, tied, width)
@@ -42,7 +42,7 @@ def network(
     if impl == "scratch":
         made = Stack(cell, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
     else:
-        between = dropout if layers > 1 else 0.0  # torch warns of a dropout that has no place
+        between = dropout if layers > 1 else 0.0  # with one layer, torch warns about dropout
         made = layer(features, hidden, layers, bidirectional=bidirectional, dropout=between)
     head = nn.Linear(width, classes)
     if impl == "scratch":
@@ -61,7 +61,7 @@ def network(
 
 
 def check(inputs: tuple[int, int, int] | None, embedding: int | None, tied: bool, width: int) -> None:
-    """Raise ValueError where an embedding, or sharing it with the output layer, is not possible."""
+    """Raise ValueError if an embedding, or sharing its weights with the output layer, is not possible."""
     if inputs is not None and (embedding is not None or tied):
         raise ValueError("images have no tokens: wanted embedding=null and tied=false")
     if tied and embedding != width:
@@ -70,15 +70,15 @@ def check(inputs: tuple[int, int, int] | None, embedding: int | None, tied: bool
 
 
 class LanguageModel(nn.Module):
-    """Tokens [B, T] -> logits [B, T, V] of the token behind each, and the state behind the last.
+    """Tokens [B, T] -> logits [B, T, V] of the token after each, and the state after the last.
 
-    The next call may go on from that state; without one it begins with zeros. Dropout acts behind the embedding
-    and behind every layer, never along time (Zaremba et al. 2014).
+    The next call may continue from this state; without a state it starts with zeros. Dropout is applied after the
+    embedding and after every layer, never along time (Zaremba et al. 2014).
     """
 
     def __init__(self, read: nn.Module, layer: nn.Module, head: nn.Linear, dropout: float, *, bidirectional: bool):
         super().__init__()
-        self.bidirectional = bidirectional  # such a model sees the tokens that it predicts
+        self.bidirectional = bidirectional  # a bidirectional model sees the tokens that it predicts
         self.read, self.layer, self.dropout, self.head = read, layer, nn.Dropout(dropout), head
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -87,7 +87,7 @@ class LanguageModel(nn.Module):
 
 
 class RowClassifier(nn.Module):
-    """Images [B, C, H, W] -> logits [B, classes]: a row of pixels is a time step, the last state tells the class."""
+    """Images [B, C, H, W] -> logits [B, classes]: a row of pixels is a time step; the last state gives the logits."""
 
     def __init__(self, layer: nn.Module, head: nn.Linear, dropout: float, *, bidirectional: bool):
         super().__init__()
@@ -103,7 +103,7 @@ class RowClassifier(nn.Module):
 
 
 class OneHot(nn.Module):
-    """Tokens [T, B] -> vectors [T, B, V] that are 1 at the token and 0 elsewhere."""
+    """Tokens [T, B] -> one-hot vectors [T, B, V]."""
 
     def __init__(self, classes: int):
         super().__init__()
@@ -111,13 +111,13 @@ class OneHot(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         zeros = torch.zeros(*tokens.shape, self.classes, device=tokens.device)
-        return zeros.scatter_(-1, tokens.unsqueeze(-1), 1.0)  # without the integers that F.one_hot makes on its way
+        return zeros.scatter_(-1, tokens.unsqueeze(-1), 1.0)  # without the integer tensor of F.one_hot
 
 
 class Stack(nn.Module):
-    """Cells above each other, each beside one that reads backwards if ``bidirectional``; called as torch's layers are.
+    """Stacked cells, each with a second cell that reads backwards if ``bidirectional``; called like torch's layers.
 
-    Features [T, B, F], or tokens [T, B] that stand for their one-hot vectors -> [T, B, D], and the last state.
+    Features [T, B, F], or tokens [T, B] instead of their one-hot vectors -> [T, B, D], and the last state.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Stack(nn.Module):
 
 
 def weight(rows: int, columns: int) -> nn.Parameter:
-    """As the book begins: N(0, 0.01²)."""
+    """Return a weight [rows, columns] drawn from N(0, 0.01²), as in the book."""
     return nn.Parameter(torch.randn(rows, columns) * 0.01)
 
 
@@ -168,8 +168,8 @@ def bias(columns: int) -> nn.Parameter:
 
 
 def times(x: Tensor, matrix: Tensor) -> Tensor:
-    """x [T, B, F] times a matrix [F, D], all time steps at once; for tokens [T, B] their rows of the matrix.
+    """Return x [T, B, F] times a matrix [F, D], for all time steps; for tokens [T, B], their rows of the matrix.
 
-    That is the product with their one-hot vectors, without the multiplications by zero.
+    The rows equal the product with one-hot vectors, without the multiplications by zero.
     """
     return x @ matrix if x.is_floating_point() else F.embedding(x, matrix)

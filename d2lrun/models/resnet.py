@@ -1,4 +1,4 @@
-"""Residual networks (book 7.6; He et al. 2015). The book's convolutions have biases, its 1×1 skips no norm."""
+"""Residual networks (book 7.6; He et al. 2015). As in the book, convolutions have biases and 1×1 skips no norm."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ CHANNELS = (64, 128, 256, 512)  # of the four stages
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions beside a skip: [B, in, H, W] -> [B, out, H / stride, W / stride].
+    """Two 3×3 convolutions with a skip connection: [B, in, H, W] -> [B, out, H / stride, W / stride].
 
-    The skip is the identity, or a 1×1 convolution where channels or size change.
+    The skip connection is the identity, or a 1×1 convolution if channels or size change.
     """
 
     expansion = 1
@@ -32,7 +32,7 @@ class Residual(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1 down, 3×3, 1×1 up to four times the channels, beside a skip: the block of the deeper networks."""
+    """1×1 down, 3×3, 1×1 up to four times the channels, with a skip connection: the block of deeper networks."""
 
     expansion = 4
 
@@ -55,13 +55,13 @@ class Bottleneck(nn.Module):
 
 
 def skip(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """What stands beside a block's layers."""
+    """Return the skip connection of a block: the identity, or a 1×1 convolution if the shape changes."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride)
 
 
-# By depth: the block, and how many of them each stage has.
+# By depth: the block, and the number of blocks in each stage.
 STAGES: dict[int, tuple[type[Residual | Bottleneck], tuple[int, ...]]] = {
     18: (Residual, (2, 2, 2, 2)),
     34: (Residual, (3, 4, 6, 3)),

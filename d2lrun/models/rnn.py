@@ -26,12 +26,12 @@ class RNNCell(nn.Module):
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         outputs = []
-        for x_t in times(x, self.W_xh) + self.b_h:  # [B, D]; what does not wait for the state is done at once
+        for x_t in times(x, self.W_xh) + self.b_h:  # [B, D]; the input product of all steps is computed at once
             h = torch.tanh(x_t + h @ self.W_hh)
             outputs.append(h)
         return torch.stack(outputs), h
 
 
 def build(**arguments: Any) -> LanguageModel | RowClassifier:
-    """A recurrent network with the arguments of ``recurrent.network``."""
+    """Return a recurrent network with the arguments of ``recurrent.network``."""
     return network(RNNCell, nn.RNN, **arguments)

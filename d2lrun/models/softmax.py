@@ -1,4 +1,4 @@
-"""Softmax regression (book 3.6, 3.7): one fully connected layer; the softmax itself is in the loss."""
+"""Softmax regression (book 3.6, 3.7): one fully connected layer; the softmax is part of the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any classification network of torchvision, untrained, as a reference beside the book's."""
+"""Any classification network of torchvision, untrained, for comparison with the book's networks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from d2lrun.models.vision import torchvision
 
 
 def build(*, inputs: tuple[int, int, int], classes: int, arch: str) -> nn.Module:
-    """Images [B, C, H, W] -> logits [B, classes]; the first convolution takes so many channels, no auxiliary heads.
+    """Images [B, C, H, W] -> logits [B, classes]; the first convolution takes C channels; no auxiliary heads.
 
-    Raises Refused for an unknown name, ValueError or AssertionError for a size that it cannot be made for.
+    Raises Refused for an unknown name, ValueError or AssertionError if the network does not support the size.
     """
     names = torchvision.models.list_models(module=torchvision.models)
     if arch not in names:
@@ -37,7 +37,7 @@ def build(*, inputs: tuple[int, int, int], classes: int, arch: str) -> nn.Module
 
 
 def see(model: nn.Module, channels: int) -> None:
-    """Replace the first convolution by one of the same form for so many channels."""
+    """Replace the first convolution with the same convolution for ``channels`` input channels."""
     name, first = next((name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
     options = {key: getattr(first, key) for key in ("kernel_size", "stride", "padding", "dilation")}
     owner, _, last = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""VGG (book 7.2; Simonyan & Zisserman 2014): blocks of 3×3 convolutions, each block halving the picture."""
+"""VGG (book 7.2; Simonyan & Zisserman 2014): blocks of 3×3 convolutions; each block halves the image size."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class VGGBlock(nn.Sequential):
 class VGG(nn.Sequential):
     """Images [B, C, H, W] -> logits [B, classes].
 
-    ``depth`` counts the layers with weights: 11, 13, 16 or 19. The channels of the blocks are divided by
-    ``ratio``; the book trains ratio 4. 224×224 images shrink to 112, 56, 28, 14, 7.
+    ``depth`` is the number of layers with weights: 11, 13, 16 or 19. The channels of the blocks are divided by
+    ``ratio``; the book trains ratio 4. The blocks reduce 224×224 images to 112, 56, 28, 14, 7.
     """
 
     def __init__(self, *, inputs: tuple[int, int, int], classes: int, depth: int, ratio: int, dropout: float):

@@ -1,8 +1,8 @@
-"""torchvision, imported where it can be: ``from d2lrun.vision import torchvision``.
+"""Import torchvision by ``from d2lrun.models.vision import torchvision``.
 
-The wheel on PyPI is built against torch with CUDA. Beside a torch without it its compiled operators do not
-load, and the import fails on the two of them that are described to torch.compile. Once they are declared, all
-that needs no compiled operator works: datasets, transforms, networks.
+The wheel on PyPI is built for torch with CUDA. With a torch without CUDA its compiled operators do not load, and the
+import fails at the two operators that torchvision registers for torch.compile. This file declares them first. Then
+everything without compiled operators works: datasets, transforms, networks.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What people see of a run: progress, tables, curves, pictures."""
+"""The output for people: progress, tables, curves, pictures and pages."""

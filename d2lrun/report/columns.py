@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: the column that is least wanted goes first, and what went is said."""
+"""Tables that fit the terminal: the least important columns are dropped first, and dropped columns are named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-# Colour is never alone: the word stands there, too.
+# A colour always comes with a word.
 COLOURS = {
     "finished": "green",
     "failed": "red",
@@ -25,38 +25,38 @@ COLOURS = {
     "unfinished": "yellow",
     "at chance": "yellow",
 }
-NEEDED = 100  # a column that is wanted so much is never dropped
+NEEDED = 100  # a column with this priority is never dropped
 
 
 @dataclass
 class Column:
-    """One column; ``wanted`` says how long it stays when room is short."""
+    """One column; ``wanted`` is its priority if the table is too wide."""
 
     head: str
     cells: Sequence[str]
     wanted: int = NEEDED
-    number: bool = True  # on the right, in one piece; else on the left, and folded where it must be
+    number: bool = True  # right-aligned and never wrapped; else left-aligned and wrapped if necessary
 
 
 def fitted(console: Console, *layouts: list[Column], best: int | None = None) -> tuple[Table, list[str]]:
-    """The first of the ``layouts`` that fits the console, and the heads of what was dropped from it.
+    """Return a table of the first of the ``layouts`` that fits the console, and the heads of its dropped columns.
 
-    The last one is taken in any case. Row ``best`` stands out.
+    If none fits, the last one is used. Row ``best`` is highlighted.
     """
     for layout in layouts:
-        kept = list(layout)
-        while not fits(console, table := build(console, kept, best)):
-            least = min(kept, key=lambda column: column.wanted)
+        columns = list(layout)
+        while not fits(console, table := build(console, columns, best)):
+            least = min(columns, key=lambda column: column.wanted)
             if least.wanted >= NEEDED:
                 break
-            kept.remove(least)
+            columns.remove(least)
         else:
             break
-    return table, [column.head for column in layout if column not in kept]
+    return table, [column.head for column in layout if column not in columns]
 
 
 def fits(console: Console, table: Table) -> bool:
-    """Whether the console holds the table without a cell being folded."""
+    """Whether the table fits the console without a wrapped cell."""
     return console.measure(table, options=console.options.update(width=10_000)).maximum <= console.width
 
 
@@ -74,7 +74,7 @@ def build(console: Console, columns: list[Column], best: int | None = None) -> T
 
 
 def cell_text(console: Console, text: str) -> Text:
-    """The text, not read as markup; the words for how a job stands have their colours."""
+    """Return the text, not parsed as markup; the status of a job is coloured."""
     from rich.text import Text
 
     cell = Text(printable(console, text))

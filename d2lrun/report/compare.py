@@ -1,4 +1,4 @@
-"""Any number of runs and sweeps side by side: what differs in their configs, and what they came to.
+"""Compare runs and sweeps: the differences of their configs, and their results.
 
 Imports no torch: it only reads.
 """
@@ -31,28 +31,28 @@ from d2lrun.report.text import counted, duration, say, setting, settings, short_
 if TYPE_CHECKING:
     from rich.console import Console
 
-ROWS = 50  # of the table
-EQUAL = 0  # how much a column is wanted that says the same of all runs shown
-KEYS = 40  # that differ, in the table and in labels: no terminal has room for more
+ROWS = 50  # most rows of the table
+EQUAL = 0  # the priority of a column that is equal for all runs shown
+KEYS = 40  # most differing keys in the table and in labels: no terminal has room for more
 FIRST = ("directory", "status")  # columns of compare.csv
 FOLLOWS = ("recipe", "book")  # keys of the config that follow from the others
-# Keys that do not tell runs apart: where they lie and how they are saved, not where their data lie or they ran.
+# Keys that do not distinguish runs: their folder and how they are saved. The place of data and the device do.
 IGNORED = (*(key for key in schema.CIRCUMSTANCES if key not in (*schema.PLACES, "device.name")), *FOLLOWS)
 
 
 def differing(entries: list[Entry]) -> list[str]:
-    """The config keys whose values differ, the most telling first: the groups' names, what all have, then the rest.
+    """Return the config keys whose values differ: first the names of groups, then keys that all runs have, then others.
 
-    What does not change the experiment and what follows from other keys is left out. The places of the data, and if
-    no key tells of them their fingerprints, stand there only if the data differ.
+    Keys that do not change the experiment, or that follow from other keys, are left out. The paths of the data (or
+    their fingerprints, if no key shows the difference) are included only if the data differ.
     """
     configs = [entry.config for entry in entries if entry.config]
     whole = [config for config in configs if "model.name" in config and "seed" in config] or configs
     keys = [key for key in dict.fromkeys(itertools.chain(*whole)) if not key.startswith(IGNORED)]
     found = [key for key in keys if likeness.varies(key, whole)]
     hidden = () if DATA in found else schema.PLACES if records_data(whole) else schema.EARLIER
-    told = [key for key in found if key.startswith("dataset.")]
-    found = [key for key in found if not key.startswith(hidden) and not (key == DATA and told)]
+    data_keys = [key for key in found if key.startswith("dataset.")]
+    found = [key for key in found if not key.startswith(hidden) and not (key == DATA and data_keys)]
 
     def rank(key: str) -> tuple[bool, bool]:
         return shown_key(key) == key, not all(key in config for config in whole)
@@ -61,19 +61,19 @@ def differing(entries: list[Entry]) -> list[str]:
 
 
 def most_telling(entries: list[Entry]) -> list[str]:
-    """The most telling of the keys that differ."""
+    """Return the first of the differing keys, at most ``KEYS``."""
     return differing(entries)[:KEYS]
 
 
 def records_data(configs: list[dict[str, Any]]) -> bool:
-    """Whether each of these runs recorded what data it read, as those of earlier versions did not."""
+    """Whether each of these runs recorded the data that it read; runs of earlier versions did not."""
     return all(DATA in config for config in configs)
 
 
 def metric_names(entries: list[Entry]) -> list[str]:
-    """All metrics, the most telling first: of val, test and train, the loss behind what is easier to read; speeds.
+    """Return all metrics by importance: val, test, train, each with the loss last; then speeds.
 
-    Test comes before val where more runs have it.
+    Test comes before val if more runs have it.
     """
     names = list(dict.fromkeys(name for entry in entries for name in entry.metrics))
     held = {split: sum(split in map(split_of, entry.metrics) for entry in entries) for split in SPLITS}
@@ -87,7 +87,7 @@ def metric_names(entries: list[Entry]) -> list[str]:
 
 
 def arranged(entries: list[Entry], metric: str | None) -> list[Entry]:
-    """The entries, the best by ``metric`` first and those without it last; raises Refused if none has it."""
+    """Sort the entries by ``metric``, the best first and entries without it last; raises Refused if none has it."""
     if metric is None:
         return entries
     names = metric_names(entries)
@@ -104,9 +104,9 @@ def arranged(entries: list[Entry], metric: str | None) -> list[Entry]:
 
 
 def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
-    """The best finished run by validation, and why some or all may not be it; (None, None) without any to choose from.
+    """Return the best finished run by validation, and why some or all runs are not ranked; (None, None) without runs.
 
-    The test set alone never chooses; and no run is the best of those that were not measured on the same examples.
+    The test set is never used to choose. Runs that were not measured on the same examples are not ranked.
     """
     metric = next((name for name in metric_names(entries) if split_of(name) == "val"), None)
     if metric is None:
@@ -115,8 +115,8 @@ def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
     if len(done) < 2:
         return None, None
     if unknown := [str(entries.index(each) + 1) for each in done if each.measured is None]:
-        told = f"an earlier version made run {', '.join(unknown)} and recorded nothing of the data; d2lrun resume does"
-        return None, told
+        note = f"an earlier version made run {', '.join(unknown)} and recorded nothing of the data; d2lrun resume does"
+        return None, note
     sets = [frozenset((each.measured or {}).get(metric, ())) for each in done]
     if not likeness.alike(sets):
         keys = [shown_key(key) for key in likeness.causes(sets, [visible(each.config) for each in done])]
@@ -134,12 +134,15 @@ def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
 
 
 def visible(config: dict[str, Any] | None) -> dict[str, Any]:
-    """The keys of a flat config that may change what is measured; their places tell of the data."""
+    """Return the keys of a flat config that may change what is measured; the paths of data stand for the data."""
     return {key: value for key, value in (config or {}).items() if not key.startswith(IGNORED)}
 
 
 def labels(entries: list[Entry]) -> list[str]:
-    """For each run the values of as few differing keys as tell it apart: 'model=lenet lr=0.1'; else its directory."""
+    """Return a label for each run: the values of a minimal set of differing keys, as in 'model=lenet lr=0.1'.
+
+    If the keys do not distinguish a run, its label is its directory.
+    """
     keys = most_telling(entries)
     names = short_names(shown_key(key) for key in keys)
     rows = [settings(picked(entry, telling(entries, keys)), names) for entry in entries]
@@ -149,33 +152,33 @@ def labels(entries: list[Entry]) -> list[str]:
 
 
 def telling(entries: list[Entry], keys: list[str]) -> list[str]:
-    """As few of the ``keys``, in their order, as tell apart what all of them do: a dataset that goes with its model no.
+    """Return a minimal part of the ``keys``, in their order, that distinguishes the same runs as all of them.
 
-    Each of them tells runs apart that those before it do not.
+    Each returned key distinguishes runs that the keys before it do not: not a dataset that depends on the model.
     """
-    found: list[str] = []
+    chosen: list[str] = []
     rows = [""] * len(entries)
     for key in keys:
         finer = [f"{row} {settings(picked(entry, [key]), {})}" for row, entry in zip(rows, entries, strict=True)]
         if len(set(finer)) > len(set(rows)):
-            found.append(key)
+            chosen.append(key)
             rows = finer
-    return found
+    return chosen
 
 
 def picked(entry: Entry, keys: Iterable[str]) -> dict[str, Any]:
-    """The values that an entry has, by the keys' names for people."""
+    """Return the values of an entry, by the short names of the keys."""
     return {shown_key(key): entry.config[key] for key in keys if entry.config and key in entry.config}
 
 
 def shown_key(key: str) -> str:
-    """model.name -> model, as one types it."""
+    """model.name -> model, as typed on the command line."""
     group = key.removesuffix(".name")
     return group if group in VARIANTS else key
 
 
 def show(console: Console, entries: list[Entry]) -> None:
-    """The table: what differs, status, metrics, epochs, time; below it what could not be read, and where each is."""
+    """Print the table (differing keys, status, metrics, epochs, time), and below it the directories and read errors."""
     heading(console, f"{counted(len(entries), 'run')}, {statuses(entries)}")
     best, unranked = best_of(entries)
     shown = entries[:ROWS]
@@ -209,14 +212,14 @@ def show(console: Console, entries: list[Entry]) -> None:
 
 
 def statuses(entries: list[Entry]) -> str:
-    found = [entry.status for entry in entries]
-    return ", ".join(f"{found.count(status):,} {status}" for status in dict.fromkeys(found))
+    all_statuses = [entry.status for entry in entries]
+    return ", ".join(f"{all_statuses.count(status):,} {status}" for status in dict.fromkeys(all_statuses))
 
 
 def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> list[list[Column]]:
-    """A column a differing key, those that tell least dropped first; or all of them in one that folds.
+    """Return two layouts: a column for each differing key, or all keys in one column that wraps.
 
-    A column that is equal in all rows shown, be it a status, is dropped before any that differs.
+    A column that is equal in all rows shown is dropped before a column that differs.
     """
     number = Column("", [str(place) for place in range(1, len(shown) + 1)])
     marks = [Column("", ["★" if entry is best else "" for entry in shown])] if best else []
@@ -241,12 +244,12 @@ def layouts(shown: list[Entry], entries: list[Entry], best: Entry | None) -> lis
 
 
 def wanted_key(place: int, telling: int) -> int:
-    """How long the column of a key stays: the first two always, those that tell runs apart longer than metrics."""
+    """Return the priority of a key's column: the first two stay, and distinguishing keys stay longer than metrics."""
     return 100 if place < 2 else max(82, 89 - place) if place < telling else max(1, 30 - place)
 
 
 def write_csv(entries: list[Entry], path: Path) -> None:
-    """A row a run with everything: directory, status, what differs, epochs, seconds, metrics and std, problem."""
+    """Write a row per run: directory, status, differing keys, epochs, seconds, metrics and std, problem."""
     keys, names = differing(entries), metric_names(entries)
     spreads = {name for entry in entries for name, (_, std) in entry.metrics.items() if std is not None}
     columns = [(name, end) for name in names for end in ((0, 1) if name in spreads else (0,))]
@@ -262,10 +265,9 @@ def write_csv(entries: list[Entry], path: Path) -> None:
 
 
 def write(entries: list[Entry], out: str | None, arranged: bool = False) -> list[Path]:
-    """compare.csv and, where there is an epoch, compare.png: in ``out``, or in a new outputs/compare/<date_time>/.
+    """Write compare.csv and, if a run has an epoch, compare.png: in ``out``, or in a new outputs/compare/<date_time>/.
 
-    The best by validation stands out in the picture; where there is none, the first if the user had them
-    ``arranged``.
+    The picture highlights the best run by validation; if there is none, the first run if the runs are ``arranged``.
     """
     from d2lrun.report.overlay import draw_overlay
 
@@ -289,7 +291,7 @@ def write(entries: list[Entry], out: str | None, arranged: bool = False) -> list
 
 
 def refuse_users(table: Path, picture: Path) -> None:
-    """Raise Refused if the files are there and are not those of an earlier ``compare``, which begins with the table."""
+    """Raise Refused if the files exist and an earlier ``compare`` did not write them, by the content of the table."""
     ours = table.is_file() and table.read_bytes().startswith(",".join(FIRST).encode())
     there = [path.name for path in (table, picture) if os.path.lexists(path)]
     if there and not ours:
@@ -298,7 +300,7 @@ def refuse_users(table: Path, picture: Path) -> None:
 
 
 def new_folder() -> Path:
-    """outputs/compare/<date_time>, also when two start in one second."""
+    """Make a new folder outputs/compare/<date_time>, unique also if two start in one second."""
     root = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))["run"]["root"]
     parent = Path(root).expanduser() / "compare"
     parent.mkdir(parents=True, exist_ok=True)

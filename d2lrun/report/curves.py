@@ -1,4 +1,4 @@
-"""Loss and accuracy over the epochs, beside the band that the book's own runs reached."""
+"""Loss and accuracy over the epochs, with the band of the book's own runs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from d2lrun.report.text import measured
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours that colour-blind eyes tell apart (Okabe and Ito), and a dash pattern and marker for print.
+# Colours for colour-blind readers (Okabe and Ito), and a dash pattern and marker for print.
 STYLES: dict[str, dict[str, Any]] = {
     "train": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
     "val": {"color": "#009E73", "linestyle": "--", "marker": "s"},
     "test": {"color": "#D55E00", "linestyle": "-.", "marker": "^"},
 }
-FEW = 30  # epochs up to which each is marked
-STEEP = 200  # times the smallest that the largest is, from which on the axis is logarithmic
+FEW = 30  # with at most so many epochs, each has a marker
+STEEP = 200  # if the largest value is so many times the smallest, the axis is logarithmic
 
 
 def draw_curves(
     records: list[dict[str, Any]], path: str | Path, title: str, band: dict[str, list[float]] | None = None
 ) -> None:
-    """Write a PNG with one panel for loss, one for accuracy, one for whatever else the records hold.
+    """Write a PNG with one panel for loss, one for accuracy, and one for each other metric of the records.
 
-    ``records`` are the lines of metrics.jsonl; ``band`` is {"train_loss": [low, high], ...} and belongs to
-    the last epoch. Without a record there is nothing to draw and no file.
+    ``records`` are the lines of metrics.jsonl; ``band`` is {"train_loss": [low, high], ...} for the last epoch.
+    Without a record, no file is written.
     """
     if not records:
         return
@@ -45,13 +45,13 @@ def draw_curves(
 
 
 def metric_names(records: list[dict[str, Any]]) -> list[str]:
-    """["loss", "accuracy"]: what was measured, in the order of the records."""
+    """Return the measured metrics, such as ["loss", "accuracy"], in the order of the records."""
     parts = [key.partition("_") for record in records for key in record]
     return list(dict.fromkeys(name for split, _, name in parts if split in STYLES))
 
 
 def draw_panel(axes: Axes, name: str, records: list[dict[str, Any]], band: dict[str, list[float]]) -> None:
-    """One metric: a line per split, labelled with its final value."""
+    """Draw one metric: a line per split, labelled with its final value."""
     from matplotlib.ticker import MaxNLocator
 
     epochs = [record["epoch"] for record in records]
@@ -78,13 +78,13 @@ def draw_panel(axes: Axes, name: str, records: list[dict[str, Any]], band: dict[
 
 
 def steep(values: list[float]) -> bool:
-    """Whether only the logarithms of ``values`` can be seen in one panel; NaN counts for nothing."""
+    """Whether ``values`` need a logarithmic axis; NaN is ignored."""
     seen = [value for value in values if not math.isnan(value)]
     return bool(seen) and min(seen) > 0 and max(seen) > STEEP * min(seen)
 
 
 def draw_band(axes: Axes, span: tuple[float, float], ends: list[float], color: str, split: str) -> None:
-    """A shaded box at the last epoch, wherever the book's executed builds ended."""
+    """Draw a shaded box at the last epoch, with the final values of the book's builds."""
     label = f"book, {split} [{ends[0]:.3f}, {ends[1]:.3f}]"
     axes.fill_between(
         span, ends[0], ends[1], facecolor=color, edgecolor=color, alpha=0.3, linewidth=1, label=label, zorder=1.5
@@ -92,7 +92,7 @@ def draw_band(axes: Axes, span: tuple[float, float], ends: list[float], color: s
 
 
 def final(epochs: list[int], values: list[float]) -> str:
-    """The last value, or since when there is none."""
+    """Return the last value as text, or the epoch since which it is NaN."""
     if math.isfinite(values[-1]):
         return measured(values[-1])
     finite = [epoch for epoch, value in zip(epochs, values, strict=True) if math.isfinite(value)]
@@ -100,5 +100,5 @@ def final(epochs: list[int], values: list[float]) -> str:
 
 
 def number(value: float | None) -> float:
-    """NaN for what JSON or matplotlib has no place for: null and the infinities."""
+    """Return the value, but NaN for null and infinities, which matplotlib cannot draw."""
     return value if value is not None and math.isfinite(value) else math.nan

@@ -20,7 +20,7 @@ DPI = 150
 INK = "#222222"
 GREY = "#999999"
 RED = "#C0271D"
-# Colours that colour-blind eyes tell apart (Okabe and Ito, without the yellow that white swallows, and two more).
+# Colours for colour-blind readers (Okabe and Ito, without yellow, which is invisible on white, and two more).
 PALETTE = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"),
     *("#E69F00", "#000000", "#7F3C8D", "#A5671A", "#888888"),
@@ -28,15 +28,15 @@ PALETTE = (
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib with its own defaults, before anything of it is imported by name.
+    """Import matplotlib with its own defaults, before any other import of it.
 
-    Its import reads MPLBACKEND and a file matplotlibrc: of the current folder, else of MATPLOTLIBRC, else of the user.
-    They are somebody's settings for other pictures, and a bad one raises. So for the import alone MATPLOTLIBRC names
-    the file that comes with matplotlib, and a folder with a file matplotlibrc is left.
+    Its import reads MPLBACKEND and a file matplotlibrc: from the working directory, else from MATPLOTLIBRC, else from
+    the user. These are settings for other pictures, and an invalid file raises an error. So during the import,
+    MATPLOTLIBRC names matplotlib's own file, and the process leaves a folder that has a file matplotlibrc.
     """
     if "matplotlib" in sys.modules:
         return
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it announces that it builds a font cache
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it reports that it builds a font cache
     spec = find_spec("matplotlib")
     assert spec and spec.origin, "matplotlib is always installed"
     defaults = Path(spec.origin).with_name("mpl-data") / "matplotlibrc"
@@ -55,7 +55,7 @@ def import_matplotlib() -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure of ``width`` × ``height`` pixels."""
+    """Return an empty white figure of ``width`` × ``height`` pixels."""
     import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -66,7 +66,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write the figure to ``path``, whole or not at all, its texts laid out so that none overlap."""
+    """Arrange the texts of the figure so that none overlap, and write it to ``path``, completely or not at all."""
     png = io.BytesIO()
     with measuring():
         settle(figure)

@@ -1,4 +1,4 @@
-"""What K folds come to: a table with their mean, their curves in one picture, and the page that shows both."""
+"""The results of K folds: a table with their mean, their curves in one picture, and a page with both."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-FAINT = 0.35  # of a single fold's line
+FAINT = 0.35  # opacity of the line of a single fold
 
 
 def fold_line(name: str, result: dict[str, Any]) -> str:
-    """'fold-0: train loss 0.383 accuracy 0.864  val loss 0.401 accuracy 0.857  7.1 s'."""
+    """Return 'fold-0: train loss 0.383 accuracy 0.864  val loss 0.401 accuracy 0.857  7.1 s'."""
     metrics = real(result["metrics"])
-    splits = [f"{split} {told}" for split in SPLITS if (told := metrics_of(metrics, split))]
+    splits = [f"{split} {metric_words}" for split in SPLITS if (metric_words := metrics_of(metrics, split))]
     return f"{name}: {'  '.join(splits)}  {duration(result['seconds'])}"
 
 
 def show_folds(console: Console, result: dict[str, Any], directory: Path) -> None:
-    """The end of a K-fold run: ``result`` is its result.json, ``directory`` where its files are."""
+    """Print the result of a K-fold run: ``result`` is its result.json, ``directory`` the folder of its files."""
     count = counted(len(result["folds"]), "fold")
     heading(console, f"{result['model']} on {result['dataset']}, {count}, seed {result['seed']}: {result['status']}")
     show(console, fold_table(result))
@@ -53,8 +53,8 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
     rows = [("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}")]
     rows += book_rows(result["book"], means)
     if refit := result.get("refit"):
-        told = metrics_of(real(refit["metrics"]), "test")
-        test = f"test {told} ({refit['test_set']})" if told else f"test set {refit['test_set']}"
+        test_words = metrics_of(real(refit["metrics"]), "test")
+        test = f"test {test_words} ({refit['test_set']})" if test_words else f"test set {refit['test_set']}"
         rows.append(("refit", f"on all training data, {counted(refit['epochs'], 'epoch')}: {test}"))
     rows += [("note", note) for note in notes_of(result)]
     if lost := chance_words(result):
@@ -65,7 +65,7 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
 
 
 def fold_table(result: dict[str, Any]) -> Table:
-    """A row for each fold, and the mean with the standard deviation; a column for each metric of train and val."""
+    """Return a table: a row per fold, then mean and standard deviation; a column per metric of train and val."""
     names = [name for name in result["metrics"] if split_of(name)]
     rows = grid("", *(name.replace("_", " ") for name in names))
     for fold in result["folds"]:
@@ -77,9 +77,9 @@ def fold_table(result: dict[str, Any]) -> Table:
 
 
 def draw_folds(path: Path, curves: dict[str, list[dict[str, Any]]], title: str) -> None:
-    """Write a PNG: a panel for each metric, a faint line for each fold and a strong one for their mean.
+    """Write a PNG: a panel for each metric, with a faint line for each fold and a strong line for their mean.
 
-    ``curves`` holds the lines of metrics.jsonl by the fold's name.
+    ``curves`` has the lines of metrics.jsonl by the name of the fold.
     """
     records = [record for each in curves.values() for record in each]
     names = metric_names(records)
@@ -94,7 +94,7 @@ def draw_folds(path: Path, curves: dict[str, list[dict[str, Any]]], title: str) 
 
 
 def draw_panel(axes: Axes, name: str, curves: list[list[dict[str, Any]]]) -> None:
-    """One metric of all folds, in training and in validation."""
+    """Draw one metric of all folds, in training and in validation."""
     from matplotlib.ticker import MaxNLocator
 
     longest = max(map(len, curves))
@@ -119,7 +119,7 @@ def draw_panel(axes: Axes, name: str, curves: list[list[dict[str, Any]]]) -> Non
 
 
 def write_folds_page(path: Path, result: dict[str, Any], config: str) -> None:
-    """Write the page of a finished K-fold run; pictures are the PNGs that lie beside ``path``."""
+    """Write the page of a finished K-fold run, with the PNGs in the folder of ``path``."""
     title = f"{result['model']} on {result['dataset']}, {len(result['folds'])} folds, seed {result['seed']}"
     names = [name for name in result["metrics"] if split_of(name)]
     rows = [[fold["directory"], *(of(fold["metrics"].get(name)) for name in names)] for fold in result["folds"]]
@@ -135,10 +135,10 @@ def write_folds_page(path: Path, result: dict[str, Any], config: str) -> None:
 
 
 def real(metrics: dict[str, float | None]) -> dict[str, float]:
-    """What is not finite has become null in the file."""
+    """Return the metrics with NaN for null: a value that is not finite is null in the file."""
     return {name: math.nan if value is None else value for name, value in metrics.items()}
 
 
 def of(value: float | None) -> str:
-    """Four decimals, so that folds can be told apart; none of a large number; – for null."""
+    """Return the value with four decimals, so that folds differ; a large number without decimals; – for null."""
     return "–" if value is None else f"{value:.4f}" if abs(value) < 1000 else measured(value)

@@ -1,4 +1,4 @@
-"""Which fonts the texts of a picture need: decided by the glyphs that the installed fonts have, not by their names."""
+"""Choose the fonts for the texts of a picture, by the glyphs in the installed fonts, not by the names of the fonts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from functools import cache
 
 OWN = "DejaVu Sans"  # comes with matplotlib
-UNASSIGNED = 0x0378  # no character: a font with a glyph for it has placeholders instead of glyphs
-SIMPLIFIED = re.compile(r"\b(SC|CN|GB)\b|Hei|Song|YaHei")  # first among the families that have all glyphs
-NAMED = 8  # missing characters that are named
+UNASSIGNED = 0x0378  # not a character: a font with a glyph for it has placeholders instead of glyphs
+SIMPLIFIED = re.compile(r"\b(SC|CN|GB)\b|Hei|Song|YaHei")  # preferred among the families with all glyphs
+NAMED = 8  # most missing characters in a message
 INSTALL = {
     "debian": "apt-get install fonts-noto-cjk",
     "fedora": "dnf install google-noto-sans-cjk-fonts",
@@ -25,7 +25,7 @@ lacking: set[str] = set()  # characters that no installed font has, since the la
 
 
 def families(text: str) -> list[str]:
-    """Matplotlib's own font, and as few others as have the glyphs that it lacks; notes what none has."""
+    """Return matplotlib's own font and as few others as needed for missing glyphs; record what no font has."""
     shown = {character for character in text if unicodedata.category(character)[0] not in "CZ"}
     missing = frozenset(shown - glyphs(OWN, frozenset(shown)))
     found, left = cover(missing) if missing else ((), frozenset())
@@ -34,7 +34,7 @@ def families(text: str) -> list[str]:
 
 
 def notices() -> list[str]:
-    """One line if texts drawn since the last call have characters that no installed font has; else nothing."""
+    """Return one line if texts since the last call have characters that no installed font has, else nothing."""
     if not lacking:
         return []
     named = "".join(sorted(lacking)[:NAMED]) + ("…" if len(lacking) > NAMED else "")
@@ -44,12 +44,12 @@ def notices() -> list[str]:
 
 
 def advice(wide: bool) -> str:
-    """What to install on this system; ``wide`` if Chinese, Japanese or Korean characters are among the missing."""
+    """Return what to install on this system; ``wide`` if Chinese, Japanese or Korean characters are missing."""
     if not wide:
         return "install one that does"
     try:
         facts = platform.freedesktop_os_release()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         facts = {}
     names = [facts.get("ID", ""), *facts.get("ID_LIKE", "").split()]
     command = next((command for name in names for known, command in INSTALL.items() if known in name), None)
@@ -58,10 +58,9 @@ def advice(wide: bool) -> str:
 
 @cache
 def cover(missing: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The families that have the ``missing`` characters, and those that none has.
+    """Return the families that have the ``missing`` characters, and the characters that no family has.
 
-    The files that are installed but not in matplotlib's list, which may be older, are looked at if the list does not
-    suffice.
+    If the families in matplotlib's list are not enough, installed fonts that are not in the list are searched, too.
     """
     from matplotlib.font_manager import findSystemFonts, fontManager
 
@@ -88,13 +87,13 @@ def cover(missing: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Each family once, those for simplified Chinese first; the rest by name, so that the choice is always the same."""
+    """Return each family once, families for simplified Chinese first, then by name, so the choice is deterministic."""
     return sorted(set(names), key=lambda name: (not SIMPLIFIED.search(name), name))
 
 
 @cache
 def glyphs(family: str, characters: frozenset[str]) -> frozenset[str]:
-    """Those of the ``characters`` that matplotlib draws if told this family; none of a font of bitmaps."""
+    """Return the ``characters`` that matplotlib draws with this family; none for a bitmap font."""
     from matplotlib.font_manager import FontProperties, findfont
     from matplotlib.ft2font import FT2Font
 

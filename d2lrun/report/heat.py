@@ -1,4 +1,4 @@
-"""A metric over two swept keys: a cell a pair of values, or a dot a job where a search drew the numbers."""
+"""A metric over two swept keys: a heat map, or for numbers of a search a scatter plot with a dot per job."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDE = 750  # pixels of the axes of a scatter plot, about
-CELLS = 200  # of a heat map, up to which each shows its number
+WIDE = 750  # approximate width of the axes of a scatter plot, in pixels
+CELLS = 200  # in a heat map with at most so many cells, each shows its number
 
 
 def heat_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
-    """A cell for each pair of values: the number, darker where it is better; hatched where all runs failed."""
+    """Return a heat map with a cell for each pair of values: darker is better; hatched if all runs failed."""
     columns, rows = (distinct(points, key) for key in keys)
     if len(rows) > len(columns) and max(len(setting(value)) for value in rows) < WORD:
         keys, columns, rows = keys[::-1], rows, columns
@@ -60,7 +60,7 @@ def heat_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
 
 
 def draw_cell(axes: Axes, x: int, y: int, cell: Point | None, topic: Topic, image: Any, size: float) -> None:
-    """The number of a cell (none if ``size`` is 0), or why it has none."""
+    """Draw the number of a cell (none if ``size`` is 0), or why it has none."""
     from matplotlib.patches import Rectangle
 
     value = cell.metrics.get(topic.main) if cell else None
@@ -80,7 +80,7 @@ def draw_cell(axes: Axes, x: int, y: int, cell: Point | None, topic: Topic, imag
 
 
 def scatter_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
-    """Two numbers that a search drew: a dot a job, darker where it is better."""
+    """Return a scatter plot of two numbers of a search: a dot per job, darker is better."""
     figure = new_figure(1000, 720)
     axes = figure.subplots()
     for axis, key in zip("xy", keys, strict=True):
@@ -106,7 +106,7 @@ def scatter_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure
 
 
 def draw_measured(axes: Axes, points: list[Point], keys: list[str], topic: Topic) -> Any:
-    """A dot a job in the colour of its value, hollow if it was pruned; returns what a colour bar needs."""
+    """Draw a dot per job in the colour of its value, hollow if it was pruned; return what the colour bar needs."""
     from matplotlib.cm import ScalarMappable
 
     norm = scale_of(each.metrics[topic.main][0] for each in points).norm()
@@ -123,7 +123,7 @@ def draw_measured(axes: Axes, points: list[Point], keys: list[str], topic: Topic
 
 
 def name_axis(axes: Axes, axis: str, key: str, values: list[Any]) -> None:
-    """The values of a key beside their cells: every one, or as many as can be read."""
+    """Label the cells with the values of a key: all, or as many as fit."""
     step = max(1, -(-len(values) // MOST))
     texts = [middle(setting(value), WORD) for value in values][::step]
     getattr(axes, f"set_{axis}ticks")(range(0, len(values), step), texts, fontsize=8)

@@ -1,7 +1,7 @@
-"""The jobs of a sweep while it runs: a row a job on a terminal, a line a job elsewhere.
+"""The jobs of a running sweep: a row per job on a terminal; without a terminal, a line per ended job.
 
-Pure functions of plain data. A job is {"label", "status", "epoch", "epochs", "metric", "seconds"}, and "error"
-where it failed, "metric_name" if its line is to say it; what is not known is None or missing.
+Pure functions of plain data. A job is {"label", "status", "epoch", "epochs", "metric", "seconds"}, with "error" if it
+failed, and "metric_name" to show it in its line. An unknown value is None or missing.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from d2lrun.report.text import duration, measured, shortened
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-RECENT = 5  # jobs that ended last and stay in view when there are more rows than lines
-AROUND = 4  # lines that are not rows: head, rule, counts, and the cursor's
+RECENT = 5  # last ended jobs that stay visible if there are more rows than lines
+AROUND = 4  # lines that are not rows: head, rule, counts, and the line of the cursor
 ORDER = ("finished", "failed", "diverged", "pruned", "stopped", "running", "pending")
 
 
 class Display:
-    """What a live view shows of all jobs; ``metric`` is the name of the jobs' metric."""
+    """The live view of all jobs; ``metric`` is the name of their metric."""
 
     def __init__(self, console: Console, metric: str = "metric"):
         self.console, self.metric = console, metric.replace("_", " ")
 
     def rows(self, jobs: list[dict[str, Any]]) -> RenderableType:
-        """A row a job where they fit the height, else the running and the last that ended; counts below."""
+        """Return a row per job if they fit the height, else the running and last ended jobs; then the counts."""
         from rich.console import Group
 
         shown = visible(jobs, max(1, self.console.height - AROUND))
@@ -46,7 +46,7 @@ class Display:
 
 
 def visible(jobs: list[dict[str, Any]], height: int) -> list[dict[str, Any]]:
-    """All jobs, or those that run, with the last few that ended before them and the next ones behind."""
+    """Return all jobs, or the running jobs with the last ended jobs before them and the next jobs after them."""
     if len(jobs) <= height:
         return jobs
     running = [job for job in jobs if job["status"] == "running"][:height]
@@ -57,13 +57,13 @@ def visible(jobs: list[dict[str, Any]], height: int) -> list[dict[str, Any]]:
 
 
 def without_common(labels: list[str]) -> list[str]:
-    """Labels of words such as lr=0.1, without the words that all of them share: those tell nothing apart."""
+    """Return labels of words such as lr=0.1, without the words that all labels share."""
     shared = set.intersection(*(set(label.split()) for label in labels)) if len(labels) > 1 else set()
     return [" ".join(word for word in label.split() if word not in shared) or label for label in labels]
 
 
 def progress_line(jobs: list[dict[str, Any]]) -> str:
-    """'12 finished, 2 running, 986 pending, about 3 h 5 min left'."""
+    """Return '12 finished, 2 running, 986 pending, about 3 h 5 min left'."""
     numbers = {status: sum(job["status"] == status for job in jobs) for status in ORDER}
     parts = [f"{number:,} {status}" for status, number in numbers.items() if number]
     seconds = total_left(jobs)
@@ -71,7 +71,7 @@ def progress_line(jobs: list[dict[str, Any]]) -> str:
 
 
 def total_left(jobs: list[dict[str, Any]]) -> float | None:
-    """Seconds to the end of the sweep, as many at a time as run now; None where nothing is known yet."""
+    """Return the seconds to the end of the sweep, with as many jobs at a time as now; None if unknown."""
     running = [job for job in jobs if job["status"] == "running"]
     pending = sum(job["status"] == "pending" for job in jobs)
     ahead = [seconds for job in running if (seconds := job_left(job)) is not None]
@@ -85,14 +85,14 @@ def total_left(jobs: list[dict[str, Any]]) -> float | None:
 
 
 def job_left(job: dict[str, Any]) -> float | None:
-    """Seconds that a running job still needs, by its pace so far; None before its first epoch is over."""
+    """Return the seconds that a running job still needs, by its speed so far; None in its first epoch."""
     if job["status"] != "running" or not (job.get("epoch") and job.get("epochs") and job.get("seconds")):
         return None
     return job["seconds"] / job["epoch"] * max(0, job["epochs"] - job["epoch"])
 
 
 def job_line(job: dict[str, Any], number: int | None = None, total: int | None = None) -> str:
-    """One line when a job ends: '3/12 finished: model=mlp lr=0.1  metric 0.853  epoch 2/2  1.8 s'."""
+    """Return the line of an ended job: '3/12 finished: model=mlp lr=0.1  metric 0.853  epoch 2/2  1.8 s'."""
     head = f"{number:>{len(str(total))}}/{total} " if number is not None and total is not None else ""
     if job.get("error"):
         return f"{head}{job['status']}: {job['label']}: {' '.join(job['error'].split())}"
@@ -111,14 +111,14 @@ def metric_of(job: dict[str, Any]) -> str:
 
 
 def epoch_of(job: dict[str, Any]) -> str:
-    """'2/10'; nothing before the first."""
+    """Return '2/10'; nothing before the first epoch has ended."""
     if not job.get("epoch"):
         return ""
     return f"{job['epoch']}/{job['epochs']}" if job.get("epochs") else f"{job['epoch']}"
 
 
 def left_of(job: dict[str, Any]) -> str:
-    """The time that is left of a running job, the time that an ended one took."""
+    """Return the remaining time of a running job, or the total time of an ended job."""
     if job["status"] == "running":
         seconds = job_left(job)
         return "" if seconds is None else f"{duration(seconds)} left"

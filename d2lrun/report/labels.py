@@ -1,4 +1,4 @@
-"""Names of runs and values that fit their place: cut in the middle, for beginnings and ends tell them apart."""
+"""Shorten names of runs and values: cut the middle, since beginnings and ends distinguish them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 
 def middle(text: str, length: int) -> str:
-    """``text`` in at most ``length`` cells (a Chinese character takes two); what is too long loses its middle."""
+    """Return ``text`` in at most ``length`` cells (a Chinese character takes two); a longer text loses its middle."""
     if cell_len(text) <= length:
         return text
     ends = ["", ""]
@@ -23,6 +23,6 @@ def middle(text: str, length: int) -> str:
 
 
 def uncommon(texts: Sequence[str]) -> list[str]:
-    """The ``texts`` without the words that all of them share: those tell nothing apart."""
+    """Return the ``texts`` without the words that all of them share."""
     shared = set.intersection(*(set(text.split()) for text in texts)) if len(texts) > 1 else set()
     return [" ".join(word for word in text.split() if word not in shared) or text for text in texts]

@@ -1,4 +1,4 @@
-"""Texts of a picture that do not overlap: titles are wrapped, labels turned, thinned, made smaller or cut."""
+"""Arrange the texts of a picture so that they do not overlap: wrap titles; turn, drop, shrink or cut labels."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
-ROUNDS = 4  # of measuring and changing: what is changed moves the rest
-LINES = 3  # of a title
+ROUNDS = 4  # of measuring and changing, since each change moves other texts
+LINES = 3  # most lines of a title
 SMALLEST = 6.0  # points of a label that is too long for its axis
-AIR = 6.0  # pixels between two labels of an axis
+AIR = 6.0  # least pixels between two labels of an axis
 CELL, HANDLE = 9, 60  # pixels of a character and of the line beside it in a legend
 
 
 @contextlib.contextmanager
 def measuring() -> Iterator[None]:
-    """Hide matplotlib's warnings about each glyph that no font has, which ``fonts.notices`` tells once."""
+    """Hide matplotlib's warnings about missing glyphs; ``fonts.notices`` reports them once."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         warnings.filterwarnings("ignore", "Tight layout not applied")
@@ -37,7 +37,7 @@ def measuring() -> Iterator[None]:
 
 
 def settle(figure: Figure) -> None:
-    """Change what overlaps, as often as the change of one label moves another."""
+    """Change overlapping texts, repeatedly, since the change of a label may move another."""
     for _ in range(ROUNDS):
         dress(figure)
         figure.draw_without_rendering()
@@ -51,7 +51,7 @@ def settle(figure: Figure) -> None:
 
 
 def dress(figure: Figure) -> None:
-    """Give every text the fonts whose glyphs it needs. No text is read as a formula."""
+    """Set the fonts of every text by the glyphs that it needs. No text is parsed as a formula."""
     from matplotlib.text import Text
 
     texts = figure.findobj(Text)
@@ -68,7 +68,7 @@ def axes_of(figure: Figure) -> Iterator[XAxis | YAxis]:
 
 
 def turn_or_thin(axis: XAxis | YAxis) -> bool:
-    """Turn the names of an x axis that overlap; of other labels keep every second, third, …; returns any change."""
+    """Turn overlapping names of an x axis; keep only every second, third, … other label; return whether it changed."""
     from matplotlib.ticker import FixedLocator
 
     low, high = sorted(axis.get_view_interval())
@@ -85,25 +85,25 @@ def turn_or_thin(axis: XAxis | YAxis) -> bool:
         axis.set_tick_params(rotation=90)
         return True
     step = next(step for step in range(2, len(boxes) + 1) if not crowded(boxes[::step]))
-    kept = [(place, label.get_text()) for place, label in ticks[::step]]
-    axis.set_ticks(*zip(*kept, strict=True))
+    shown = [(place, label.get_text()) for place, label in ticks[::step]]
+    axis.set_ticks(*zip(*shown, strict=True))
     axis.set_ticks([], minor=True)
     return True
 
 
 def crowded(boxes: list[Bbox]) -> bool:
-    """Whether labels that follow each other along an axis overlap."""
+    """Whether adjacent labels of an axis overlap."""
     return any(left.padded(AIR / 2).overlaps(right.padded(AIR / 2)) for left, right in pairwise(boxes))
 
 
 def fit_label(axis: XAxis | YAxis) -> bool:
-    """Make the name of an axis as short as the axis; returns whether it was longer."""
+    """Shorten the name of an axis to the length of the axis; return whether it was longer."""
     box = axis.axes.get_window_extent()
     return fit(axis.label, box.width if axis.axis_name == "x" else box.height)
 
 
 def fit(text: Text, room: float) -> bool:
-    """Make a text at most ``room`` pixels long, first smaller, then without its middle; returns whether it was cut."""
+    """Shorten a text to ``room`` pixels: first with a smaller font, then by its middle; return whether it was cut."""
     words = text.get_text()
     if not words or length_of(text) <= room:
         return False
@@ -116,13 +116,13 @@ def fit(text: Text, room: float) -> bool:
 
 
 def length_of(text: Text) -> float:
-    """Pixels along the line of an upright or level text."""
+    """Return the length in pixels of a vertical or horizontal text."""
     box = text.get_window_extent()
     return max(box.width, box.height)
 
 
 def hide_covered(axes: Axes) -> None:
-    """Hide each text inside the axes that overlaps one drawn before it: the table has its number."""
+    """Hide each text inside the axes that overlaps an earlier text; the table has its number."""
     shown: list[Bbox] = []
     for text in axes.texts:
         box = text.get_window_extent()
@@ -132,7 +132,7 @@ def hide_covered(axes: Axes) -> None:
 
 
 def head(figure: Figure, title: str, size: float = 10, color: str = "#222222") -> None:
-    """Put the title above everything, in as many lines as it needs; a word too long for a line is cut in its middle."""
+    """Draw the title at the top, in as many lines as it needs; a word that is too long loses its middle."""
     text = figure.suptitle("", x=0.01, ha="left", color=color, fontsize=size, fontweight="bold")
     text.set(parse_math=False, fontfamily=families(title))
     with measuring():
@@ -141,7 +141,7 @@ def head(figure: Figure, title: str, size: float = 10, color: str = "#222222") -
 
 
 def wrapped(text: Text, words: list[str], room: float) -> list[str]:
-    """The words in lines of at most ``room`` pixels in the font of ``text``."""
+    """Return the words in lines of at most ``room`` pixels in the font of ``text``."""
     lines: list[str] = []
     for word in words:
         text.set_text(word)
@@ -156,7 +156,7 @@ def wrapped(text: Text, words: list[str], room: float) -> list[str]:
 
 
 def fit_word(text: Text, word: str, room: float) -> None:
-    """Cut a word of a title in its middle until it fits a line."""
+    """Shorten a word of a title in its middle until it fits a line."""
     cells = cell_len(word)
     while cells > 3 and text.get_window_extent().width > room:
         cells = min(cells - 1, int(cells * room / text.get_window_extent().width))
@@ -164,7 +164,7 @@ def fit_word(text: Text, word: str, room: float) -> None:
 
 
 def legend_above(axes: Axes, width: float) -> None:
-    """Put the legend of axes ``width`` pixels wide above them, where it covers neither data nor labels."""
+    """Put the legend of axes of ``width`` pixels above them, so it covers neither data nor labels."""
     names = axes.get_legend_handles_labels()[1]
     if not names:
         return
@@ -173,6 +173,6 @@ def legend_above(axes: Axes, width: float) -> None:
 
 
 def columns_of(names: list[str], width: float) -> int:
-    """How many columns of a legend with these names fit in ``width`` pixels."""
+    """Return how many columns of a legend with these names fit in ``width`` pixels."""
     widest = HANDLE + CELL * max(map(cell_len, names))
     return max(1, min(len(names), int(width / widest)))

@@ -1,6 +1,6 @@
-"""Which rows of a table can be ranked beside each other: those whose metric was measured on the same examples.
+"""Which rows of a table can be ranked together: rows whose metric was measured on the same examples.
 
-A row stands for one run or for several, such as the seeds of one setting; a set holds the fingerprints of what its
+A row is one run or several, such as the seeds of one setting; its set has the fingerprints of the examples that its
 metric was measured on (``identity.py``). Imports no torch.
 """
 
@@ -14,23 +14,23 @@ from typing import Any, TypeAlias
 
 Measured: TypeAlias = "frozenset[str]"
 TELLING = ("dataset.", "validation.", "train.", "seed", "model.")  # groups of keys, the likeliest cause first
-TIE = 1e-9  # relative difference of two values up to which neither is better
-PAIRS = 200  # rows among which the two that differ least are looked for
+TIE = 1e-9  # two values with at most this relative difference are equal
+PAIRS = 200  # most rows in the search for the two that differ least
 
 
 def whole(sets: Sequence[Measured]) -> Measured:
-    """All parts that any of the rows was measured on."""
+    """Return all parts that any of the rows was measured on."""
     return frozenset().union(*sets)
 
 
 def alike(sets: Sequence[Measured]) -> bool:
-    """Whether a row has all the parts, so that every other has the same or lacks some of them."""
+    """Whether a row has all the parts, so every other row has the same parts or fewer."""
     return not sets or whole(sets) in sets
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which row is the best, by its place; those that tie with it; those that lack parts; and why there is no best."""
+    """The index of the best row; the rows that tie with it; the rows that lack parts; and why there is no best."""
 
     first: int | None = None
     tied: tuple[int, ...] = ()
@@ -39,9 +39,9 @@ class Choice:
 
 
 def choose(values: Sequence[float], sets: Sequence[Measured], at_chance: Sequence[bool]) -> Choice:
-    """The best of rows that are alike: the one with the lowest value, of those that have all the parts.
+    """Choose the best of comparable rows: the lowest value among the rows with all parts.
 
-    A row at chance is never the best, and of rows that all tie none is.
+    A row at chance is never the best. If all rows tie, there is no best.
     """
     lacking = tuple(place for place, found in enumerate(sets) if found != whole(sets))
     full = [place for place in range(len(values)) if place not in lacking]
@@ -56,10 +56,10 @@ def choose(values: Sequence[float], sets: Sequence[Measured], at_chance: Sequenc
 
 
 def causes(sets: Sequence[Measured], configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys that make the sets differ; none if the flat ``configs`` are equal, as after a file was replaced.
+    """Return the keys that make the sets differ; none if the flat ``configs`` are equal, as after a file changed.
 
-    A key is a cause if two rows differ in nothing else. If no key is one alone, it is what tells apart the two rows of
-    different sets that have most in common.
+    A key is a cause if two rows differ only in this key. If there is no such key, the causes are the keys in which the
+    two most similar rows of different sets differ.
     """
     keys = [key for key in dict.fromkeys(key for config in configs for key in config) if varies(key, configs)]
     alone = [key for key in keys if is_cause(key, keys, sets, configs)]
@@ -75,7 +75,7 @@ def value(config: Mapping[str, Any], key: str) -> Hashable:
 
 
 def is_cause(key: str, keys: Sequence[str], sets: Sequence[Measured], configs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether two rows that differ in this key alone have different sets."""
+    """Whether two rows that differ only in this key have different sets."""
     others: dict[tuple[Hashable, ...], Measured] = {}
     return any(
         others.setdefault(tuple(value(config, each) for each in keys if each != key), found) != found
@@ -84,7 +84,7 @@ def is_cause(key: str, keys: Sequence[str], sets: Sequence[Measured], configs: S
 
 
 def together(keys: Sequence[str], sets: Sequence[Measured], configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys that tell apart the two rows of different sets that differ in fewest, of the likeliest group of keys."""
+    """Return the differing keys of the two most similar rows of different sets, from the likeliest group of keys."""
     rows = list(zip(sets, configs, strict=True))[:PAIRS]
     differing = [
         [key for key in keys if value(one, key) != value(other, key)]
@@ -94,6 +94,6 @@ def together(keys: Sequence[str], sets: Sequence[Measured], configs: Sequence[Ma
     fewest = min(differing, key=len, default=[])
     for group in TELLING:
         if chosen := [key for key in fewest if key.startswith(group)]:
-            named = f"{group}name"  # another dataset has other keys, which say no more
+            named = f"{group}name"  # another dataset has other keys, which add no information
             return [named] if named in chosen else chosen
     return fewest

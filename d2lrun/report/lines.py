@@ -1,4 +1,4 @@
-"""A metric over one swept key: a line if its values are numbers, only dots if a search drew them or they are words."""
+"""A metric over one swept key: a line if its values are numbers; dots if they are from a search or are words."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANEL = 640  # pixels of the axes of a panel, about
-MARKERS = ("o", "s", "^", "D", "v")  # of those lines
+PANEL = 640  # approximate width of the axes of a panel, in pixels
+MARKERS = ("o", "s", "^", "D", "v")  # of the lines
 
 
 def line_figure(points: list[Point], key: str, by: str | None, topic: Topic) -> Figure:
-    """Metrics over a number, a panel a metric; train and the watched split, and a colour for each value of ``by``."""
+    """Return a figure of metrics over a number: a panel per metric, with train and the watched split.
+
+    Each value of ``by`` has its own colour.
+    """
     figure = new_figure(780 * len(topic.names), 680)
     for axes, name in zip(figure.subplots(1, len(topic.names), squeeze=False)[0], topic.names, strict=True):
         bars = bars_of(points, name)
@@ -58,7 +61,7 @@ def line_figure(points: list[Point], key: str, by: str | None, topic: Topic) -> 
 
 
 def draw_families(axes: Axes, points: list[Point], key: str, by: str, name: str, topic: Topic, scale: Scale) -> None:
-    """A colour for each value of ``by``: the watched split with markers, train dashed."""
+    """Draw the lines in a colour for each value of ``by``: the watched split with markers, train dashed."""
     label = short_names([key, by])[by]
     for colour, style, value in zip(PALETTE, MARKERS, distinct(points, by), strict=False):
         own = [each for each in points if text_of(each, by) == setting(value)]
@@ -72,13 +75,13 @@ def draw_families(axes: Axes, points: list[Point], key: str, by: str, name: str,
 
 
 def series(points: list[Point], key: str, metric: str) -> list[tuple[float, float, float | None]]:
-    """[(x, mean, std)] by x, of the points that have finished with the metric."""
+    """Return [(x, mean, std)], sorted by x, of the finished points with the metric."""
     found = [(each.values[key], *each.metrics[metric]) for each in points if done(each, metric)]
     return sorted(found, key=lambda row: row[0])
 
 
 def draw_series(axes: Axes, rows: list[tuple[float, float, float | None]], scale: Scale, style: dict[str, Any]) -> None:
-    """A line through what the scale holds, with error bars; at the edge a ▲ or ▼ with its value for the rest."""
+    """Draw a line with error bars through the values in the scale; others are ▲ or ▼ at the edge, with their value."""
     if not rows:
         return
     inside = [row if scale.holds(row[1]) else (row[0], float("nan"), None) for row in rows]
@@ -101,12 +104,12 @@ def draw_series(axes: Axes, rows: list[tuple[float, float, float | None]], scale
 
 
 def spread_axis(axes: Axes, values: list[float], asked: bool = False) -> None:
-    """The x axis of a number, each value named if there is room; logarithmic by the rule of ``scale.logarithmic``."""
+    """Set the x axis of a number, with a label per value if there is room; logarithmic by ``scale.logarithmic``."""
     positive = [value for value in values if value > 0]
     log = logarithmic(positive, asked)
     if log and values[0] > 0:
         axes.set_xscale("log")
-    elif log and values[0] == 0:  # weight decay 0, 1e-4, 1e-3: nothing has its own place left of them
+    elif log and values[0] == 0:  # weight decay 0, 1e-4, 1e-3: a logarithmic axis has no place for 0
         axes.set_xscale("symlog", linthresh=positive[0], linscale=0.6)
     axes.plot(values, [0.5] * len(values), linestyle="", transform=axes.get_xaxis_transform())  # all in view
     axes.margins(x=0.08)
@@ -120,7 +123,7 @@ def spread_axis(axes: Axes, values: list[float], asked: bool = False) -> None:
 
 
 def mark(axes: Axes, points: list[Point], key: str, metric: str, scale: Scale) -> None:
-    """A star on the best, hollow dots for what was pruned: each at its value if that is in view."""
+    """Draw a star on the best point and hollow dots for pruned points, if their values are in view."""
     held = [each for each in points if metric in each.metrics and scale.holds(each.metrics[metric][0])]
     pruned(axes, held, metric, lambda each: (each.values[key], each.metrics[metric][0]))
     for each in held:
@@ -129,7 +132,7 @@ def mark(axes: Axes, points: list[Point], key: str, metric: str, scale: Scale) -
 
 
 def mark_lost(axes: Axes, points: list[Point], key: str, bottom: bool) -> None:
-    """What has no result, at the edge where the worst values are: ✗ what failed, □ what has not finished."""
+    """Draw points without a result at the edge of the worst values: ✗ failed, □ not finished."""
     for state, style, label in (("failed", CROSS, "failed or diverged"), ("unfinished", OPEN, "not finished")):
         xs = [each.values[key] for each in points if each.state == state or (state == "failed" and each.partly)]
         if xs:
@@ -138,7 +141,7 @@ def mark_lost(axes: Axes, points: list[Point], key: str, bottom: bool) -> None:
 
 
 def finish(axes: Axes, width: float) -> None:
-    """Grid, frame and legend of axes that are ``width`` pixels wide."""
+    """Draw grid, frame and legend of axes of ``width`` pixels."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -146,7 +149,7 @@ def finish(axes: Axes, width: float) -> None:
 
 
 def dot_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
-    """Metrics of words, one below the other so that long ones have room; a panel a metric."""
+    """Return a figure of metrics over words: a row per word, so that long words have room; a panel per metric."""
     shown = best_points(points, topic)
     names = [middle(text_of(each, keys[0]) if keys else "this job", WORD) for each in shown]
     labels = [f"{name} ✗" if each.partly else name for name, each in zip(names, shown, strict=True)]
@@ -171,7 +174,7 @@ def dot_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
 
 
 def draw_dots(axes: Axes, shown: list[Point], metric: str, scale: Scale, style: dict[str, Any]) -> None:
-    """A dot a row with its error bar; at the edge ▶ or ◀ with its value for the rest."""
+    """Draw a dot with an error bar per row; values out of the scale are ▶ or ◀ at the edge, with their value."""
     rows = [(row, *each.metrics[metric]) for row, each in enumerate(shown) if done(each, metric)]
     inside = [row for row in rows if scale.holds(row[1])]
     if inside:
@@ -187,7 +190,7 @@ def draw_dots(axes: Axes, shown: list[Point], metric: str, scale: Scale, style: 
 
 
 def draw_states(axes: Axes, shown: list[Point], metric: str, scale: Scale) -> None:
-    """The best starred, what was pruned hollow; what has no result says so in its row."""
+    """Draw a star on the best row, hollow dots for pruned rows, and a text in rows without a result."""
     rows = {id(each): row for row, each in enumerate(shown)}
     held = [each for each in shown if metric in each.metrics and scale.holds(each.metrics[metric][0])]
     pruned(axes, held, metric, lambda each: (each.metrics[metric][0], rows[id(each)]))
@@ -202,7 +205,7 @@ def draw_states(axes: Axes, shown: list[Point], metric: str, scale: Scale) -> No
 
 
 def best_points(points: list[Point], topic: Topic) -> list[Point]:
-    """All of them in their order, or the best forty where there are more."""
+    """Return all points in their order, or the best forty if there are more."""
     if len(points) <= MOST:
         return points
     return sorted(points, key=lambda each: order_of(each, topic))[:MOST]

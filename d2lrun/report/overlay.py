@@ -1,4 +1,4 @@
-"""The curves of many runs in one picture: a colour a run, train dashed, what was watched solid."""
+"""The curves of many runs in one picture: a colour per run, train dashed, val or test solid."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 Curves = Sequence[tuple[str, list[dict[str, Any]], bool]]
 
 PANELS = 3
-MARKERS = ("o", "s", "^", "D")  # every ten runs have the colours of the palette and a marker of their own
-MOST = len(PALETTE) * len(MARKERS)  # runs that can be told apart
+MARKERS = ("o", "s", "^", "D")  # every ten runs have the colours of the palette and their own marker
+MOST = len(PALETTE) * len(MARKERS)  # runs with different styles
 MARKED = 10  # markers on a line of many epochs
-LEGEND = 60  # cells of a run's label
+LEGEND = 60  # most cells of a run's label
 HEIGHT = 640
 
 
 def draw_overlay(runs: Curves, path: str | Path) -> None:
-    """Write a PNG with a panel a metric; a run is (label, records of metrics.jsonl, whether it leads).
+    """Write a PNG with a panel per metric; a run is (label, records of metrics.jsonl, whether it is the best).
 
-    Each of up to forty runs has a line of its own in the legend; of more, all are thin and the best stands out. No
-    record: no file.
+    Up to forty runs have their own line in the legend; of more runs, all are thin and the best is highlighted. Without
+    a record, no file is written.
     """
     runs = [run for run in runs if run[1]]
     if not runs:
@@ -50,7 +50,7 @@ def draw_overlay(runs: Curves, path: str | Path) -> None:
 
 
 def legend_lines(runs: Curves) -> list[Line2D]:
-    """A line for each run, also for those whose labels are alike; of too many runs for the best and for the others."""
+    """Return a legend line per run, also for equal labels; with too many runs, one for the best and one for others."""
     from matplotlib.lines import Line2D
 
     named = [
@@ -63,7 +63,7 @@ def legend_lines(runs: Curves) -> list[Line2D]:
 
 
 def style_of(place: int, best: bool, count: int) -> dict[str, Any]:
-    """How the line of the run at this place among ``count`` looks: no two alike, as long as there are enough styles."""
+    """Return the line style of the run with this index among ``count``: all differ if there are enough styles."""
     if count > MOST:
         style = {"color": GREY, "linewidth": 0.6, "alpha": 0.7}
         return style | {"color": PALETTE[0], "linewidth": 2.6, "alpha": 1.0} if best else style
@@ -72,7 +72,7 @@ def style_of(place: int, best: bool, count: int) -> dict[str, Any]:
 
 
 def add_legend(figure: Figure, width: float, lines: list[Line2D]) -> None:
-    """Put the legend below the panels, in as many columns as fit, and make the figure higher by it."""
+    """Put the legend below the panels, in as many columns as fit, and increase the height of the figure."""
     columns = columns_of([str(line.get_label()) for line in lines], width)
     legend = figure.legend(
         handles=lines, loc="lower left", bbox_to_anchor=(0.01, 0), ncols=columns, fontsize=8, frameon=False
@@ -95,14 +95,14 @@ def watches(records: list[dict[str, Any]], split: str) -> bool:
 
 
 def draw_panel(axes: Axes, name: str, runs: Curves) -> None:
-    """One metric of all runs. Val where a run has it, else test; the best is drawn last."""
+    """Draw one metric of all runs: val if a run has it, else test; the best run is drawn last."""
     from matplotlib.ticker import MaxNLocator
 
     values = [number(record.get(f"{split}_{name}")) for _, records, _ in runs for record in records for split in SPLITS]
     scale = scale_of(values)
     scale.apply(axes)
     longest = max(len(records) for _, records, _ in runs)
-    plain = longest > FEW and len(runs) <= len(PALETTE)  # colours suffice, and markers would hide the lines
+    plain = longest > FEW and len(runs) <= len(PALETTE)  # colours are enough, and markers would hide the lines
     for place, (_, records, best) in sorted(enumerate(runs), key=lambda item: item[1][2]):
         style = style_of(place, best, len(runs))
         draw_run(axes, name, records, style | {"marker": ""} if plain else style)
@@ -116,7 +116,7 @@ def draw_panel(axes: Axes, name: str, runs: Curves) -> None:
 
 
 def draw_run(axes: Axes, name: str, records: list[dict[str, Any]], style: dict[str, Any]) -> None:
-    """The watched split solid with markers, train thin and dashed; alone, train is solid."""
+    """Draw val or test solid with markers and train thin and dashed; train alone is solid."""
     epochs = [record["epoch"] for record in records]
     watched = next((split for split in ("val", "test") if any(f"{split}_{name}" in record for record in records)), None)
     for split in ("train", watched):

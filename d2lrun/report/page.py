@@ -1,4 +1,4 @@
-"""report.html: a run on one page that opens without a network; pictures are inside it."""
+"""report.html: a run on one page that works offline; pictures are embedded."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ RUN = """\
 
 
 def write_page(path: Path, result: dict[str, Any], records: list[dict[str, Any]], config: str) -> None:
-    """Write the page of a finished run; pictures are the PNGs that lie beside ``path``."""
+    """Write the page of a finished run, with the PNGs in the folder of ``path``."""
     title = f"{result['model']} on {result['dataset']}, seed {result['seed']}: {result['status']}"
     body = RUN.format(
         facts=metric_table(result["metrics"]) + table([], fact_rows(result)),
@@ -63,12 +63,12 @@ def write_page(path: Path, result: dict[str, Any], records: list[dict[str, Any]]
 
 
 def page_of(title: str, body: str) -> str:
-    """A whole page around ``body``, which is HTML already."""
+    """Return a whole page around the HTML ``body``."""
     return PAGE.format(title=escape(title), body=body)
 
 
 def metric_table(metrics: dict[str, float]) -> str:
-    """A row for each of train, val and test that was measured, a column for loss and what else was."""
+    """Return a table: a row for each measured split (train, val, test), a column for each metric."""
     measured = [split for split in SPLITS if f"{split}_loss" in metrics]
     names = metric_names([metrics])
     rows = ([split, *(number(metrics.get(f"{split}_{name}")) for name in names)] for split in measured)
@@ -80,7 +80,7 @@ def fact_rows(result: dict[str, Any]) -> list[list[str]]:
     trained = f"{counted(result['epochs'], 'epoch')}, {counted(result['steps'], 'step')}"
     return [
         *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
-        *([["at chance", told]] if (told := chance_words(result)) else []),
+        *([["at chance", at_chance]] if (at_chance := chance_words(result)) else []),
         *([["weight norm", number(norm)]] if (norm := result["metrics"].get("weight_norm")) is not None else []),
         *(["note", note] for note in notes_of(result)),
         ["parameters", f"{result['parameters']:,}"],
@@ -115,7 +115,7 @@ def number(value: float | None) -> str:
 
 
 def written(samples: Path) -> str:
-    """What a language model wrote while it learned; nothing where there is no such file."""
+    """Return the samples of a language model as HTML; an empty text if there is no such file."""
     if not samples.is_file():
         return ""
     text = files.read(samples).decode("utf-8", "replace")

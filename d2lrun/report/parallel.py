@@ -1,4 +1,4 @@
-"""A metric over three or more swept keys: an upright axis a key, a line a combination."""
+"""A metric over three or more swept keys: parallel coordinates with an axis per key and a line per combination."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CELL = 11  # pixels of a character of a name
 
 
 def parallel_figure(points: list[Point], keys: list[str], topic: Topic) -> Figure:
-    """An axis a key and one for the metric; a line a combination, darker where it is better, ✗ where it failed."""
+    """Return a figure: an axis per key and one for the metric; a line per combination, darker is better, ✗ failed."""
     width = min(2200, 420 + 210 * len(keys))
     figure = new_figure(width, 760)
     axes = figure.subplots()
@@ -50,7 +50,7 @@ def parallel_figure(points: list[Point], keys: list[str], topic: Topic) -> Figur
     draw_rail(axes, len(keys), words(topic.main), metric_ticks(scale, norm) if measured_any else {}, cells)
     axes.set(xlim=(-0.35, len(keys) + 0.55), ylim=(-0.13, 1.12))
     axes.axis("off")
-    labelled = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # of many pruned ones, once
+    labelled = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # one entry for all pruned lines
     if labelled:
         place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, 0)}
         axes.legend(labelled.values(), labelled, fontsize=8, frameon=False, ncols=2, **place)
@@ -60,7 +60,7 @@ def parallel_figure(points: list[Point], keys: list[str], topic: Topic) -> Figur
 def draw_combination(
     axes: Axes, each: Point, ys: list[float], topic: Topic, scale: Scale, norm: Any, colours: Any, thin: float
 ) -> None:
-    """The line of a combination from its values at the heights ``ys`` to its metric; below all if it has none."""
+    """Draw the line of a combination from its values at heights ``ys`` to its metric, or below all without a metric."""
     last = len(ys)
     if topic.main not in each.metrics:
         sign = CROSS if each.state == "failed" else OPEN
@@ -79,17 +79,17 @@ def draw_combination(
 
 
 def draw_rail(axes: Axes, x: int, name: str, ticks: dict[str, float], cells: int) -> None:
-    """One upright axis of parallel coordinates, with its name above; a text has so many ``cells``."""
+    """Draw one vertical axis of parallel coordinates, with its name above; texts have at most ``cells``."""
     axes.plot([x, x], [0, 1], color=INK, linewidth=1.2, zorder=3)
     axes.text(x, 1.05, middle(name, cells), ha="center", va="bottom", fontsize=8, weight="bold", color=INK)
     box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
     shown = [*ticks.items()]
-    for text, y in [*shown[-1:], *shown[:-1]]:  # both ends first: of texts that overlap the later one is hidden
+    for text, y in [*shown[-1:], *shown[:-1]]:  # both ends first: if texts overlap, the later one is hidden
         axes.text(x + 0.03, y, middle(text, cells - 1), va="center", fontsize=7, color=INK, zorder=6, bbox=box)
 
 
 def heights_of(points: list[Point], key: str, asked: bool = False) -> dict[str, float]:
-    """Where each value stands on its axis, 0 to 1: numbers by size (or its logarithm), words evenly."""
+    """Return the position of each value on its axis, 0 to 1: numbers by size (or logarithm), words evenly."""
     values = distinct(points, key)
     if not numeric(points, key):
         return {setting(value): place / max(1, len(values) - 1) for place, value in enumerate(values)}
@@ -102,7 +102,7 @@ def heights_of(points: list[Point], key: str, asked: bool = False) -> dict[str, 
 
 
 def metric_ticks(scale: Scale, norm: Any) -> dict[str, float]:
-    """Five numbers along the metric's axis."""
+    """Return five ticks along the axis of the metric."""
     if scale.high <= scale.low:
         return {measured(scale.high): 0.0}
     return {measured(float(norm.inverse(place / 4))): place / 4 for place in range(5)}

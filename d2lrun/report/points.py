@@ -1,4 +1,4 @@
-"""What the pictures of a sweep show, as plain data: a point a combination of values, and the metric in question."""
+"""The data of a sweep's pictures: a point per combination of values, and the metric to draw."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RUNS = ("seed", "validation.fold")  # numbers that are names
-MOST = 40  # words on one axis
-WORD = 24  # characters of a value on an axis
+RUNS = ("seed", "validation.fold")  # numbers that are only names
+MOST = 40  # most words on one axis
+WORD = 24  # most characters of a value on an axis
 CROSS: dict[str, Any] = {"marker": "x", "color": RED, "linestyle": "", "markersize": 7, "markeredgewidth": 2}
 OPEN: dict[str, Any] = {"marker": "s", "color": GREY, "linestyle": "", "markersize": 6, "fillstyle": "none"}
 HOLLOW: dict[str, Any] = {"marker": "o", "color": INK, "linestyle": "", "markersize": 6, "fillstyle": "none"}
@@ -36,23 +36,23 @@ STAR: dict[str, Any] = {
 
 @dataclass
 class Point:
-    """What one combination of values came to."""
+    """The result of one combination of values."""
 
     values: dict[str, Any]
-    metrics: dict[str, tuple[float, float | None]]  # mean, and std where there is one
-    state: str = ""  # failed, pruned or unfinished; "" if there is a result. What was pruned has metrics, too
+    metrics: dict[str, tuple[float, float | None]]  # mean, and std if there is one
+    state: str = ""  # failed, pruned or unfinished; "" if there is a result. A pruned point also has metrics
     partly: bool = False  # some of its runs failed
     best: bool = False
 
 
 @dataclass
 class Topic:
-    """What is drawn: of the ``watched`` split (val or test) and of train the metrics ``names``, the first above all."""
+    """The metrics ``names`` to draw, the main one first, for the ``watched`` split (val or test) and for train."""
 
     watched: str
     names: list[str]
-    lower: bool  # is better
-    joined: bool = True  # whether a line joins neighbouring values: not those that a search drew
+    lower: bool  # whether a lower value is better
+    joined: bool = True  # whether a line joins adjacent values; not for values from a search
     log: frozenset[str] = frozenset()  # keys that were searched on a logarithmic scale
 
     @property
@@ -61,7 +61,7 @@ class Topic:
 
 
 def points_of(sweep: dict[str, Any]) -> list[Point]:
-    """A point a group; where the groups are all alike, as when only seeds were swept, a point a job."""
+    """Return a point per group; if there is only one setting, as in a sweep over seeds, a point per job."""
     jobs, groups = sweep["jobs"], sweep["groups"]
     best = (sweep.get("best") or {}).get("group")
     statuses = [[jobs[job]["status"] for job in group["jobs"]] for group in groups]
@@ -88,7 +88,7 @@ def point(values: dict[str, Any], metrics: dict[str, Any], statuses: list[str], 
 
 
 def topic_of(sweep: dict[str, Any]) -> Topic:
-    """The metric that ranks, else the first of the watched split; its loss beside it."""
+    """Return the Topic: the ranking metric, else the first metric of the watched split, and its loss."""
     names = main_metrics(sweep)
     main = sweep["metric"] or next(iter(names), "val_loss")
     split, _, name = main.partition("_")
@@ -100,12 +100,12 @@ def topic_of(sweep: dict[str, Any]) -> Topic:
 
 
 def varying(points: list[Point], keys: Sequence[str]) -> list[str]:
-    """The keys by which the points differ, in the order of the sweep."""
+    """Return the keys in which the points differ, in the order of the sweep."""
     return [key for key in keys if len(distinct(points, key)) > 1]
 
 
 def distinct(points: list[Point], key: str) -> list[Any]:
-    """The values of ``key``: numbers by size, the rest as they come."""
+    """Return the values of ``key``: numbers sorted by size, others in their order."""
     found: dict[str, Any] = {}
     for each in points:
         found.setdefault(text_of(each, key), each.values.get(key))
@@ -121,7 +121,7 @@ def text_of(each: Point, key: str) -> str:
 
 
 def bars_of(points: list[Point], name: str) -> list[tuple[float, float]]:
-    """[(mean, std)] of a metric of every split."""
+    """Return [(mean, std)] of a metric for every split."""
     found = [each.metrics.get(f"{split}_{name}") for each in points for split in STYLES]
     return [(value[0], value[1] or 0.0) for value in found if value]
 
@@ -132,7 +132,7 @@ def done(each: Point, metric: str) -> bool:
 
 
 def order_of(each: Point, topic: Topic) -> float:
-    """The less the better; without a result last."""
+    """Return the sort key of a point: lower is better; points without a result are last."""
     if not done(each, topic.main):
         return float("inf")
     mean = each.metrics[topic.main][0]
@@ -140,19 +140,19 @@ def order_of(each: Point, topic: Topic) -> float:
 
 
 def star(axes: Axes, x: float, y: float) -> None:
-    """A star on the best point."""
+    """Draw a star on the best point."""
     axes.plot([x], [y], **STAR, label="best")
 
 
 def pruned(axes: Axes, points: list[Point], metric: str, place: Callable[[Point], tuple[float, float]]) -> None:
-    """A hollow dot for each pruned trial that has the metric, at the (x, y) that ``place`` gives."""
+    """Draw a hollow dot for each pruned trial with the metric, at the (x, y) that ``place`` returns."""
     places = [place(each) for each in points if each.state == "pruned" and metric in each.metrics]
     if places:
         axes.plot(*zip(*places, strict=True), **HOLLOW, label=PRUNED)
 
 
 def cmap(topic: Topic) -> Any:
-    """Dark is better, whichever way better is."""
+    """Return the colour map: darker is better, for both directions of the metric."""
     from matplotlib import colormaps
 
     return colormaps["viridis" if topic.lower else "viridis_r"]

@@ -1,7 +1,7 @@
-"""A run while it runs: one live bar on a terminal, one line per epoch everywhere.
+"""The progress of a run: one live bar on a terminal, and one line per epoch.
 
-The training loop calls ``step`` after every batch, thousands of times a second. Until a redraw is due that
-costs one look at the clock; only then are the metrics read, since reading waits for the device.
+The training loop calls ``step`` after every batch, up to thousands of times per second. A call only reads the clock
+until a redraw is due; then it reads the metrics, which waits for the device.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 REDRAW = 1 / 8  # seconds between two redraws
-LINES = 50  # of epochs, about: metrics.jsonl has them all
-NARROWEST = 6  # columns of the bar itself
+LINES = 50  # approximate number of printed epochs: metrics.jsonl has all of them
+NARROWEST = 6  # least columns of the bar itself
 
 
 class Progress:
     """A context manager around the training loop.
 
-    ``steps`` batches with ``examples`` examples make an epoch; a run that is resumed inside an epoch begins
-    after its batch ``start_step``. ``clock`` gives seconds. ``lines`` of epochs are printed, none at 0; ``label``
-    stands before them.
+    An epoch has ``steps`` batches with ``examples`` examples; a run that is resumed inside an epoch begins after
+    batch ``start_step``. ``clock`` returns seconds. About ``lines`` epochs are printed, none if 0, each with ``label``
+    at the beginning.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class Progress:
         self.console, self.clock = console, clock
         self.epochs, self.steps, self.examples = epochs, steps, examples
         self.lines, self.label = lines, f"{label} " if label else ""
-        self.first = start_step  # steps of this epoch that were done before its clock began
+        self.first = start_step  # steps of this epoch before its clock started
         self.began = clock()
-        self.whole: float | None = None  # seconds of the last whole epoch, evaluation included
+        self.whole: float | None = None  # seconds of the last whole epoch, including evaluation
         self.live: Any = None
-        self.due = math.inf  # on a pipe, for ever
+        self.due = math.inf  # never, without a terminal
 
     def __enter__(self) -> Progress:
         self.began = self.clock()
@@ -66,14 +66,14 @@ class Progress:
             self.live.stop()
 
     def step(self, epoch: int, step: int, read: Callable[[], dict[str, float]]) -> None:
-        """``step`` batches of ``epoch`` (from 1) are done; ``read`` gives the epoch's running metrics."""
+        """Update: ``step`` batches of ``epoch`` (from 1) are done; ``read`` returns the epoch's running metrics."""
         if self.clock() < self.due:
             return
         self.live.update(self.bar(epoch, step, read()), refresh=True)
         self.due = self.clock() + REDRAW
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """An epoch is over, its evaluation too: print its line."""
+        """Print the line of an epoch after its evaluation."""
         now = self.clock()
         self.whole = now - self.began if self.first == 0 else None
         self.began, self.first = now, 0
@@ -88,7 +88,7 @@ class Progress:
         say(self.console, message)
 
     def bar(self, epoch: int, step: int, metrics: dict[str, float]) -> RenderableType:
-        """The parts that fit the width, the bar between them; what comes last is dropped first."""
+        """Return the bar with the parts that fit the width; the last parts are dropped first."""
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
@@ -106,7 +106,7 @@ class Progress:
         return grid
 
     def parts(self, epoch: int, step: int, metrics: dict[str, float], unit: str) -> list[str]:
-        """The words of the bar, the most wanted first."""
+        """Return the texts of the bar, the most important first."""
         elapsed = max(self.clock() - self.began, 1e-9)
         speed = (step - self.first) / elapsed * self.examples / self.steps
         left = timedelta(seconds=round(self.left(epoch, step, elapsed)))
@@ -119,7 +119,7 @@ class Progress:
         ]
 
     def left(self, epoch: int, step: int, elapsed: float) -> float:
-        """Seconds to the end of the run; before a whole epoch is known, evaluation is not foreseen."""
+        """Return the seconds to the end of the run; in the first epoch, without the time of evaluation."""
         if self.whole is not None:
             return max(self.whole - elapsed, 0) + self.whole * (self.epochs - epoch)
         ahead = (self.epochs - epoch) * self.steps + self.steps - step
@@ -127,7 +127,7 @@ class Progress:
 
 
 def epoch_line(record: dict[str, Any], epochs: int, width: float = math.inf) -> str:
-    """What an epoch came to, in the longest wording that ``width`` columns hold."""
+    """Return the line of an epoch, in the longest form that fits ``width`` columns."""
     splits = [(split, metrics) for split in SPLITS if (metrics := metrics_of(record, split))]
     long = [f"{split} {metrics}" for split, metrics in splits]
     short = [abbreviated(words) for words in long]
@@ -146,7 +146,7 @@ def epoch_line(record: dict[str, Any], epochs: int, width: float = math.inf) -> 
 
 
 def gist(record: dict[str, Any]) -> list[str]:
-    """The training loss and the last metric that ranks: what 40 columns hold."""
+    """Return the training loss and the last ranking metric, which fit 40 columns."""
     keys = [key for split in SPLITS for name in RANKING if (key := f"{split}_{name}") in record]
     rated = [abbreviated(f"{key.replace('_', ' ')} {measured(record[key])}") for key in keys]
     return [f"loss {measured(record['train_loss'])}", *rated[-1:]]
@@ -159,7 +159,7 @@ def abbreviated(words: str) -> str:
 
 
 def metrics_of(record: dict[str, Any], split: str) -> str:
-    """'loss 0.523 accuracy 0.823' of train, val or test; empty where nothing was measured."""
+    """Return 'loss 0.523 accuracy 0.823' for train, val or test; an empty text if nothing was measured."""
     prefix = f"{split}_"
     names = {key: key.removeprefix(prefix).replace("_", " ") for key in record if key.startswith(prefix)}
     return " ".join(f"{name} {measured(record[key]):>5}" for key, name in names.items())

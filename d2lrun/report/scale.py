@@ -1,4 +1,4 @@
-"""Which part of an axis values need: one job that nearly diverged must not flatten all the others."""
+"""The range of an axis: a job that nearly diverged must not flatten all other jobs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.colors import Normalize
 
-DECADES = 100  # from the least to the greatest value of a metric: from here on its axis is logarithmic
-DECADE = 10  # the same for the values of a swept key
-SPAN = 1e4  # of neighbouring values: no axis shows what lies on both sides of such a gap
-EDGES = (0.025, 0.975)  # along the axis, for what is below and above it
+DECADES = 100  # ratio of the largest to the smallest value of a metric; from here, its axis is logarithmic
+DECADE = 10  # the same ratio for the values of a swept key
+SPAN = 1e4  # ratio of adjacent values; a larger gap does not fit one axis
+EDGES = (0.025, 0.975)  # positions along the axis for values below and above its range
 
 
 @dataclass(frozen=True)
 class Scale:
-    """``low`` to ``high`` are in view; what is below or above is drawn at the edge, and said."""
+    """The visible range from ``low`` to ``high``; other values are drawn at the edge, with a remark."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ class Scale:
         return self.low <= value <= self.high
 
     def edge(self, value: float) -> float:
-        """Where along the axis, from 0 to 1, a value is drawn that is not in view."""
+        """Return the position along the axis, from 0 to 1, of a value that is out of view."""
         return EDGES[value > self.high]
 
     def norm(self) -> Normalize:
@@ -41,7 +41,7 @@ class Scale:
         return (LogNorm if self.log else Normalize)(self.low, self.high, clip=True)
 
     def apply(self, axes: Axes, axis: str = "y", bars: Iterable[tuple[float, float]] = ()) -> None:
-        """Make it the axes' own, with some room; the error ``bars`` (mean, std) of what is in view are, too."""
+        """Set the range of the axes, with a margin, and with the error ``bars`` (mean, std) of visible values."""
         held = [(mean, std) for mean, std in bars if self.holds(mean)]
         low = min([self.low, *(mean - std for mean, std in held if mean > std or not self.log)])
         high = max([self.high, *(mean + std for mean, std in held)])
@@ -57,26 +57,26 @@ class Scale:
 
 
 def scale_of(values: Iterable[float]) -> Scale:
-    """The scale of finite ``values``; without any it is 0 to 1.
+    """Return the scale of finite ``values``; without values, 0 to 1.
 
-    Where neighbours are more than four decades apart, only those with the middle one are in view: a loss of 1e9
-    would flatten all the others, and so would one of 1e-11 on a logarithmic axis.
+    If adjacent values are more than four decades apart, only the values on the side of the middle one are in view: a
+    loss of 1e9 would flatten all others, and so would a loss of 1e-11 on a logarithmic axis.
     """
-    kept = sorted(value for value in values if math.isfinite(value))
-    if not kept:
+    ordered = sorted(value for value in values if math.isfinite(value))
+    if not ordered:
         return Scale(0.0, 1.0, log=False)
-    middle = kept[(len(kept) - 1) // 2]
-    for left, right in pairwise(kept):
+    middle = ordered[(len(ordered) - 1) // 2]
+    for left, right in pairwise(ordered):
         if apart(left, right) and left >= middle:
-            kept = [value for value in kept if value <= left]
+            ordered = [value for value in ordered if value <= left]
             break
         if apart(left, right) and right <= middle:
-            kept = [value for value in kept if value >= right]
-    return Scale(kept[0], kept[-1], log=spans(kept, DECADES))
+            ordered = [value for value in ordered if value >= right]
+    return Scale(ordered[0], ordered[-1], log=spans(ordered, DECADES))
 
 
 def apart(left: float, right: float) -> bool:
-    """Whether more than four decades lie between two values; beside 0, and below it, a distance counts instead."""
+    """Whether two values are more than four decades apart; for 0 and negative values, the distance counts instead."""
     return right > SPAN * left if left > 0 else right - left > SPAN * max(1.0, abs(left))
 
 
@@ -85,19 +85,19 @@ def spans(ordered: list[float], ratio: float) -> bool:
 
 
 def logarithmic(ordered: list[float], asked: bool = False) -> bool:
-    """Whether the axis of a swept key with these values is logarithmic: over a decade or more, or if ``asked`` for."""
+    """Whether the axis of a swept key is logarithmic: its values span a decade or more, or it was ``asked`` for."""
     return len(ordered) > 1 and ordered[0] > 0 and (asked or spans(ordered, DECADE))
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Write each number of an axis in full, 0.001 or 1e+09: no formula, no factor and no offset beside the axis.
+    """Write each number of an axis in full, as 0.001 or 1e+09, without a formula, factor or offset.
 
-    A logarithmic axis of few decades has 1, 2 and 5 of each.
+    A logarithmic axis of few decades has ticks at 1, 2 and 5 of each decade.
     """
     from matplotlib.ticker import Formatter, LogLocator, NullFormatter
 
     class Plain(Formatter):
-        """As few digits as tell the numbers of the axis apart."""
+        """Uses as few digits as distinguish the numbers of the axis."""
 
         def __call__(self, x: float, pos: int | None = None) -> str:
             return f"{x:g}"

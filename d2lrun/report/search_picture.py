@@ -1,4 +1,4 @@
-"""How a search went: each trial's value and the best so far; which keys mattered."""
+"""Pictures of a search: the value of each trial and the best so far, and the importance of the keys."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from d2lrun.report.text import measured
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDE = 860  # pixels of the axes, about
-MOST = 30  # keys in the picture of importance
+WIDE = 860  # approximate width of the axes, in pixels
+MOST = 30  # most keys in the picture of importance
 
 
 def draw_history(
     trials: Sequence[Mapping[str, Any]], path: str | Path, metric: str, direction: str = "max", title: str = "search"
 ) -> None:
-    """Write a PNG: a dot a trial, hollow where it was pruned, ✗ where it failed, and a line for the best so far.
+    """Write a PNG: a dot per trial, hollow if it was pruned, ✗ if it failed, and a line for the best so far.
 
-    A trial is {"number": 0, "value": 0.8 or None, "status": "finished", "pruned", "failed", ...}. Only finished
-    ones count for the best. Without a trial there is nothing to draw and no file.
+    A trial is {"number": 0, "value": 0.8 or None, "status": "finished", "pruned", "failed", ...}. Only finished trials
+    can be the best. Without a trial, no file is written.
     """
     if not trials:
         return
@@ -55,7 +55,7 @@ def draw_history(
 
 
 def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale, bottom: bool) -> None:
-    """Each trial in view; one far from the others at the edge; one without a value at the edge of the worst ones."""
+    """Draw each trial: at its value, at the edge if it is far from the others, at the worst edge without a value."""
     kinds = {
         "finished": {"marker": "o", "color": PALETTE[0]},
         "pruned": HOLLOW,
@@ -81,19 +81,19 @@ def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale, b
 
 
 def edge_of(trial: Mapping[str, Any], scale: Scale, bottom: bool) -> float:
-    """Where a trial out of view is drawn; ``bottom``: one without a value below the others."""
+    """Return the position of a trial out of view; ``bottom``: trials without a value are below the others."""
     return scale.edge(trial["value"] if is_finite(trial["value"]) else -math.inf if bottom else math.inf)
 
 
 def kind_of(trial: Mapping[str, Any]) -> str:
-    """finished, pruned, or failed: with whatever else ended without a value."""
+    """Return finished, pruned, or failed; failed includes every other trial without a value."""
     if trial["status"] == "finished" and not is_finite(trial["value"]):
         return "failed"
     return {"finished": "finished", "pruned": "pruned", "running": "", "pending": ""}.get(trial["status"], "failed")
 
 
 def best_so_far(trials: Sequence[Mapping[str, Any]], direction: str) -> list[tuple[int, float]]:
-    """[(number, value)] of the finished trials that were better than all before them."""
+    """Return [(number, value)] of the finished trials that were better than all earlier trials."""
     best: list[tuple[int, float]] = []
     for trial in trials:
         if kind_of(trial) == "finished":
@@ -104,9 +104,9 @@ def best_so_far(trials: Sequence[Mapping[str, Any]], direction: str) -> list[tup
 
 
 def draw_importance(shares: Mapping[str, float], path: str | Path, metric: str, title: str = "importance") -> None:
-    """Write a PNG with a bar a key: how much it decides whether a trial is among the best. ``shares`` add up to 1.
+    """Write a PNG with a bar per key: its share in deciding whether a trial is among the best. ``shares`` sum to 1.
 
-    Without a share there is nothing to draw and no file.
+    Without a share, no file is written.
     """
     ordered = sorted(shares.items(), key=lambda item: -item[1])[:MOST]
     if not ordered:

@@ -1,4 +1,4 @@
-"""Under- and overfitting of a sweep in a sentence, as far as its losses support it (book 4.4)."""
+"""Underfitting and overfitting of a sweep in a sentence, if its losses show it (book 4.4)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from d2lrun.report.labels import middle
 from d2lrun.report.points import Point, distinct, numeric, points_of, text_of, topic_of, varying
 from d2lrun.report.text import measured
 
-TELLING = 1.1  # times the loss of the best: what is less far away may be chance
-MOST = 9  # values that are no numbers
-NAME = 40  # cells of such a value
-PACE = ("optimizer.lr", "train.", "schedule.")  # keys of how far training gets, not of what the model can fit
+TELLING = 1.1  # times the loss of the best; a smaller difference may be random
+MOST = 9  # most values that are not numbers
+NAME = 40  # most cells of such a value
+PACE = ("optimizer.lr", "train.", "schedule.")  # keys that change the progress of training, not the model's capacity
 
 
 def seen(sweep: dict[str, Any]) -> str | None:
-    """What the losses of a sweep over one key show; None if they show neither under- nor overfitting.
+    """Return what the losses of a sweep over one key show; None if they show neither under- nor overfitting.
 
-    A value underfits if its losses in training and on what was held out are both higher than those of the best, and
-    overfits if only the latter is. Of numbers the least and the greatest are judged, of other values each.
+    A value underfits if its training loss and its held-out loss are both higher than the best value's losses. It
+    overfits if only the held-out loss is higher. For numbers, only the smallest and the largest value are judged.
     """
     held = f"{topic_of(sweep).watched}_loss"
     points = points_of(sweep)
@@ -37,23 +37,23 @@ def seen(sweep: dict[str, Any]) -> str | None:
     found = [judgement(each, best, keys[0], held) for each in judged if each is not best]
     if not any(word in text for text in found for word in ("underfitting", "overfitting")):
         return None
-    told = held.replace("_", " ")
-    lowest = f"{told} is lowest at {keys[0]}={name(best, keys[0])} ({measured(best.metrics[held][0])})"
+    loss = held.replace("_", " ")
+    lowest = f"{loss} is lowest at {keys[0]}={name(best, keys[0])} ({measured(best.metrics[held][0])})"
     return "; ".join([lowest, *filter(None, found)])
 
 
 def judgement(each: Point, best: Point, key: str, held: str) -> str:
-    """How a value compares with the best: over-, underfitting, or alike; "" if the losses decide none of these."""
+    """Return how a value compares with the best: overfitting, underfitting or equal; "" if the losses are unclear."""
     train, own = each.metrics["train_loss"][0], each.metrics[held][0]
     best_train, best_own = best.metrics["train_loss"][0], best.metrics[held][0]
-    told, where = held.replace("_", " "), name(each, key)
+    loss, where = held.replace("_", " "), name(each, key)
     if own <= TELLING * best_own:
         return f"{where} is as good within a tenth ({measured(own)})"
     if train > TELLING * best_train:
-        return f"at {where} train loss ({measured(train)}) and {told} ({measured(own)}) are both higher: underfitting"
+        return f"at {where} train loss ({measured(train)}) and {loss} ({measured(own)}) are both higher: underfitting"
     if train < best_train:
         lower = f"train loss is lower ({measured(train)} against {measured(best_train)})"
-        return f"at {where} {lower}, {told} is higher ({measured(own)}): overfitting"
+        return f"at {where} {lower}, {loss} is higher ({measured(own)}): overfitting"
     return ""
 
 

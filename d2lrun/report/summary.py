@@ -1,4 +1,4 @@
-"""What a network is: its layers with shapes, parameters and multiply-adds, and its parameters by name."""
+"""The summary of a network: its layers with shapes, parameters and multiply-adds, and its parameters by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """How a convolution or pooling moves over the height of a picture of n pixels (book 6.3, 6.5)."""
+    """The window of a convolution or pooling over the height of an image of n pixels (book 6.3, 6.5)."""
 
     n: int
     kernel: int
@@ -37,19 +37,19 @@ class Window:
 
 @dataclass(frozen=True)
 class Layer:
-    """One call of a leaf module, or a module that holds parameters and was not called as a leaf."""
+    """One call of a leaf module, or a module that has parameters and was not called as a leaf."""
 
     name: str  # dotted
     kind: str  # "Conv2d 1→6, 5×5, pad 2"
-    output: tuple[int, ...] | None  # of one example; None where it was not called
-    parameters: int  # those that no earlier layer counted
+    output: tuple[int, ...] | None  # for one example; None if it was not called
+    parameters: int  # parameters that no earlier layer counted
     multiply_adds: int  # for one example
-    window: Window | None = None  # of what moves one over a picture
+    window: Window | None = None  # of a convolution or pooling
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A parameter by name; ``same_as`` is the name under which its memory was counted already."""
+    """A parameter by name; ``same_as`` is the earlier name of the same memory."""
 
     name: str
     shape: tuple[int, ...]
@@ -63,13 +63,13 @@ class Weights:
 class Summary:
     layers: list[Layer]
     weights: list[Weights]
-    parameters: int  # each shared one once
+    parameters: int  # shared parameters count once
     multiply_adds: int  # for one example; matrix products and convolutions, as torch counts them
     bytes: int  # of the parameters
 
 
 def summarise(model: nn.Module, example: Tensor) -> Summary:
-    """Run a batch of one example, image [1, C, H, W] or tokens [1, T], through the model, which stays as it was."""
+    """Run a batch of one example, image [1, C, H, W] or tokens [1, T], through the model, which does not change."""
     layers, multiply_adds = trace(model, example)
     unique = {identity(parameter): parameter for parameter in model.parameters()}.values()
     return Summary(
@@ -82,7 +82,7 @@ def summarise(model: nn.Module, example: Tensor) -> Summary:
 
 
 def show_summary(console: Console, summary: Summary, title: str) -> None:
-    """The layers, the totals, then the parameters by name."""
+    """Print the layers, the totals, then the parameters by name."""
     heading(console, title)
     layers = [
         (
@@ -114,7 +114,7 @@ def show_summary(console: Console, summary: Summary, title: str) -> None:
 
 
 def show_windows(console: Console, windows: list[tuple[str, str, Window]]) -> None:
-    """How the height of a picture shrinks, layer by layer: (name, type, window)."""
+    """Print how the height of an image changes layer by layer: (name, type, window)."""
     header = ("height", "n", "kernel k", "padding p", "stride s", "⌊(n − k + 2p + s) / s⌋")
     table = grid(*(words(console, title).plain for title in header))
     for name, kind, moved in windows:
@@ -125,16 +125,16 @@ def show_windows(console: Console, windows: list[tuple[str, str, Window]]) -> No
 
 
 def show_table(console: Console, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print the rows; the second column, the shapes, only where there are 60 columns for it."""
-    kept = [0, *range(1 if console.width >= 60 else 2, len(header))]
-    table = grid(*(header[column] for column in kept))
+    """Print the rows; the second column, the shapes, only if the terminal has 60 columns."""
+    columns = [0, *range(1 if console.width >= 60 else 2, len(header))]
+    table = grid(*(header[column] for column in columns))
     for row in rows:
-        table.add_row(*(words(console, row[column]) for column in kept))
+        table.add_row(*(words(console, row[column]) for column in columns))
     show(console, table)
 
 
 def trace(model: nn.Module, example: Tensor) -> tuple[list[Layer], int]:
-    """The layers in the order of their calls, and the multiply-adds of the whole forward pass."""
+    """Return the layers in the order of their calls, and the multiply-adds of the whole forward pass."""
     layers: list[Layer] = []
     names = {module: name for name, module in model.named_modules() if not list(module.children())}
     counter = FlopCounterMode(display=False)
@@ -147,7 +147,7 @@ def trace(model: nn.Module, example: Tensor) -> tuple[list[Layer], int]:
 
     def leave(module: nn.Module, inputs: Any, output: Any) -> None:
         products = (counter.get_total_flops() - before[module]) // 2  # a multiply-add is two operations
-        if isinstance(module, nn.RNNBase) and products == 0:  # torch's counter does not see into a fused layer
+        if isinstance(module, nn.RNNBase) and products == 0:  # torch's counter does not count a fused layer
             products = len(inputs[0]) * sum(weight.numel() for weight in module.parameters() if weight.dim() == 2)
             missed.append(products)
         new = fresh(module, counted)
@@ -170,7 +170,7 @@ def trace(model: nn.Module, example: Tensor) -> tuple[list[Layer], int]:
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[torch.device]:
-    """Evaluation without gradients; training flags and random numbers are as before when it ends."""
+    """Evaluate without gradients; restore training flags and random generators at the end."""
     flags = [(module, module.training) for module in model.modules()]
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     try:
@@ -184,7 +184,7 @@ def undisturbed(model: nn.Module) -> Iterator[torch.device]:
 
 
 def weights_of(model: nn.Module) -> Iterator[Weights]:
-    """Every name of every parameter, in the order of the state dict."""
+    """Yield every name of every parameter, in the order of the state dict."""
     first: dict[tuple[int, int], str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         std, mean = torch.std_mean(parameter.detach().float(), correction=0)
@@ -194,26 +194,26 @@ def weights_of(model: nn.Module) -> Iterator[Weights]:
 
 
 def fresh(module: nn.Module, counted: set[tuple[int, int]]) -> int:
-    """How many of the module's own parameters were not counted before; they are from now on."""
+    """Return the number of the module's own parameters that are not in ``counted``, and add them to it."""
     new = {identity(p): p.numel() for p in module.parameters(recurse=False) if identity(p) not in counted}
     counted.update(new)
     return sum(new.values())
 
 
 def shape_of(output: Any) -> tuple[int, ...] | None:
-    """The shape without the batch; of the first tensor where a layer returns several."""
+    """Return the shape without the batch axis; of the first tensor if a layer returns several."""
     if isinstance(output, (tuple, list)) and output:
         output = output[0]
     return tuple(output.shape[1:]) if isinstance(output, Tensor) else None
 
 
 def window_of(module: nn.Module, images: Any) -> Window | None:
-    """How the module moves over images [B, C, H, W]; None for what moves no window over pictures."""
+    """Return the window of the module over images [B, C, H, W]; None if it has no window."""
     if not isinstance(images, Tensor) or images.dim() != 4:
         return None
     height = images.shape[2]
     if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)) and module.output_size in (1, (1, 1)):
-        return Window(height, height, 0, height)  # the whole picture is the window
+        return Window(height, height, 0, height)  # the whole image is the window
     if not isinstance(module, WINDOWS) or getattr(module, "ceil_mode", False):  # the formula rounds down
         return None
     kernel, stride, padding = window(module)
@@ -221,7 +221,7 @@ def window_of(module: nn.Module, images: Any) -> Window | None:
 
 
 def describe(module: nn.Module) -> str:
-    """The type of a layer and what sets it apart, short: 'Conv2d 1→6, 5×5, pad 2'."""
+    """Return the type of a layer and its main arguments: 'Conv2d 1→6, 5×5, pad 2'."""
     kind = type(module).__name__
     if isinstance(module, nn.Linear):
         return f"{kind} {module.in_features}→{module.out_features}"
@@ -241,7 +241,7 @@ def describe(module: nn.Module) -> str:
 
 
 def movement(module: nn.Module, default_stride: Any) -> list[str]:
-    """['stride 2', 'pad 1'], where they differ from the layer's defaults."""
+    """Return ['stride 2', 'pad 1'], if they differ from the layer's defaults."""
     named = [("stride", module.stride, default_stride), ("pad", module.padding, 0)]
     return [f"{name} {shortest(value)}" for name, value, usual in named if shortest(value) != shortest(usual)]
 

@@ -1,6 +1,6 @@
-"""A sweep as people read it: one table of what its jobs came to, what failed, and the same as csv.
+"""The output of a sweep for people: a table of its results, its failures, and the same as csv.
 
-``sweep`` is the content of sweep.json. Its groups hold the jobs that differ only in seed or fold.
+``sweep`` is the content of sweep.json. Its groups have the jobs that differ only in seed or fold.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from d2lrun.report.text import counted, duration, measured, say, setting, settin
 if TYPE_CHECKING:
     from rich.console import Console
 
-NOTES = 3  # of the runs: sweep.json has them all
-ROWS = 20  # of the table, and of the failures
+NOTES = 3  # most remarks of the runs: sweep.json has all
+ROWS = 20  # most rows of the table, and of the failures
 FAILED = ("failed", "diverged")
-LONGEST = 300  # characters of a reason: the log has it all
+LONGEST = 300  # most characters of a reason: the log has all
 STATUSES = ("finished", *FAILED, "pruned", "stopped", "running", "pending")
 
 
 def show_sweep(console: Console, sweep: dict[str, Any], directory: Path, following: str) -> None:
-    """The end of a sweep: a row a group, the best first; the failures; ``following``, the command that is next."""
+    """Print the result of a sweep: a row per group, the best first; the failures; the next command ``following``."""
     heading(console, f"{sweep['name']}: {counts(sweep['jobs'])}")
     if sweep["groups"]:
         show_groups(console, sweep)
@@ -45,14 +45,14 @@ def show_sweep(console: Console, sweep: dict[str, Any], directory: Path, followi
 
 
 def seen_in(sweep: dict[str, Any]) -> str | None:
-    """What its losses say of under- and overfitting."""
-    from d2lrun.report.seen import seen  # which imports this file
+    """Return what its losses show about underfitting and overfitting."""
+    from d2lrun.report.seen import seen  # imported here, since it imports this file
 
     return seen(sweep)
 
 
 def show_groups(console: Console, sweep: dict[str, Any]) -> None:
-    """The table, with what its numbers mean and what it has no room for."""
+    """Print the table, with the meaning of its numbers and the names of dropped columns."""
     order = ranking(sweep)
     best = (sweep.get("best") or {}).get("group")
     place = order[:ROWS].index(best) if best in order[:ROWS] else None
@@ -74,7 +74,7 @@ def show_groups(console: Console, sweep: dict[str, Any]) -> None:
 
 
 def layouts(sweep: dict[str, Any], order: list[int]) -> list[list[Column]]:
-    """The columns of the table for the groups in ``order``: a column a key, or all keys in one that folds."""
+    """Return the columns of the table for the groups in ``order``: one per key, or all keys in one that wraps."""
     groups = [sweep["groups"][number] for number in order]
     signs = [mark(sweep, number) for number in order]
     marks = [Column("", signs)] if any(signs) else []
@@ -90,7 +90,7 @@ def layouts(sweep: dict[str, Any], order: list[int]) -> list[list[Column]]:
 
 
 def mark(sweep: dict[str, Any], number: int) -> str:
-    """★ for the best group, = for each that ties with another for the first place, – for one measured on less."""
+    """Return ★ for the best group, = for a group that ties for the first place, – for a group with fewer parts."""
     best = sweep.get("best") or {}
     if number == best.get("group"):
         return "=" if best.get("tied") else "★"
@@ -100,12 +100,12 @@ def mark(sweep: dict[str, Any], number: int) -> str:
 
 
 def notes_of(sweep: dict[str, Any]) -> list[str]:
-    """What has to be known of the ranking and of the metrics."""
+    """Return remarks on the ranking and the metrics."""
     tied, lacking = (sweep.get("best") or {}).get("tied"), any(group.get("lacks") for group in sweep["groups"])
     pruned = any(job["status"] == "pruned" for job in sweep["jobs"])
     return [
         *([sweep["note"]] if sweep.get("note") else []),
-        *([f"=: {len(tied) + 1} tie for the first place; the first of them stands for all"] if tied else []),
+        *([f"=: {len(tied) + 1} tie for the first place; the first of them is used"] if tied else []),
         *(["pruned: its values are those of the epoch after which it was stopped, so not ranked"] if pruned else []),
         *(["–: measured on fewer of the parts (seeds, folds) than others, so not ranked"] if lacking else []),
         *sweep.get("notes", [])[:NOTES],
@@ -113,7 +113,7 @@ def notes_of(sweep: dict[str, Any]) -> list[str]:
 
 
 def value_columns(sweep: dict[str, Any], groups: list[dict[str, Any]]) -> list[Column]:
-    """Status (if one is not finished, or at chance), metrics with the most telling first, n, and time."""
+    """Return the columns for status (if one is not finished, or at chance), metrics by importance, n, and time."""
     columns = []
     if any(job["status"] != "finished" or job.get("at_chance") for job in sweep["jobs"]):
         columns.append(Column("status", [group_status(sweep, group) for group in groups], 90, number=False))
@@ -129,7 +129,7 @@ def value_columns(sweep: dict[str, Any], groups: list[dict[str, Any]]) -> list[C
 
 
 def show_failures(console: Console, sweep: dict[str, Any], directory: Path) -> None:
-    """Every job that failed, up to twenty: what it was, why, and its log."""
+    """Print up to twenty failed jobs, each with its values, the reason, and its log."""
     failed = [job for job in sweep["jobs"] if job["status"] in FAILED]
     if not failed:
         return
@@ -143,18 +143,18 @@ def show_failures(console: Console, sweep: dict[str, Any], directory: Path) -> N
 
 
 def counts(jobs: list[dict[str, Any]]) -> str:
-    """'12 jobs, 10 finished, 2 failed, 1 at chance'."""
+    """Return '12 jobs, 10 finished, 2 failed, 1 at chance'."""
     total = counted(len(jobs), "job")
     numbers = {status: sum(job["status"] == status for job in jobs) for status in STATUSES}
-    told = [f"{number:,} {status}" for status, number in numbers.items() if number]
+    parts = [f"{number:,} {status}" for status, number in numbers.items() if number]
     if jobs and numbers["finished"] == len(jobs):
-        told = ["all finished" if len(jobs) > 1 else "finished"]
+        parts = ["all finished" if len(jobs) > 1 else "finished"]
     lost = sum(bool(job.get("at_chance")) for job in jobs)
-    return ", ".join([total, *told, *([f"{lost:,} at chance"] if lost else [])])
+    return ", ".join([total, *parts, *([f"{lost:,} at chance"] if lost else [])])
 
 
 def ranking(sweep: dict[str, Any]) -> list[int]:
-    """The groups' numbers: the best first where they are ranked, those without the metric last, in grid order."""
+    """Return the group numbers: ranked groups first, the best at the top; then groups without the metric."""
     numbers = list(range(len(sweep["groups"])))
     name = sweep["metric"]
     if not (sweep["ranked"] and name):
@@ -170,7 +170,7 @@ def ranking(sweep: dict[str, Any]) -> list[int]:
 
 
 def main_metrics(sweep: dict[str, Any]) -> list[str]:
-    """The metrics' names, the most telling first: the one that ranks, those of val (else test), of train, speed."""
+    """Return the names of the metrics: the ranking metric, then val (else test), train, and speed."""
     names = list(dict.fromkeys(name for group in sweep["groups"] for name in group["metrics"]))
     monitored = [name for name in names if split_of(name) == "val"] or [n for n in names if split_of(n) == "test"]
     monitored.sort(key=lambda name: name.endswith("_loss"))
@@ -181,12 +181,12 @@ def main_metrics(sweep: dict[str, Any]) -> list[str]:
 
 
 def group_keys(sweep: dict[str, Any]) -> list[str]:
-    """The swept keys by which the groups differ, without those that a group holds together (seed, fold)."""
+    """Return the swept keys in which the groups differ, without seed and fold, which vary inside a group."""
     return [key for key in sweep["keys"] if any(key in group["values"] for group in sweep["groups"])]
 
 
 def group_status(sweep: dict[str, Any], group: dict[str, Any]) -> str:
-    """'finished', 'diverged', '2 of 3 finished', 'finished, at chance', 'finished, 1 at chance'."""
+    """Return 'finished', 'diverged', '2 of 3 finished', 'finished, at chance' or 'finished, 1 at chance'."""
     jobs = [sweep["jobs"][job] for job in group["jobs"]]
     found = [job["status"] for job in jobs]
     status = found[0] if len(set(found)) == 1 else f"{found.count('finished')} of {len(found)} finished"
@@ -201,13 +201,13 @@ def best_words(best: dict[str, Any], name: str | None) -> str:
 
 
 def refit_words(refit: dict[str, Any]) -> str:
-    """'on all training data: test accuracy 0.853, test loss 0.410 (measured once, after all choosing)'."""
+    """Return 'on all training data: test accuracy 0.853, test loss 0.410 (measured once, after all choosing)'."""
     if refit["status"] != "finished":
-        return f"{refit['status']}: {refit['error'] or 'the same command goes on with it'}"
+        return f"{refit['status']}: {refit['error'] or 'the same command continues it'}"
     tested = [name for name in refit["metrics"] if split_of(name) == "test"]
     values = [f"{words(name)} {measured(refit['metrics'][name])}" for name in sorted(tested)]
-    told = f"{', '.join(values)} ({refit['test_set']})" if values else f"test set {refit['test_set']}"
-    return f"on all training data: {told}"
+    test_words = f"{', '.join(values)} ({refit['test_set']})" if values else f"test set {refit['test_set']}"
+    return f"on all training data: {test_words}"
 
 
 def job_name(job: dict[str, Any]) -> str:
@@ -215,20 +215,18 @@ def job_name(job: dict[str, Any]) -> str:
 
 
 def reason(job: dict[str, Any]) -> str:
-    """Why a job failed, in one line."""
-    return shortened(
-        " ".join((job.get("error") or f"{job['status']}, for a reason that it did not write").split()), LONGEST
-    )
+    """Return why a job failed, in one line."""
+    return shortened(" ".join((job.get("error") or f"{job['status']}, without a recorded reason").split()), LONGEST)
 
 
 def words(name: str, separator: str = " ") -> str:
-    """'val accuracy'; the speed says its unit."""
+    """Return 'val accuracy'; a speed includes its unit."""
     unit = name.removesuffix(SPEED)
     return f"{unit}/s" if unit != name else name.replace("_", separator, 1).replace("_", " ")
 
 
 def shown_metrics(sweep: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
-    """The metrics of a group; if all its runs were pruned, what the first of them came to when it was stopped."""
+    """Return the metrics of a group; if all its runs were pruned, the last metrics of the first run."""
     jobs = [sweep["jobs"][job] for job in group["jobs"]]
     if group["metrics"] or not all(job["status"] == "pruned" for job in jobs):
         return group["metrics"]
@@ -241,12 +239,12 @@ def value_cell(group: dict[str, Any], key: str) -> str:
 
 
 def metric_cell(value: dict[str, Any] | None) -> str:
-    """'0.853 ± 0.004', of {"mean", "std"}."""
+    """Return '0.853 ± 0.004' for {"mean", "std"}."""
     return spread(*mean_and_std(value)) if value else ""
 
 
 def write_csv(sweep: dict[str, Any], path: Path) -> None:
-    """A row a job: the swept values, directory, status, epochs, seconds, every metric (its std beside it), error."""
+    """Write a row per job: swept values, directory, status, epochs, seconds, every metric and its std, error."""
     metrics = {f"{name}{end}": None for job in sweep["jobs"] for name, end in metric_columns(job)}
     heads = [*sweep["keys"], "directory", "status", "epochs", "seconds", *metrics, "error"]
     text = io.StringIO()
@@ -261,7 +259,7 @@ def write_csv(sweep: dict[str, Any], path: Path) -> None:
 
 
 def metric_columns(job: dict[str, Any]) -> list[tuple[str, str]]:
-    """[("val_loss", ""), ("val_loss", "_std")]: the second where the job is a K-fold run."""
+    """Return [("val_loss", ""), ("val_loss", "_std")]; the second only for a K-fold run."""
     return [
         (name, end)
         for name, value in job["metrics"].items()
@@ -280,5 +278,5 @@ def flat_metrics(metrics: dict[str, Any]) -> dict[str, float | None]:
 
 
 def plain(value: Any) -> Any:
-    """A config value in full for a csv cell: numbers as they are, the rest as one would type it."""
+    """Return a config value for a csv cell: numbers unchanged, others as typed on the command line."""
     return value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else setting(value)

@@ -1,4 +1,4 @@
-"""The learning curves of a sweep of few runs, a panel a run: training and validation apart is what overfitting is."""
+"""The learning curves of a sweep of few runs, a panel per run: a gap between train and val shows overfitting."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from d2lrun.report.text import settings, short_names
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST = 9  # runs
+MOST = 9  # most runs
 ACROSS = 3  # panels in a row
-NAME = 34  # cells of a panel's title
+NAME = 34  # most cells of a panel's title
 
 
 def draw_few(sweep: dict[str, Any], records: list[list[dict[str, Any]]], path: Path) -> None:
-    """Write a PNG with a panel for each of up to nine runs: what ranks, of train and of what was held out, by epoch.
+    """Write a PNG with a panel for each of up to nine runs: the ranking metric of train and val (or test) by epoch.
 
-    ``records`` are the lines of metrics.jsonl of each job. Of more runs, or of none with two epochs, there is no file,
-    and that of an earlier and smaller sweep is removed.
+    ``records`` are the lines of metrics.jsonl of each job. With more runs, or without a run of two epochs, no file is
+    written, and the file of an earlier, smaller sweep is removed.
     """
     topic = topic_of(sweep)
     drawn = [place for place, found in enumerate(records) if len(series(found, topic)) > 0]
@@ -53,13 +53,13 @@ def draw_few(sweep: dict[str, Any], records: list[list[dict[str, Any]]], path: P
 
 
 def panel_names(sweep: dict[str, Any], drawn: list[int]) -> list[str]:
-    """What sets each run apart from the others: 'degree=4'."""
+    """Return the values that distinguish each run, such as 'degree=4'."""
     names = short_names(sweep["keys"])
     return uncommon([settings(sweep["jobs"][place]["values"], names) or sweep["name"] for place in drawn])
 
 
 def series(records: list[dict[str, Any]], topic: Topic) -> dict[str, list[float]]:
-    """{split: values} of the metric in question, for the splits that were measured by epoch."""
+    """Return {split: values} of the main metric, for the splits that were measured after each epoch."""
     keys = {split: f"{split}_{topic.names[0]}" for split in STYLES}
     return {
         split: [number(record.get(key)) for record in records]
@@ -69,7 +69,7 @@ def series(records: list[dict[str, Any]], topic: Topic) -> dict[str, list[float]
 
 
 def draw_panel(axes: Axes, records: list[dict[str, Any]], topic: Topic, scale: Scale) -> None:
-    """One run; all panels have the same axis of the metric, and what is out of view is cut."""
+    """Draw one run; all panels have the same axis of the metric, and values out of view are cut."""
     from matplotlib.ticker import MaxNLocator
 
     epochs = [record["epoch"] for record in records]

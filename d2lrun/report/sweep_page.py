@@ -1,4 +1,4 @@
-"""report.html of a sweep: its table, its failures and its pictures on one page that opens without a network."""
+"""report.html of a sweep: its table, its failures and its pictures on one page that works offline."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from d2lrun.report.sweep import (
 )
 from d2lrun.report.text import duration
 
-ROWS = 1000  # of each table: a page of more takes seconds to open
+ROWS = 1000  # most rows of each table: a larger page takes seconds to open
 
 
 def write_sweep_page(path: Path, sweep: dict[str, Any]) -> None:
-    """Write the page; pictures are the PNGs that lie beside ``path``."""
+    """Write the page, with the PNGs in the folder of ``path``."""
     parts = [
         table([], facts(sweep)),
         *map(embed, sorted(path.parent.glob("*.png"))),
@@ -50,7 +50,7 @@ def write_sweep_page(path: Path, sweep: dict[str, Any]) -> None:
 
 
 def facts(sweep: dict[str, Any]) -> list[list[str]]:
-    """How it stands, and what ranks."""
+    """Return the rows with the status of the sweep and the ranking metric."""
     rows = [["engine", sweep["engine"]]]
     if sweep["ranked"] and sweep["metric"]:
         first = "highest" if sweep["direction"] == "max" else "lowest"
@@ -68,7 +68,7 @@ def facts(sweep: dict[str, Any]) -> list[list[str]]:
 
 
 def group_table(sweep: dict[str, Any]) -> str:
-    """A row a group, the best first; ± is the standard deviation over the n runs or folds of a row."""
+    """Return a row per group, the best first; ± is the standard deviation over the n runs or folds of a row."""
     keys, metrics, order = group_keys(sweep), main_metrics(sweep), ranking(sweep)
     rows = []
     for number in order[:ROWS]:
@@ -89,7 +89,7 @@ def group_table(sweep: dict[str, Any]) -> str:
 
 
 def failure_table(sweep: dict[str, Any]) -> str:
-    """Each job that failed, why, and where its log is; nothing where none did."""
+    """Return a row per failed job with the reason and the path of its log; an empty text if no job failed."""
     failed = [job for job in sweep["jobs"] if job["status"] in FAILED]
     if not failed:
         return ""

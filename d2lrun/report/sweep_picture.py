@@ -1,6 +1,6 @@
-"""The picture of a sweep: a line for one number, dots for words, a heat map for two keys, parallel coordinates beyond.
+"""The picture of a sweep: a line for one number, dots for words, a heat map for two keys, else parallel coordinates.
 
-What failed is drawn as ✗, never left out.
+Failed jobs are drawn as ✗ and never left out.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from d2lrun.report.text import counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FEW = 5  # lines in one panel
+FEW = 5  # most lines in one panel
 
 
 def draw_sweep(sweep: dict[str, Any], path: str | Path) -> None:
-    """Write a PNG of the metric that ranks (else of the accuracy, perplexity or loss) over the swept values.
+    """Write a PNG of the ranking metric (else accuracy, perplexity or loss) over the swept values.
 
-    Without a group there is nothing to draw and no file.
+    Without a group, no file is written.
     """
     points = points_of(sweep)
     if not points:
@@ -41,7 +41,7 @@ def draw_sweep(sweep: dict[str, Any], path: str | Path) -> None:
 
 
 def draw_points(points: list[Point], keys: list[str], topic: Topic) -> Figure:
-    """The figure whose form suits the number of keys and what their values are."""
+    """Return the kind of figure that fits the number of keys and the kind of their values."""
     numbers = [key for key in keys if numeric(points, key)]
     others = [key for key in keys if key not in numbers]
     if len(keys) == 1 and numbers:
@@ -50,7 +50,7 @@ def draw_points(points: list[Point], keys: list[str], topic: Topic) -> Figure:
         return dot_figure(points, keys, topic)
     if len(keys) > 2:
         return parallel_figure(points, keys, topic)
-    sparse = any(len(distinct(points, key)) > 0.75 * len(points) for key in numbers)  # a search: hardly one comes twice
+    sparse = any(len(distinct(points, key)) > 0.75 * len(points) for key in numbers)  # a search: few values repeat
     if sparse and len(numbers) == 2:
         return scatter_figure(points, keys, topic)
     if sparse and len(numbers) == 1 and len(distinct(points, others[0])) <= FEW:
@@ -59,7 +59,7 @@ def draw_points(points: list[Point], keys: list[str], topic: Topic) -> Figure:
 
 
 def title(sweep: dict[str, Any], points: list[Point], topic: Topic) -> str:
-    """What is seen, over how many runs, and how many of them failed."""
+    """Return the title: the metric, the number of runs, and how many of them failed."""
     sizes = {value["n"] for group in sweep["groups"] for value in group["metrics"].values() if value.get("n")}
     spread = (
         f", mean ± std of {max(sizes)}" if len(points) == len(sweep["groups"]) and max(sizes, default=1) > 1 else ""

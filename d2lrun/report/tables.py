@@ -1,4 +1,4 @@
-"""What a run, a dataset or a prediction comes to, as small tables: 80 columns look good, 40 can be read."""
+"""Small tables of results, for terminals of 80 columns and, at least readable, of 40."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def show_result(console: Console, result: dict[str, Any], directory: Path) -> None:
-    """The end of a run: ``result`` is its result.json, ``directory`` where its files are."""
+    """Print the result of a run: ``result`` is its result.json, ``directory`` the folder of its files."""
     heading(console, f"{result['model']} on {result['dataset']}, seed {result['seed']}: {result['status']}")
-    # what is not finite has become null in the file
+    # a value that is not finite is null in the file
     metrics = {name: math.nan if value is None else value for name, value in result["metrics"].items()}
     if table := metric_table(metrics):
         show(console, table)
@@ -32,12 +32,12 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
         rows.append(("weights", f"‖w‖ {measured(norm)}"))
     if baselines := result.get("baselines"):
         values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
-        rows.append(("beside it", f"guessing comes to: {values}"))
+        rows.append(("guessing", f"gives {values}"))
     rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
-    if told := chance_words(result):
-        rows.append(("at chance", told))
+    if at_chance := chance_words(result):
+        rows.append(("at chance", at_chance))
     if text := last_sample(directory):
         rows.append(("sample", text))
     rows += files_row(directory)
@@ -46,39 +46,39 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
 
 
 def notes_of(result: dict[str, Any]) -> list[str]:
-    """What has to be known of a run's metrics; a run of an earlier version has one note at most."""
+    """Return the remarks on a run's metrics; a run of an earlier version has at most one."""
     return [note for note in [*rundir.notes_of(result), result.get("note")] if note]
 
 
 def chance_words(result: dict[str, Any]) -> str:
-    """'val loss 2e+10 is no better than always the mean of the training targets (1.300); try …'; else nothing.
+    """Return 'val loss 2e+10 is no better than always the mean of the training targets (1.300); try …', or "".
 
     ``result`` is the result.json of a run, or of K folds.
     """
     floor, dead = result.get("floor"), result.get("dead")
-    told = []
+    reasons = []
     lost = sum(bool((fold.get("floor") or {}).get("at_chance")) for fold in result.get("folds", []))
     if floor and (floor["at_chance"] or lost):
         constant = f"no better than {floor['constant']} ({measured(floor['value'])})"
         name = floor["metric"].replace("_", " ", 1)
         if "folds" in result:
-            told.append(f"{lost} of {counted(len(result['folds']), 'fold')}: {name} {constant}")
+            reasons.append(f"{lost} of {counted(len(result['folds']), 'fold')}: {name} {constant}")
         else:
-            told.append(f"{name} {measured(result['metrics'][floor['metric']])} is {constant}")
+            reasons.append(f"{name} {measured(result['metrics'][floor['metric']])} is {constant}")
     elif dead:
         fold = "a fold is " if "folds" in result else ""
-        told.append(f"{fold}no better than guessing after epoch {dead['epoch']}")
-    return "; ".join([*told, *([dead["hint"]] if dead else [])])
+        reasons.append(f"{fold}no better than guessing after epoch {dead['epoch']}")
+    return "; ".join([*reasons, *([dead["hint"]] if dead else [])])
 
 
 def files_row(directory: Path) -> list[tuple[str, str]]:
-    """What lies in a directory, for ``pairs``; no row where nothing does."""
+    """Return a row with the files in a directory, for ``pairs``; no row if there are none."""
     names = ", ".join(sorted(path.name for path in directory.glob("[!.]*.*") if path.is_file()))
     return [("files", names)] if names else []
 
 
 def last_sample(directory: Path) -> str:
-    """The newest text of samples.txt on one line; nothing where there is none."""
+    """Return the newest text of samples.txt on one line; an empty text if there is none."""
     try:
         samples = files.read(directory / "samples.txt").decode("utf-8", "replace")
     except OSError:
@@ -87,7 +87,7 @@ def last_sample(directory: Path) -> str:
 
 
 def metric_table(metrics: dict[str, float]) -> Table | None:
-    """A row for train, val and test, a column for loss, accuracy and whatever else was measured."""
+    """Return a table with a row for each of train, val and test, and a column for each metric."""
     names = list(dict.fromkeys(name_of(key) for key in metrics if split_of(key)))
     if not names:
         return None
@@ -100,21 +100,21 @@ def metric_table(metrics: dict[str, float]) -> Table | None:
 
 
 def book_rows(book: dict[str, Any] | None, metrics: dict[str, float]) -> list[tuple[str, str]]:
-    """Each metric beside the band of the book's own executed builds."""
+    """Return a row per metric that compares it with the band of the book's builds."""
     if book is None:
         return []
     label = f"book §{book['section']}"
     if book.get("changed"):
         whole = {key for key in ("dataset.name", "model.name", "validation.name") if key in book["changed"]}
-        others = tuple(key.removesuffix("name") for key in whole)  # of another model they say nothing more
-        kept = [key for key in book["changed"] if key in whole or not key.startswith(others)]
-        return [(label, f"not comparable: changed {', '.join(kept)}")]
+        others = tuple(key.removesuffix("name") for key in whole)  # for another model they add no information
+        changed = [key for key in book["changed"] if key in whole or not key.startswith(others)]
+        return [(label, f"not comparable: changed {', '.join(changed)}")]
     verdicts = [verdict(name, metrics.get(name), *ends) for name, ends in book["band"].items()]
     return [("" if row else label, text) for row, text in enumerate(verdicts)]
 
 
 def verdict(name: str, value: float | None, low: float, high: float) -> str:
-    """'train loss 0.383 in [0.377, 0.386] ✓'."""
+    """Return 'train loss 0.383 in [0.377, 0.386] ✓'."""
     words, band = name.replace("_", " "), f"[{low:.3f}, {high:.3f}]"
     if value is None:
         return f"{words} was not measured, the band is {band}"
@@ -132,7 +132,7 @@ def heading(console: Console, text: str) -> None:
 
 
 def grid(first: str, *others: str) -> Table:
-    """An empty table: a left column of names, right-aligned columns of numbers."""
+    """Return an empty table: a left-aligned column of names, and right-aligned columns of numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -144,10 +144,10 @@ def grid(first: str, *others: str) -> Table:
 
 
 def show(console: Console, table: Table) -> None:
-    """Print a table without splitting a word, as rich does in a column that is too narrow.
+    """Print a table without splitting a word; rich splits words in a column that is too narrow.
 
-    The columns share what room there is after the longest word of each. If the words have no room beside each other,
-    each row is printed by itself: its first cell, and below it the others after their heads.
+    Each column is at least as wide as its longest word, and the columns share the remaining width. If the longest
+    words do not fit, each row is printed separately: its first cell, and below it the other cells after their heads.
     """
     from rich.cells import cell_len
     from rich.text import Text
@@ -174,7 +174,7 @@ def show(console: Console, table: Table) -> None:
 
 
 def pairs(console: Console, rows: list[tuple[str, str]]) -> Table:
-    """Labels on the left, sentences that wrap on the right."""
+    """Return a table with labels on the left and wrapped sentences on the right."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -186,7 +186,7 @@ def pairs(console: Console, rows: list[tuple[str, str]]) -> Table:
 
 
 def words(console: Console, text: str) -> Text:
-    """Text that rich does not read as markup; ✓ is green, ✗ is red."""
+    """Return a text that rich does not parse as markup; ✓ is green, ✗ is red."""
     from rich.text import Text
 
     styled = Text(printable(console, text))

@@ -1,4 +1,4 @@
-"""How words and numbers are written for people, on whatever terminal they have."""
+"""Format words and numbers for people, for any terminal."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 ASCII = str.maketrans(
     {"✓": "ok", "✗": "NO", "×": "x", "→": "->", "–": "-", "±": "+-", "§": "", "█": "#", "★": "*", "…": "...", "‖": "||"}
 )
-LONG = 8  # characters of a number in a config, beyond which it is rounded
+LONG = 8  # a number in a config with more characters is rounded
 
 
 def printable(console: Console, text: object) -> str:
-    """``text`` in characters that the console can encode: ✓ becomes ok, the unknown its escape, as do controls."""
+    """Return ``text`` in characters that the console can encode: ✓ becomes ok; others and controls are escaped."""
     words = visible(str(text))
     try:
         words.encode(console.encoding)
@@ -33,7 +33,7 @@ def printable(console: Console, text: object) -> str:
 
 
 def say(console: Console, text: str) -> None:
-    """Print one line: markup is not read and nothing is wrapped, so that a path is copied in one piece."""
+    """Print one line without markup and without wrapping, so that a path can be copied."""
     from rich.text import Text
 
     console.print(Text(printable(console, text)), soft_wrap=True)
@@ -41,7 +41,7 @@ def say(console: Console, text: str) -> None:
 
 @contextlib.contextmanager
 def listened_to() -> Iterator[None]:
-    """Where nobody listens any more, as behind ``| head``, what is left is said to nobody: the work goes on."""
+    """Ignore a closed stdout, as after ``| head``, and keep working."""
     try:
         yield
         sys.stdout.flush()
@@ -51,7 +51,7 @@ def listened_to() -> Iterator[None]:
 
 @contextlib.contextmanager
 def optional(path: Path, tell: Callable[[str], object]) -> Iterator[None]:
-    """Go on without the picture or page at ``path`` if it cannot be made; ``tell`` is given a line that says why."""
+    """Continue without the picture or page at ``path`` if it cannot be made; ``tell`` gets a line with the reason."""
     try:
         yield
     except Exception as error:
@@ -60,7 +60,7 @@ def optional(path: Path, tell: Callable[[str], object]) -> Iterator[None]:
 
 
 def duration(seconds: float) -> str:
-    """0.3 s, 3 min 20 s, 2 h 5 min."""
+    """Return a duration as 0.3 s, 3 min 20 s, or 2 h 5 min."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -70,7 +70,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """47.0 MB (47,040,000 bytes)."""
+    """Return a size as 47.0 MB (47,040,000 bytes)."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= scale:
             return f"{count / scale:.1f} {unit} ({counted(count, 'byte')})"
@@ -78,7 +78,7 @@ def size(count: int) -> str:
 
 
 def measured(value: float | None) -> str:
-    """A metric: 0.853, 212,345, 1.2e+09; nan for null."""
+    """Return a metric as 0.853, 212,345, or 1.2e+09; nan for null."""
     if value is None or not math.isfinite(value):
         return "nan" if value is None else str(value)
     size = abs(value)
@@ -88,7 +88,7 @@ def measured(value: float | None) -> str:
 
 
 def spread(mean: float | None, std: float | None) -> str:
-    """0.853 ± 0.004: the mean has the digits that ``std`` supports (one of it, two where it begins with 1)."""
+    """Return 0.853 ± 0.004: ``std`` has one digit (two if it begins with 1), and the mean ends at the same digit."""
     if mean is None or std is None or not (math.isfinite(mean) and math.isfinite(std)):
         return measured(mean)
     if std <= 0:
@@ -103,7 +103,7 @@ def spread(mean: float | None, std: float | None) -> str:
 
 
 def setting(value: Any) -> str:
-    """A value of the config as one would type it: 0.1, true, [256,128]; long numbers are rounded."""
+    """Return a value of the config as typed: 0.1, true, [256,128]; long numbers are rounded."""
     if isinstance(value, str):
         return value
     if isinstance(value, float):
@@ -114,14 +114,14 @@ def setting(value: Any) -> str:
 
 
 def settings(values: dict[str, Any], names: dict[str, str]) -> str:
-    """'model=mlp lr=0.1'; ``names`` as ``short_names`` gives them."""
+    """Return 'model=mlp lr=0.1'; ``names`` is the result of ``short_names``."""
     return " ".join(f"{names.get(key, key)}={setting(value)}" for key, value in values.items())
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Each key with as few of its last parts as tell it apart: {"optimizer.lr": "lr", "model": "model"}."""
+    """Return each key with as few of its last parts as make it unique: {"optimizer.lr": "lr", "model": "model"}."""
     keys = list(dict.fromkeys(keys))
-    parts = {key: 2 if key.endswith(".name") else 1 for key in keys}  # a name of what?
+    parts = {key: 2 if key.endswith(".name") else 1 for key in keys}  # "name" alone is unclear
 
     def name(key: str) -> str:
         return ".".join(key.split(".")[-parts[key] :])

@@ -1,4 +1,4 @@
-"""A download while it runs: one live line on a terminal, nothing but its messages elsewhere."""
+"""The progress of a download: one live line on a terminal; without a terminal, only its messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Transfer:
-    """A context manager whose ``say`` and ``progress`` a dataset's loader takes."""
+    """A context manager with the ``say`` and ``progress`` for a dataset's loader."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -28,7 +28,7 @@ class Transfer:
         say(self.console, line)
 
     def progress(self, done: int, total: int | None) -> None:
-        """``done`` bytes of ``total`` (None: unknown) have come."""
+        """Show that ``done`` bytes of ``total`` (None: unknown) have arrived."""
         if self.console.is_interactive:
             self.status.update(f"{done / 1e6:.1f}" + (f" of {total / 1e6:.1f} MB" if total else " MB"))
             self.status.start()

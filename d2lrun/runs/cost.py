@@ -1,4 +1,4 @@
-"""What a run will cost here: a few steps are timed before anybody waits for all of them."""
+"""``d2lrun cost``: time a few steps to estimate how long the whole run takes on this machine."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from d2lrun.training.task import Subset
 if TYPE_CHECKING:
     from rich.console import Console
 
-LONG = 180  # seconds; what takes longer deserves a hint
-MEASURING = 3.0  # seconds at most for the steps that are timed, when they are short
-LOOK = ("train.epochs=1", "train.limit_batches=5")  # what QUICK=1 adds to a long chapter of the Makefile
+LONG = 180  # seconds; for a longer run, print how to make it shorter
+MEASURING = 3.0  # seconds of repeated timing; a single long step may take more
+LOOK = ("train.epochs=1", "train.limit_batches=5")  # the overrides that QUICK=1 adds to a long chapter of the Makefile
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a training step and of an evaluated batch, and how many of each a run has."""
+    """Seconds per training step and per evaluated batch, and how many of each a run has."""
 
     step: float
     evaluation: float
-    steps: int  # of an epoch
-    evaluations: int  # of an epoch
+    steps: int  # per epoch
+    evaluations: int  # per epoch
     epochs: int
-    runs: int = 1  # with K folds: one for each, and one more for the refit
-    waiting: float = 0.0  # for a core, of the time of the measurement: from 0 to 1
+    runs: int = 1  # with K folds: one per fold, and one more for the refit
+    waiting: float = 0.0  # share of the measured time that threads waited for a core, from 0 to 1
 
     @property
     def seconds(self) -> float:
@@ -54,10 +54,10 @@ class Cost:
 
 
 def measure(config: Config, console: Console) -> tuple[Cost, Experiment]:
-    """Build what ``config`` names and time it on one batch; trains nothing that is kept. Raises what a run would."""
+    """Build what ``config`` names and time it on one batch; nothing is saved. Raises the same errors as a run."""
     if not MODELS[config.model.name].steps:
         name = config.model.name
-        raise Refused(f"model={name} counts once, in seconds: it has no steps to be timed", f"d2lrun model={name}")
+        raise Refused(f"model={name} has no steps to time: it counts once, in seconds", f"d2lrun model={name}")
     try:
         return timings(build(config, Log(Path(os.devnull), console)))
     except RuntimeError as error:
@@ -65,7 +65,7 @@ def measure(config: Config, console: Console) -> tuple[Cost, Experiment]:
 
 
 def timings(experiment: Experiment[Any, Subset]) -> tuple[Cost, Experiment]:
-    """The experiment timed on its first batch, as ``fit`` would train it."""
+    """Time the experiment on its first batch, with the same steps as ``fit``; return (cost, experiment)."""
     keep_freed_memory()
     config = experiment.config
     split, state, task, train = experiment.split, experiment.state, experiment.task, config.train
@@ -78,13 +78,13 @@ def timings(experiment: Experiment[Any, Subset]) -> tuple[Cost, Experiment]:
         state.model.train()
         train_batch(state, *split.train.load(batches[0]), task, lr=0.0, clip=train.clip)
 
-    example = measured[len(measured) // 2] if measured else batches[0]  # of the usual size, neither first nor last
+    example = measured[len(measured) // 2] if measured else batches[0]  # a middle batch has the usual size
 
     @torch.inference_mode()
     def evaluation() -> None:
         state.model.eval()
         logits, _ = task.forward(state.model, (monitored or split.train).load(example)[0], None)
-        logits.sum().item()  # a GPU has finished only when it is asked for a number
+        logits.sum().item()  # wait until the GPU has finished
 
     evaluations = len(measured) + again
     usage = threads.Usage()
@@ -95,7 +95,7 @@ def timings(experiment: Experiment[Any, Subset]) -> tuple[Cost, Experiment]:
 
 
 def runs_of(config: Config) -> int:
-    """How many times the config trains; a refit, on a little more, counts as one more fold."""
+    """Return how many times the config trains; a refit counts as one more fold."""
     validation = config.validation
     if validation.name != "kfold" or validation.fold is not None:
         return 1
@@ -103,7 +103,7 @@ def runs_of(config: Config) -> int:
 
 
 def timed(action: Callable[[], None]) -> float:
-    """The seconds of one call, the least of several, after one that is not counted."""
+    """Return the seconds of one call: the minimum of several calls, after one warm-up call."""
     action()
     least, began = math.inf, time.perf_counter()
     while True:
@@ -116,7 +116,7 @@ def timed(action: Callable[[], None]) -> float:
 
 
 def show_cost(console: Console, config: Config, cost: Cost, device: torch.device) -> None:
-    """How long it will take and, where that is long, how it would be shorter."""
+    """Print how long the run takes and, if it is long, how to make it shorter."""
     computing = f" with {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
     where = f"the {device.type}{computing}"
     if cost.busy:
@@ -124,8 +124,8 @@ def show_cost(console: Console, config: Config, cost: Cost, device: torch.device
     if cost.busy and cost.seconds >= LONG:
         say(
             console,
-            f"{config.model.name} on {where}: a step took {cost.step:.2g} s just now; measure again when they have "
-            "ended, to see how long a run takes",
+            f"{config.model.name} on {where}: a step took {cost.step:.2g} s just now; after these programs end, "
+            "measure again to see how long a run takes",
         )
         return
     say(console, f"{config.model.name} on {where}: about {duration(cost.seconds)}")

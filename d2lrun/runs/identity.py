@@ -1,12 +1,12 @@
-"""What a run is trained and measured on: recorded before its first step, and asked before it is continued.
+"""The identity of a run's data: recorded before the first step, and checked before the run continues.
 
 .data.json in the run's directory, and ``data`` in its result.json:
 
-content    the fingerprint of all that was read or made
-files      each file, or set of made rows: its origin and the sha256 of its content
-places     the config's keys that name a path, with the path as an absolute one
-parts      of train, val and test: how many examples or tokens, and a fingerprint of which
-measured   for each metric the fingerprints of what it is measured on, one for each fold
+content    the fingerprint of all data that were read or generated
+files      each file, or set of generated rows: its origin and the sha256 of its content
+places     the config's keys that name a path, with the absolute path
+parts      for train, val and test: the number of examples or tokens, and a fingerprint of their indices
+measured   for each metric the fingerprints of the examples that it is measured on, one per fold
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHOWN = 12  # digits of a sha256 in a message
 
 
 def identify(config: Config, data: Any, split: Split[Subset], task: Task) -> dict[str, Any]:
-    """The content of .data.json."""
+    """Return the content of .data.json."""
     parts = {name: part for name in ("train", "val", "test") if (part := getattr(split, name)) is not None}
     return {
         **contents(data),
@@ -42,15 +42,15 @@ def identify(config: Config, data: Any, split: Split[Subset], task: Task) -> dic
             for name, part in parts.items()
         },
         "measured": {
-            f"{name}_{metric}": [found]
+            f"{name}_{metric}": [digest]
             for name, part in parts.items()
-            for metric, found in task.measured_on(part).items()
+            for metric, digest in task.measured_on(part).items()
         },
     }
 
 
 def of(config: Config) -> dict[str, Any]:
-    """What a run with this config, or one fold, would be trained and measured on; raises Refused."""
+    """Load the data and return the identity of a run, or of one fold, with this config; raises Refused."""
     data = datasets.load(config.dataset)
     split = data.split(config.validation, config.seed)
     split = split.limited(config.train.limit_batches, config.train.batch_size)
@@ -58,7 +58,7 @@ def of(config: Config) -> dict[str, Any]:
 
 
 def contents(data: Any) -> dict[str, Any]:
-    """What a dataset was read or made from, whatever part of it trains."""
+    """Return the content and the files of a whole dataset, independent of its split."""
     return {
         "content": fingerprint(*(each.sha256 for each in data.contents)),
         "files": [{"origin": each.origin, "sha256": each.sha256} for each in data.contents],
@@ -66,7 +66,7 @@ def contents(data: Any) -> dict[str, Any]:
 
 
 def places(config: Config) -> dict[str, Any]:
-    """The paths to data that the config names, as absolute ones."""
+    """Return the absolute paths to data that the config names, by key."""
     given = schema.flatten(schema.to_dict(config))
     found = {key: given[key] for key in schema.PLACES if given.get(key)}
     return {key: [*map(absolute, each)] if isinstance(each, list) else absolute(each) for key, each in found.items()}
@@ -77,41 +77,40 @@ def absolute(path: str) -> str:
 
 
 def joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The identity of a run with K folds, from those of its folds, one at least."""
+    """Return the identity of a run with K folds from the identities of its folds, at least one."""
     first, *others = identities
     if not others:
         return first
     measured = {
-        name: [*found, *(each for other in others for each in other["measured"].get(name, []))]
-        for name, found in first["measured"].items()
+        name: [*digests, *(digest for other in others for digest in other["measured"].get(name, []))]
+        for name, digests in first["measured"].items()
     }
     return {**{key: first[key] for key in ("content", "files", "places")}, "measured": measured}
 
 
-def keep(directory: RunDirectory, now: dict[str, Any], say: Say) -> None:
-    """Write .data.json; raises Refused, before anything is written, if the run began with other data."""
+def record(directory: RunDirectory, now: dict[str, Any], say: Say) -> None:
+    """Write .data.json; raises Refused, before anything is written, if the run started with other data."""
     before = directory.data()
     if directory.begun():
         if before is None:
-            say("this run has no record of its data, which are taken to be those of its beginning")
+            say("this run has no record of its data: the present data are assumed to be the same")
         else:
             refuse_other(directory, before, now)
     files.write_json(directory.data_file, now)
 
 
 def refuse_other(directory: RunDirectory, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise OtherData that names each file, or else each part, of which the content is another than before."""
+    """Raise OtherData if the content changed; the message names each changed file, or else each changed part."""
     rows = changed_files(before, now) or changed_parts(before, now)
     if rows:
         raise OtherData(
             "\n  ".join([f"{directory.path} holds a run on other data", *rows]),
-            "bring the data back (dataset.dir=FOLDER or dataset.path=FILE may name another place), "
-            "or begin another run",
+            "restore the data (dataset.dir=FOLDER or dataset.path=FILE may name another place), or start another run",
         )
 
 
 def changed_files(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A line for each file that differs, in the order in which they are read."""
+    """Return a line for each file that differs, in reading order."""
     if before["content"] == now["content"]:
         return []
     rows = []
@@ -126,20 +125,20 @@ def changed_files(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def changed_parts(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A line for each part that holds other examples, though the files are the same."""
+    """Return a line for each part that holds other examples although the files are the same."""
     old, new = (each.get("parts") or {} for each in (before, now))
     return [
-        f"{name}: other examples than before, by another version of d2lrun or of a package that it draws them with"
+        f"{name}: other examples than before, from another version of d2lrun or of a package that draws them"
         for name in old
         if name in new and old[name]["fingerprint"] != new[name]["fingerprint"]
     ]
 
 
-def reached(config: Config, directory: RunDirectory, say: Say) -> Config:
-    """The config with its data where they lie now: as it says, or at the absolute place that the run recorded.
+def locate_data(config: Config, directory: RunDirectory, say: Say) -> Config:
+    """Return the config with the present path of its data: the config's own, or the absolute path in the record.
 
-    If it names another place than the run's own config, it is that one alone. Raises Refused if there are no data,
-    OtherData if they are not those that the run began with. A run without a record is taken as it is.
+    If the config names another path than the run's own config, only that path is tried. Raises Refused if there are no
+    data, and OtherData if they differ from the record. Without a record, the config is returned unchanged.
     """
     before = directory.data()
     if before is None:
@@ -162,7 +161,7 @@ def reached(config: Config, directory: RunDirectory, say: Say) -> Config:
 
 
 def moved(config: Config, places: dict[str, Any]) -> Config:
-    """The config with other paths to its data."""
+    """Return the config with other paths to its data."""
     has = schema.keys_of(type(config.dataset))
     known = {name: path for key, path in places.items() if (name := key.partition(".")[2]) in has}
     return replace(config, dataset=replace(config.dataset, **known))

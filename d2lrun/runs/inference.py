@@ -1,4 +1,4 @@
-"""A finished run at work: its weights measured again, or asked about other examples."""
+"""Use a finished run: measure its weights again, or predict other examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from d2lrun.training.trained import read_weights, trained
 
 
 def evaluate_run(directory: RunDirectory, config: Config | None = None) -> dict[str, float]:
-    """The metrics of a run's weights on the test set, or if it has none on what was held out; raises Refused."""
+    """Return the metrics of a run's weights on the test set, or else on the held-out examples; raises Refused."""
     config, data, model = load(directory, config)
     split = data.split(config.validation, config.seed)
     name, part = ("val", split.val) if split.test is None else ("test", split.test)
@@ -32,15 +32,15 @@ def evaluate_run(directory: RunDirectory, config: Config | None = None) -> dict[
 
 
 def load(directory: RunDirectory, config: Config | None = None) -> tuple[Config, Any, nn.Module]:
-    """A run's config, its dataset and its trained model; raises Refused if the data are not those it began with.
+    """Return a run's config, dataset and trained model; raises Refused if the data differ from its record.
 
-    ``config`` is the run's own if it is None, else that with its data at another place or with another device.
+    ``config`` is the run's config with another place of the data or another device; None for the run's own.
     """
     config = config or directory.load_config()
     directory.refuse_folds()
     tensors = read_weights(directory)
     device = devices.prepare(config.device, directory.threads())
-    config = identity.reached(config, directory, said)
+    config = identity.locate_data(config, directory, say_to_stderr)
     model = trained(directory, config, *datasets.form(config.dataset), tensors)
     data = datasets.load(config.dataset).to(device)
     view_of(config).check(data, directory)
@@ -48,12 +48,12 @@ def load(directory: RunDirectory, config: Config | None = None) -> tuple[Config,
 
 
 def check_data(directory: RunDirectory, config: Config) -> None:
-    """Raise Refused if the run has folds, or if the config names another place with other data."""
+    """Raise Refused if the run has folds, or if the config names another place whose data differ."""
     directory.refuse_folds()
     if config.dataset != directory.load_config().dataset:
-        identity.reached(config, directory, said)
+        identity.locate_data(config, directory, say_to_stderr)
 
 
-def said(line: str) -> None:
-    """Say where data were found on stderr, for what a verb prints may be read by a program."""
+def say_to_stderr(line: str) -> None:
+    """Print where data were found to stderr, since another program may read stdout."""
     complain(f"{line}\n")

@@ -1,6 +1,6 @@
-"""K folds in one run's directory: each is a run of its own in a folder of its own, and this is their mean (book 4.10).
+"""K folds in one run's directory (book 4.10): one run per fold, each in its own folder, and the mean of their metrics.
 
-A fold that has finished is never trained again, one that was stopped goes on from its checkpoint.
+A finished fold is never trained again; a stopped fold continues from its checkpoint.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from d2lrun.report.progress import Progress
 from d2lrun.report.text import optional
 from d2lrun.report.transfer import Transfer
 from d2lrun.runs import identity
-from d2lrun.runs.result import beside_book
+from d2lrun.runs.result import compare_with_book
 from d2lrun.runs.run import Log, run
 from d2lrun.training.split_check import seed_of
 
@@ -40,7 +40,7 @@ SHARED = ("model", "dataset", "parameters", *OF_DEVICE, "versions")
 
 
 def is_folded(config: Config) -> bool:
-    """Whether the config names all folds, not one of them and not another way to validate."""
+    """Whether the config trains all K folds, not a single fold and not another kind of validation."""
     return config.validation.name == "kfold" and config.validation.fold is None
 
 
@@ -56,20 +56,20 @@ def run_folds(
     changed: list[str] | None,
     progress: Callable[..., Progress] = Progress,
 ) -> dict[str, Any]:
-    """Train what is left of the folds, then, where it is asked for, once on everything; returns result.json."""
+    """Train the unfinished folds and, if ``validation.refit``, once on all examples; return result.json."""
     log = Log(directory.log, console)
     results: dict[str, dict[str, Any]] = {}
     refit = None
     try:
         with Transfer(console) as transfer:
             datasets.load(config.dataset, log.say, transfer.progress).check_split(config)
-        for name, one in folds(config, directory):
-            results[name] = train_fold(name, one, console, progress, quiet=bool(results))
+        for name, fold_config in folds(config, directory):
+            results[name] = train_fold(name, fold_config, console, progress, quiet=bool(results))
             log.say(fold_line(name, results[name]))
         if folds_of(config).refit:
-            one = everything(config, [result["selected_epoch"] for result in results.values()])
-            one = inside(one, directory, REFIT)
-            refit = train_fold(REFIT, one, console, progress, quiet=True)
+            refit_config = everything(config, [result["selected_epoch"] for result in results.values()])
+            refit_config = inside(refit_config, directory, REFIT)
+            refit = train_fold(REFIT, refit_config, console, progress, quiet=True)
             log.say(fold_line(REFIT, refit))
             lift_submission(RunDirectory(directory.path / REFIT), directory)
     except BaseException as error:
@@ -77,7 +77,7 @@ def run_folds(
         if isinstance(error, Stopped):
             error.args = (f"stopped, saved; continue with: {directory.command('resume')}",)
         status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
-        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+        with contextlib.suppress(OSError):  # a full disk must not hide the first error
             log.write(f"{status}: {error}")
             summary = summarise(config, results, refit, status, changed)
             files.write_json(directory.result_file, summary | facts_of(error))
@@ -97,7 +97,7 @@ def run_folds(
 
 
 def folds(config: Config, directory: RunDirectory) -> Iterator[tuple[str, Config]]:
-    """The name of each fold's folder (fold-0, …, and of a repetition fold-0-repeat-1, …), and the fold's config."""
+    """Yield the folder name of each fold (fold-0, …; in a repetition fold-0-repeat-1, …) and its config."""
     whole = folds_of(config)
     for repeat in range(whole.repeats):
         for fold in range(whole.k):
@@ -108,18 +108,18 @@ def folds(config: Config, directory: RunDirectory) -> Iterator[tuple[str, Config
 
 
 def identity_of(config: Config, directory: RunDirectory) -> dict[str, Any]:
-    """What a run with this config, in all its folds, would be trained and measured on; raises Refused."""
-    each = (one for _, one in folds(config, directory)) if is_folded(config) else [config]
-    return identity.joined([identity.of(one) for one in each])
+    """Load the data and return the identity of a run with this config, over all its folds; raises Refused."""
+    configs = (fold_config for _, fold_config in folds(config, directory)) if is_folded(config) else [config]
+    return identity.joined([identity.of(fold_config) for fold_config in configs])
 
 
 def adopt(config: Config, directory: RunDirectory) -> None:
-    """Record the data of a run that an earlier version made: they are taken to be those that there are now."""
+    """Record the present data for a run that an earlier version made without a record."""
     files.write_json(directory.data_file, identity_of(config, directory))
 
 
 def everything(config: Config, epochs: list[int]) -> Config:
-    """The same with all that may train, as many epochs as the folds found best, and one look at the test set."""
+    """Return the config of the refit: all training examples, the mean best epoch of the folds, one test measurement."""
     train = replace(config.train, patience=None)
     if config.train.patience:
         train = replace(train, epochs=max(1, ceil(config.schedule.warmup), round(fmean(epochs))))
@@ -127,17 +127,17 @@ def everything(config: Config, epochs: list[int]) -> Config:
 
 
 def inside(config: Config, directory: RunDirectory, name: str) -> Config:
-    """The same config in a folder of its own within the run's directory."""
+    """Return the same config with its own folder in the run's directory."""
     return replace(config, run=replace(config.run, dir=str(directory.path / name), name=None))
 
 
 def train_fold(
     name: str, config: Config, console: Console, progress: Callable[..., Progress], quiet: bool
 ) -> dict[str, Any]:
-    """The result of one fold, trained as far as it is not; an error names the fold."""
+    """Train one fold if it is not finished, and return its result; an error names the fold."""
     with claim(config) as directory:
         if directory.finished():
-            config = identity.reached(config, directory, say=lambda line: None)
+            config = identity.locate_data(config, directory, say=lambda line: None)
             if directory.data() is None:
                 adopt(config, directory)
             return directory.known_result() | {"data": directory.data()}
@@ -156,7 +156,7 @@ def summarise(
     status: str,
     changed: list[str] | None,
 ) -> dict[str, Any]:
-    """The content of result.json: mean and standard deviation of every metric over the folds, and the folds."""
+    """Return the content of result.json: the folds, and mean and standard deviation of every metric over them."""
     metrics = spread([result["metrics"] for result in results.values()])
     means = {name: nan if (mean := mean_and_std(each)[0]) is None else mean for name, each in metrics.items()}
     read = [result["data"] for result in results.values() if "data" in result]
@@ -169,7 +169,7 @@ def summarise(
         "metrics": metrics,
         "folds": [of_fold(name, result) for name, result in results.items()],
         "refit": refit and {**of_fold(REFIT, refit), "test_set": test_set(refit, "all folds"), "at": now()},
-        "book": beside_book(config, means, changed),
+        "book": compare_with_book(config, means, changed),
         "floor": mean_floor([result.get("floor") for result in results.values()]),
         "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
         "config_hash": config_hash(config),
@@ -179,19 +179,19 @@ def summarise(
 
 
 def spread(metrics: list[dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
-    """{"val_loss": {"mean": …, "std": …}} of what all have; the sample's standard deviation, by n − 1.
+    """Return {"val_loss": {"mean": …, "std": …}}, with the sample standard deviation (divisor n − 1).
 
-    A metric that was not finite anywhere (null in the file) has neither.
+    Both are None if a fold has no finite value (null in the file).
     """
     found: dict[str, dict[str, float | None]] = {}
     for name in metrics[0] if metrics else ():
-        mean, std = spread_of([each.get(name) for each in metrics])
+        mean, std = spread_of([fold.get(name) for fold in metrics])
         found[name] = {"mean": mean, "std": std}
     return found
 
 
 def mean_floor(floors: list[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The mean of what the best constant prediction comes to, and whether no fold is better; None if unknown."""
+    """Return the mean metric of the best constant prediction, and whether no fold is better; None if unknown."""
     known = [floor for floor in floors if floor is not None]
     if not known or len(known) < len(floors):
         return None
@@ -200,13 +200,13 @@ def mean_floor(floors: list[dict[str, Any] | None]) -> dict[str, Any] | None:
 
 
 def of_fold(name: str, result: dict[str, Any]) -> dict[str, Any]:
-    """What the parent's result.json tells of a fold."""
-    told = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "floor", "dead")
-    return {"directory": name, **{key: result.get(key) for key in told}}
+    """Return the entry of a fold in the result.json of all folds."""
+    keys = ("status", "seed", "epochs", "selected_epoch", "seconds", "metrics", "floor", "dead")
+    return {"directory": name, **{key: result.get(key) for key in keys}}
 
 
 def test_set(refit: dict[str, Any], before: str) -> str:
-    """What was done with the test set, for the record; ``refit`` is the result.json of the run that had it."""
+    """Return how the test set was used; ``refit`` is the result.json of the refit."""
     measured = any(name.startswith("test_") for name in refit["metrics"])
     return f"measured once, after {before}" if measured else "without labels: see submission.csv"
 

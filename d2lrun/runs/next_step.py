@@ -1,4 +1,4 @@
-"""The command that is wanted next after a run or a sweep, quoted so that a shell takes it as it is printed."""
+"""The command to run next after a run or a sweep, quoted so that a shell accepts it as printed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from d2lrun.tasks import next_words
 
 
 def command(*words: object) -> str:
-    """d2lrun with these words, quoted for a shell."""
+    """Return the command d2lrun with these words, quoted for a shell."""
     return shlex.join(["d2lrun", *map(str, words)])
 
 
 def continuing(sweep: str) -> str:
-    """How to continue a sweep that its command line ``sweep`` began, unless a password in it is masked."""
+    """Return how to continue the sweep of the command line ``sweep``; a masked password is not repeated."""
     return f"continue with: {sweep}" if HIDDEN not in sweep else "the same command continues it"
 
 
 def after_run(config: Config, directory: Path) -> str:
-    """For a run that is finished: what its model is good for. K folds leave no model, unless they end in a refit."""
+    """Return the next command after a finished run. K folds leave no model unless they end with a refit."""
     if config.validation.name == "kfold" and config.validation.fold is None:
         if not config.validation.refit:
             return command("compare", directory)
@@ -32,10 +32,10 @@ def after_run(config: Config, directory: Path) -> str:
 
 
 def after_sweep(sweep: dict[str, Any], directory: Path, jobs: list[Any], refit: Any) -> str:
-    """For a sweep: the command that goes on with it, else what its best model is good for, else compare.
+    """Return the next command after a sweep: continue it, else use its best model, else compare.
 
-    ``sweep`` is the content of sweep.json; its ``jobs`` and ``refit`` have a config. A command whose password is
-    masked can not be given.
+    ``sweep`` is the content of sweep.json; its ``jobs`` and ``refit`` have a config. A command with a masked password
+    is not returned.
     """
     unfinished = any(job["status"] not in ("finished", "pruned") for job in sweep["jobs"])
     if unfinished and sweep.get("rerun") and HIDDEN not in sweep["rerun"]:

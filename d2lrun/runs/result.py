@@ -1,4 +1,4 @@
-"""What result.json says: the final metrics, their provenance, and how they stand beside the book's."""
+"""The content of result.json: the final metrics, their provenance, and the comparison with the book."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from d2lrun.training.task import CHANCE_EPOCHS, Split, Subset, Task
 def describe(
     config: Config, state: State, task: Task, status: str, changed: list[str] | None, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """The content of result.json; the metrics are those of the last epoch, or of the best by validation.
+    """Return the content of result.json, with the metrics of the last epoch or of the best epoch by validation.
 
-    ``changed`` are the keys that depart from the book's recipe (None: unknown); ``data`` is that of ``identity.py``.
+    ``changed`` are the keys that differ from the book's recipe (None: unknown); ``data`` comes from ``identity.py``.
     """
     epoch = state.best["epoch"] if state.best else len(state.records)
     metrics = final_metrics(state.records, epoch)
@@ -36,8 +36,8 @@ def describe(
         "steps": state.step,
         "seconds": sum(record["seconds"] for record in state.records),
         "metrics": metrics,
-        "book": beside_book(config, metrics, changed),
-        "dead": {"epoch": len(state.records), "hint": revival(config)} if task.stuck(state.records) else None,
+        "book": compare_with_book(config, metrics, changed),
+        "dead": {"epoch": len(state.records), "hint": advice_at_chance(config)} if task.stuck(state.records) else None,
         "device": str(state.device),
         "precision": config.device.precision,
         "channels_last": config.device.channels_last,
@@ -52,17 +52,17 @@ def describe(
 
 
 def notes(config: Config, task: Task, data: dict[str, Any]) -> list[str]:
-    """What a reader of the metrics has to know."""
-    found = [task.caveat] if task.caveat else []
+    """Return remarks that a reader of the metrics must know."""
+    remarks = [task.caveat] if task.caveat else []
     for name, part in data["parts"].items():
         if part["count"] < part["of"]:
             limit = f"train.limit_batches={config.train.limit_batches}"
-            found.append(f"{name}: measured on the first {part['count']:,} of {part['of']:,} {task.unit} ({limit})")
-    return found
+            remarks.append(f"{name}: measured on the first {part['count']:,} of {part['of']:,} {task.unit} ({limit})")
+    return remarks
 
 
 def final_metrics(records: list[dict[str, Any]], epoch: int) -> dict[str, float]:
-    """Losses, accuracies and the like of ``epoch`` (from 1); the speed is that of all epochs together."""
+    """Return the metrics of ``epoch`` (from 1); the speed is the mean over all epochs."""
     if not records:
         return {}
     metrics = {key: value for key, value in records[epoch - 1].items() if split_of(key) or key.startswith("weight_")}
@@ -71,8 +71,11 @@ def final_metrics(records: list[dict[str, Any]], epoch: int) -> dict[str, float]
     return metrics | {speed: done / sum(record["seconds"] for record in records)}
 
 
-def beside_book(config: Config, metrics: dict[str, float], changed: list[str] | None) -> dict[str, Any] | None:
-    """The published band, and whether the metrics lie inside; null where the recipe is not the book's."""
+def compare_with_book(config: Config, metrics: dict[str, float], changed: list[str] | None) -> dict[str, Any] | None:
+    """Return the published band and whether the metrics are inside it.
+
+    None if the book has no result for the recipe; ``inside`` is None if the config differs from the recipe.
+    """
     if config.book is None:
         return None
     inside = None
@@ -81,12 +84,12 @@ def beside_book(config: Config, metrics: dict[str, float], changed: list[str] | 
     return {"section": config.book.section, "band": config.book.band, "inside": inside, "changed": changed}
 
 
-def beside_constant(
+def compare_with_constant(
     config: Config, task: Task, split: Split[Subset], metrics: dict[str, float], epochs: int
 ) -> dict[str, Any]:
-    """{"floor": …}: the best constant prediction on what was measured (val, else test, else train) beside the run.
+    """Return {"floor": …}: the metric of the best constant prediction on val, else test, else train.
 
-    If training is no better than it either, after its third epoch or later, also {"dead": …} with what to try.
+    If the training metric is not better either, after ``CHANCE_EPOCHS`` or more, also {"dead": …} with what to try.
     """
 
     def floor(name: str, part: Any) -> dict[str, Any]:
@@ -102,14 +105,14 @@ def beside_constant(
     found = floor(*next((name, part) for name, part in parts.items() if f"{name}_{task.compared}" in metrics))
     if not found["at_chance"] or epochs < CHANCE_EPOCHS or not floor("train", split.train)["at_chance"]:
         return {"floor": found}
-    return {"floor": found, "dead": {"epoch": epochs, "hint": revival(config)}}
+    return {"floor": found, "dead": {"epoch": epochs, "hint": advice_at_chance(config)}}
 
 
-def revival(config: Config) -> str:
-    """What to try where a run learns nothing."""
+def advice_at_chance(config: Config) -> str:
+    """Return what to try if a run is no better than guessing."""
     key = (config.recipe.stable or "").partition("=")[0]
     if key and schema.shown(key, schema.flatten(schema.to_dict(config))[key]) != config.recipe.stable:
-        return f"this recipe fails now and then: try {config.recipe.stable}, or another seed"
+        return f"this recipe fails in some runs: try {config.recipe.stable}, or another seed"
     return f"try another optimizer.lr than {config.optimizer.lr:g}, another model.init.name, or another seed"
 
 

@@ -1,4 +1,4 @@
-"""One run: build what the config names, continue where it stopped, fit, write the result."""
+"""One run: build what the config names, load the newest checkpoint, fit, write the result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import optional, say
 from d2lrun.report.transfer import Transfer
 from d2lrun.runs import identity
-from d2lrun.runs.result import beside_constant, describe, revival, versions
+from d2lrun.runs.result import advice_at_chance, compare_with_constant, describe, versions
 from d2lrun.signals import StopRequest
 from d2lrun.tasks import task_of, view_of
 from d2lrun.training import devices, optim
@@ -41,12 +41,12 @@ from d2lrun.training.task import CHANCE_EPOCHS, Split, Subset
 if TYPE_CHECKING:
     from rich.console import Console
 
-SAVE_SECONDS = 60  # no more work than this is lost to a kill
-EPOCH_SECONDS = 1.0  # epochs that are shorter are not saved one by one: a checkpoint waits for the disk
+SAVE_SECONDS = 60  # a kill loses at most this much work
+EPOCH_SECONDS = 1.0  # shorter epochs are not saved one by one, since a checkpoint waits for the disk
 
 
 class Log:
-    """What is said: to the terminal, unless ``quiet``, and with the time to run.log."""
+    """Writes lines to run.log with the time, and to the terminal unless ``quiet``."""
 
     def __init__(self, path: Path, console: Console, quiet: bool = False):
         self.path, self.console, self.quiet = path, console, quiet
@@ -69,37 +69,37 @@ def run(
     progress: Callable[..., Progress] = Progress,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Train ``config`` in its directory, from the newest checkpoint if there is one; returns result.json.
+    """Train ``config`` in its directory, from the newest checkpoint if there is one; return result.json.
 
-    ``changed`` are the keys that depart from the book's recipe (None: unknown). ``progress`` makes what shows the
-    epochs, ``quiet`` says the rest to run.log alone. Raises Refused, Failed, Diverged or Stopped; what was saved
-    until then can be continued.
+    ``changed`` are the keys that differ from the book's recipe (None: unknown). ``progress`` makes the display of the
+    epochs. If ``quiet``, all other lines go only to run.log. Raises Refused, Failed, Diverged or Stopped; the run can
+    continue from what was saved before.
     """
     log = Log(directory.log, console, quiet)
     experiment = None
     try:
         built = build(config, log, directory.threads())
         log.say(f"{describe_briefly(built)}, in {directory.path}, data from {built.data.source}")
-        identity.keep(directory, built.identity, log.say)
+        identity.record(directory, built.identity, log.say)
         view_of(config).prepare(built.data, directory, log.say)
-        experiment = built  # from here on a failure is one of this run, and its result says so
+        experiment = built  # a failure from here on belongs to this run and is written to its result
         learn(experiment, directory, log, progress)
         return write_result(experiment, directory, changed, log)
     except BaseException as error:
-        directory.refuse_deleted()  # which is what went wrong first, and nothing of it is made anew
+        directory.refuse_deleted()  # then the deletion is the first error, and no file is written again
         if isinstance(error, Stopped):
             error.args = (f"{error}; continue with: {directory.command('resume')}",)
-        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+        with contextlib.suppress(OSError):  # a full disk must not hide the first error
             record_failure(error, experiment, directory, log, changed)
-        if told := explained(error, config):
-            raise told from error
+        if failure := explained(error, config):
+            raise failure from error
         raise
 
 
 def build(config: Config, log: Log, began: int | None = None) -> Experiment:
-    """Device, model, data and optimizer, in the order in which something may be refused; seeds torch's generators.
+    """Build device, model, data and optimizer, with early refusals first; seeds torch's generators.
 
-    ``began`` is the number of threads of a run that is continued.
+    ``began`` is the number of threads of a continued run; None for a new run.
     """
     device = devices.prepare(config.device, began)
     torch.manual_seed(config.seed)
@@ -114,8 +114,8 @@ def build(config: Config, log: Log, began: int | None = None) -> Experiment:
     if began is None:
         devices.share(config.device, model, units_of_a_step(split, config))
     devices.place(model, device, config.device)
-    trained: list[Tensor] = [one for one in model.parameters() if one.requires_grad]
-    optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # a model that counts has none
+    trained: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # an n-gram model has no parameters
     task = task_of(config, data)
     sums = torch.zeros(task.counts, dtype=precise(device), device=device)
     state = State(model, optimizer, devices.scaler(device, config.device), sums)
@@ -123,15 +123,15 @@ def build(config: Config, log: Log, began: int | None = None) -> Experiment:
 
 
 def units_of_a_step(split: Split[Subset], config: Config) -> int:
-    """The examples or tokens of the first training batch."""
+    """Return the number of examples or tokens in the first training batch."""
     return split.train.count(split.train.shuffled(config.train.batch_size, config.seed, epoch=0)[:1])
 
 
 def trainable(split: Split[Subset], model: nn.Module, config: Config, log: Log) -> Split[Subset]:
-    """The split whose every training batch the model takes; ``model`` is not placed yet.
+    """Return a split whose training batches all fit the model; ``model`` is still on the CPU.
 
-    Some networks with batch normalisation take no batch of one example. If only the last batch has one, it joins the
-    batch before it. Raises Refused if every batch has one.
+    Some networks with batch normalisation cannot train on a batch of one example. If only the last batch has one
+    example, it joins the batch before it. Raises Refused if every batch has one example.
     """
     if not any(isinstance(layer, _BatchNorm) for layer in model.modules()):
         return split
@@ -139,7 +139,7 @@ def trainable(split: Split[Subset], model: nn.Module, config: Config, log: Log) 
     batches = split.train.shuffled(train.batch_size, config.seed, epoch=0)[:limit]
     if len(batches[-1]) != 1 or models.trains_on(model, split.train.load(batches[-1])[0]):
         return split
-    reason = f"the batch normalisation of {config.model.name} cannot train on one example alone"
+    reason = f"the batch normalisation of {config.model.name} cannot train on a single example"
     if len(batches) == 1 or train.batch_size == 1:
         count = split.train.size
         raise Refused(
@@ -151,7 +151,7 @@ def trainable(split: Split[Subset], model: nn.Module, config: Config, log: Log) 
 
 
 def describe_briefly(experiment: Experiment) -> str:
-    """'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads'."""
+    """Return, for example, 'mlp on fashion-mnist, 203,530 parameters, cpu with 2 threads'."""
     config, device = experiment.config, experiment.state.device
     count = sum(parameter.numel() for parameter in experiment.state.model.parameters())
     where = f"cpu with {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
@@ -161,7 +161,7 @@ def describe_briefly(experiment: Experiment) -> str:
 def learn(
     experiment: Experiment, directory: RunDirectory, log: Log, progress: Callable[..., Progress] = Progress
 ) -> None:
-    """Pull the loop: draw, record, save; on a signal save once more and raise Stopped."""
+    """Run the training loop: print, record, save; after a signal save once more and raise Stopped."""
     config, state = experiment.config, experiment.state
     origins = directory.config_hashes()
     if checkpoint.load_newest(directory.checkpoints, origins, state.load_state_dict, log.say) is not None:
@@ -174,10 +174,10 @@ def learn(
     checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
     view = view_of(config)
-    view.sample(experiment, directory, now=False)  # samples.txt may be damaged, or hold epochs that are to come
+    view.sample(experiment, directory, now=False)  # samples.txt may be damaged, or hold epochs after this checkpoint
     batches, pauses = experiment.task.learn(state, experiment.split, config)
     units = experiment.split.train.count(batches)
-    saved, kept = time.monotonic(), state.step
+    saved, saved_step = time.monotonic(), state.step
     with (
         StopRequest() as stop,
         progress(log.console, config.train.epochs, len(batches), units, state.batch) as bar,
@@ -190,37 +190,39 @@ def learn(
                 bar.epoch(record)
                 log.write(epoch_line(record, config.train.epochs))
                 if len(state.records) == CHANCE_EPOCHS and experiment.task.stuck(state.records):
-                    log.say(f"at chance: no better than guessing after epoch {CHANCE_EPOCHS}; {revival(config)}")
+                    log.say(
+                        f"at chance: no better than guessing after epoch {CHANCE_EPOCHS}; {advice_at_chance(config)}"
+                    )
             if record and sample_due(config, record["epoch"]):
                 view.sample(experiment, directory, now=True)
             age = time.monotonic() - saved
             if stop.received or due(config, state.step) or age > (EPOCH_SECONDS if record else SAVE_SECONDS):
                 save(experiment, directory)
-                saved, kept = time.monotonic(), state.step
+                saved, saved_step = time.monotonic(), state.step
             if stop.received:
                 raise Stopped(stop.received, f"stopped at step {state.step}, saved")
-    if kept != state.step:
+    if saved_step != state.step:
         save(experiment, directory)
 
 
 def running(experiment: Experiment) -> dict[str, float]:
-    """The metrics of this epoch so far, for the bar."""
+    """Return the metrics of this epoch so far, for the progress bar."""
     measured = experiment.task.metrics("train", experiment.state.sums, experiment.state.units)
     return {name.removeprefix("train_"): value for name, value in measured.items()}
 
 
 def due(config: Config, step: int) -> bool:
-    """Whether a checkpoint was asked for at this step."""
+    """Whether ``train.checkpoint_every`` asks for a checkpoint at this step."""
     return config.train.checkpoint_every is not None and step % config.train.checkpoint_every == 0
 
 
 def sample_due(config: Config, epoch: int) -> bool:
-    """Whether a sample was asked for after this epoch."""
+    """Whether ``train.sample_every`` asks for a sample after this epoch."""
     return config.train.sample_every is not None and epoch % config.train.sample_every == 0
 
 
 def save(experiment: Experiment, directory: RunDirectory) -> None:
-    """Write a checkpoint; raises Diverged where a step was too long for a float32, so that all saved are finite."""
+    """Write a checkpoint; raises Diverged if a weight is not finite, so all saved weights are finite."""
     directory.refuse_deleted()
     state = experiment.state
     if not all(tensor.isfinite().all() for tensor in state.model.state_dict().values()):
@@ -237,16 +239,16 @@ def save(experiment: Experiment, directory: RunDirectory) -> None:
 def write_result(
     experiment: Experiment, directory: RunDirectory, changed: list[str] | None, log: Log
 ) -> dict[str, Any]:
-    """The final weights, the pictures, and last of all result.json."""
+    """Write the final weights, the pictures, and at the end result.json; return its content."""
     directory.refuse_deleted()
     config, split, state = experiment.config, experiment.split, experiment.state
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
     result = describe(config, state, experiment.task, "finished", changed, experiment.identity)
-    if split.final_test is not None:  # the test set was not looked at before this
+    if split.final_test is not None:  # the test set was not used before this
         size = config.train.batch_size
         result["metrics"] |= exhaust(evaluate("test", state.model, split.final_test, experiment.task, size))
-    result |= beside_constant(config, experiment.task, split, result["metrics"], len(state.records))
+    result |= compare_with_constant(config, experiment.task, split, result["metrics"], len(state.records))
     result |= view_of(config).describe(experiment, directory)
     weights.save(state.model, directory.weights_file)
     if config.run.pictures:
@@ -256,7 +258,7 @@ def write_result(
 
 
 def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any], log: Log) -> None:
-    """curves.png, the task's picture or samples, and the page that shows them; one that fails is only reported."""
+    """Draw curves.png and the task's picture or samples, and write the page; an error is only reported."""
     config, state = experiment.config, experiment.state
     comparable = result["book"] is not None and result["book"]["changed"] == []
     title = f"{config.model.name} on {schema.data_name(config.dataset)}, seed {config.seed}"
@@ -276,7 +278,7 @@ def record_failure(
     log: Log,
     changed: list[str] | None,
 ) -> None:
-    """Say in run.log and result.json how the run ended before its end."""
+    """Write to run.log and result.json why the run stopped early."""
     status = {Diverged: "diverged", Pruned: "pruned", Stopped: "stopped"}.get(type(error), "failed")
     expected = isinstance(error, (D2lrunError, Stopped))
     log.write(f"{status}: {error}" if expected else traceback.format_exc())
@@ -286,7 +288,7 @@ def record_failure(
 
 
 def explained(error: BaseException, config: Config) -> Failed | None:
-    """What to tell of torch's own errors that a setting can cure; None for any other."""
+    """Convert an error of torch that a setting can fix to Failed with a hint; None for any other error."""
     lines = str(error).strip().splitlines() or ["nothing is left"]
     if is_out_of_memory(error):
         smaller = [f"train.batch_size={config.train.batch_size // 2}"] if config.train.batch_size > 1 else []
@@ -303,6 +305,6 @@ def explained(error: BaseException, config: Config) -> Failed | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch has a class for CUDA only; what no memory could ever hold fails in still other ways."""
+    """Whether memory ran out. torch has an error class for CUDA only; other errors are known by their text."""
     words = ("DefaultCPUAllocator", "out of memory", "size calculation overflowed", "Overflow when unpacking")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)

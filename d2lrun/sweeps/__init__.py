@@ -1,1 +1,1 @@
-"""Many runs by one command: planned, carried out, watched, ranked, continued."""
+"""Sweeps, many runs by one command: plan, carry out, monitor, rank and continue them."""

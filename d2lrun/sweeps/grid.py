@@ -1,4 +1,4 @@
-"""Every combination of the values that a command names: the runs that it means, each of them checked."""
+"""A grid: one run for every combination of the values in a command, each run checked."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from d2lrun.sweeps.launch import Launch, train_all
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, refuse_places, typed
 from d2lrun.sweeps.sweep import Job, Sweep, adopt, content, placed, refuse_strangers, without_refit
 
-LEFT = 3600.0  # seconds after which a temporary file is one that a kill has left
+LEFT = 3600.0  # seconds; an older temporary file was left by a killed process
 
 
 def plan(request: Request) -> Sweep:
-    """The grid that a command line describes, every run of it checked; raises Refused with all complaints."""
+    """Return the grid that a command line describes, with every run checked; raises Refused with all complaints."""
     settings, fixed, config_dir = request.settings, request.fixed, request.config_dir
     if request.intervals:
         raise Refused(
@@ -46,7 +46,7 @@ def plan(request: Request) -> Sweep:
 def combined(
     settings: SweepSettings, fixed: list[str], axes: list[list[list[str]]], config_dir: str | None
 ) -> list[list[list[str]]]:
-    """The axes of a sweep, each a list of options, each a list of overrides: the command's, and those of ``sweep``."""
+    """Return the axes of a sweep, from the command and from ``sweep``: each is a list of lists of overrides."""
     typed = {key_of(axis[0][0]) for axis in axes} | {key_of(text) for text in fixed}
     for key, values in settings.grid.items():
         if key not in typed:
@@ -71,13 +71,13 @@ def combined(
 
 
 def spelt(text: str, config_dir: str | None) -> list[str]:
-    """The overrides of one of ``sweep.combinations``; raises Refused."""
+    """Return the overrides of one entry of ``sweep.combinations``; raises Refused."""
     try:
         words = shlex.split(text)
         single = words and len(compose.expand(words, config_dir)[0]) == len(words)
         wrong = "" if single else "wanted one value for a key"
         if steering := [word for word in words if is_hydras(word)]:
-            wrong = f"{steering[0]} is of the whole sweep, not of a run"
+            wrong = f"{steering[0]} belongs to the whole sweep, not to a run"
     except ValueError as error:
         wrong = str(error)
     if wrong:
@@ -86,7 +86,7 @@ def spelt(text: str, config_dir: str | None) -> list[str]:
 
 
 def named_axis(key: str, values: Any, config_dir: str | None) -> list[str]:
-    """The overrides that a line of ``sweep.grid`` stands for: a list of values, or Hydra's syntax."""
+    """Return the overrides of a line of ``sweep.grid``: a list of values, or Hydra's syntax."""
     if isinstance(values, list) and values:
         return [f"{key}={typed(value)}" for value in values]
     _, axes, _ = compose.expand([f"{key}={values}"], config_dir)
@@ -97,7 +97,7 @@ def named_axis(key: str, values: Any, config_dir: str | None) -> list[str]:
 
 
 def jobs(sweep: Sweep, swept: list[list[str]], request: Request) -> list[Job]:
-    """A job for each list of overrides; two that come to the same config are one."""
+    """Return a job for each list of overrides; lists with the same config give one job."""
     whole = [[*request.fixed, *overrides] for overrides in swept]
     configs = compose.compose_all(whole, request.config_dir, request.known)
     sweep.refit, configs = without_refit(configs)
@@ -110,14 +110,14 @@ def jobs(sweep: Sweep, swept: list[list[str]], request: Request) -> list[Job]:
 def prepare(sweep: Sweep) -> None:
     """Write the config of every job that is not finished.
 
-    Raises Refused if that cannot be, and before anything is written if a folder holds what d2lrun did not write.
+    Raises Refused if this fails; also, before any write, if a folder holds files that d2lrun did not write.
     """
     try:
         refuse_strangers(sweep)
         files.remove_leftovers(sweep.directory, LEFT)
         for job in sweep.jobs:
             job.directory.path.mkdir(parents=True, exist_ok=True)
-            (job.directory.path / trial.FILE).unlink(missing_ok=True)  # of a search in the same folder
+            (job.directory.path / trial.FILE).unlink(missing_ok=True)  # from a search in the same folder
             if not job.directory.finished():
                 job.directory.write_config(job.config)
         adopt(sweep.jobs)
@@ -129,8 +129,8 @@ def prepare(sweep: Sweep) -> None:
 
 
 def carry_out(sweep: Sweep, launch: Launch | None, workers: int | None = None) -> None:
-    """Train what is not finished: all at once with a launcher, however many ``workers`` it has; else one by one here.
+    """Train the jobs that are not finished: all at once with a launcher, for any ``workers``; else one by one here.
 
-    What another process trains just now is waited for, and taken over where that process dies. Raises Stopped.
+    Jobs that another process trains are waited for, and taken over if that process dies. Raises Stopped.
     """
     train_all(sweep, sweep.jobs, launch)

@@ -1,4 +1,4 @@
-"""One run of a sweep, in whatever process a launcher puts it, and what its folder tells of it."""
+"""One run of a sweep, in the process that its launcher starts, and its row in sweep.json."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
     from d2lrun.config.keys import Config
 
-SPOILED = ("failed", "diverged")  # came to nothing
+SPOILED = ("failed", "diverged")  # ended without a result
 ENDED = ("finished", *SPOILED, "pruned")
 BUSY = "busy"  # another process has it
 PENDING = "pending"
-STOPPED = "stopped"  # by a signal to its process alone; it has saved itself
-MARKER = ".stop"  # in the sweep's folder: no other job shall begin
+STOPPED = "stopped"  # by a signal to its own process; it has saved a checkpoint
+MARKER = ".stop"  # in the sweep's folder: no other job may begin
 
 
 def job(start: str, data: DictConfig) -> str:
-    """Hydra's task in a sweep, wherever its launcher takes it: train the run that lies in ``run.dir``.
+    """Hydra's task in a sweep, in any process: train the run in ``run.dir``.
 
-    Paths mean what they mean in ``start``, the folder of the command; a worker begins in another one.
+    Paths are relative to ``start``, the folder of the command; a worker begins in another folder.
     """
     threads.prepare_waiting()
-    with contextlib.suppress(OSError):  # another machine may not have it: then the run's folder is missed below
+    with contextlib.suppress(OSError):  # another machine may not have it; then the run's folder is missing below
         os.chdir(start)
     try:
         return train_in(Path(data.run.dir))
@@ -45,9 +45,9 @@ def job(start: str, data: DictConfig) -> str:
 
 
 def train_in(path: Path) -> str:
-    """Train the run whose config lies in the folder; returns how that ended, or BUSY where another process has it.
+    """Train the run of the config in the folder; return its status, or BUSY if another process trains it.
 
-    What it raises is Stopped; every other error stands in the run's result.json.
+    Raises only Stopped; other errors go to the run's result.json.
     """
     directory = RunDirectory(path)
     if (path.parent / MARKER).exists():
@@ -58,10 +58,10 @@ def train_in(path: Path) -> str:
         config.run.dir = str(path)
         with claim(config) as claimed:
             result = directory.result() or {}
-            if result != earlier and result.get("status") in SPOILED:  # another process has just tried it
+            if result != earlier and result.get("status") in SPOILED:  # another process has tried it meanwhile
                 return result["status"]
             if not trial.is_over(directory):
-                directory.result_file.unlink(missing_ok=True)  # how an earlier try ended
+                directory.result_file.unlink(missing_ok=True)  # the result of an earlier try
                 begun = True
                 train_quietly(config, claimed)
         return "finished"
@@ -70,7 +70,7 @@ def train_in(path: Path) -> str:
     except Pruned:
         return "pruned"
     except Exception as error:
-        if not begun or directory.result() is None:  # it did not come so far that it could say so itself
+        if not begun or directory.result() is None:  # the run failed before it could write its result
             reason = str(error) if isinstance(error, D2lrunError) else f"{type(error).__name__}: {error}"
             note_failure(directory, reason, cause_of(error))
         if config and config.sweep.on_error == "stop":
@@ -80,7 +80,7 @@ def train_in(path: Path) -> str:
 
 
 def train_quietly(config: Config, directory: RunDirectory) -> None:
-    """Train without a word on the terminal: run.log has it all."""
+    """Train without output on the terminal: all lines go to run.log."""
     from rich.console import Console
 
     from d2lrun.config import compose
@@ -98,14 +98,14 @@ def train_quietly(config: Config, directory: RunDirectory) -> None:
 
 
 def note_failure(directory: RunDirectory, reason: str, cause: str = MACHINE) -> None:
-    """Keep in result.json why a run came to nothing, where it could not do so itself."""
+    """Write to result.json why a run failed, if the run could not do it."""
     with contextlib.suppress(OSError):
         result = directory.result() or {"metrics": {}, "epochs": 0, "seconds": 0.0}
         files.write_json(directory.result_file, result | {"status": "failed", "error": masked(reason), "cause": cause})
 
 
-def tell(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:
-    """A job's row in sweep.json, from the files in its folder."""
+def row_of(directory: RunDirectory, overrides: list[str], values: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Return a job's row in sweep.json, from the files in its folder."""
     result = directory.result() or {}
     sound = is_sound(result)
     result |= {key: str(result[key]) for key in ("status", "error") if result.get(key) is not None}  # if damaged

@@ -1,4 +1,4 @@
-"""The runs of a sweep are carried out: here, one after the other, or by a launcher; what has ended is left alone."""
+"""Carry out the runs of a sweep: in this process, one by one, or with a launcher. Finished runs are not repeated."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from d2lrun.sweeps.job import BUSY, STOPPED, note_failure, train_in
 from d2lrun.sweeps.sweep import Job, Sweep
 
 Launch = Callable[[Sequence[Path]], Sequence["str | Exception"]]  # folders of runs -> how each ended
-PATIENCE = 1.0  # seconds between two looks at runs that another process has
+PATIENCE = 1.0  # seconds between two checks of runs that another process trains
 
 
 @contextmanager
-def told_to_go_on(sweep: Sweep) -> Iterator[None]:
-    """A signal is for all runs, and it is the sweep that is to be continued, not the run that it found at work.
+def tell_how_to_continue(sweep: Sweep) -> Iterator[None]:
+    """If a signal stops the sweep, add the command that continues the sweep to the Stopped.
 
-    Runs in processes of their own get it from the terminal or from their launcher; on a cluster they go on without us.
+    Runs in other processes get the signal from the terminal or from their launcher; on a cluster they continue.
     """
     try:
         yield
     except Stopped as stopped:
-        elsewhere = sum(job.is_held() for job in sweep.jobs)  # not waited for: Ray would abort this process meanwhile
-        told = f"but {counted(elsewhere, 'run')} in other processes may go on" if elsewhere else "saved"
-        stopped.args = (f"stopped, {told}; {next_step.continuing(sweep.command)}",)
+        elsewhere = sum(job.is_held() for job in sweep.jobs)  # do not wait: Ray would abort this process meanwhile
+        state = f"but {counted(elsewhere, 'run')} in other processes may continue" if elsewhere else "saved"
+        stopped.args = (f"stopped, {state}; {next_step.continuing(sweep.command)}",)
         raise
 
 
 def train_all(sweep: Sweep, jobs: list[Job], launch: Launch | None) -> None:
-    """Train those of ``jobs`` that are not finished, as ``carry_out`` says."""
+    """Train the unfinished ``jobs``, as in ``carry_out``."""
     waiting = [job for job in jobs if not job.directory.finished()]
     while waiting:
-        again = one_by_one([waiting] if launch else [[job] for job in waiting], launch or train_here)
+        remaining = one_by_one([waiting] if launch else [[job] for job in waiting], launch or train_here)
         if sweep.settings.on_error == "stop" and any(job.spoiled for job in waiting):
             return
-        if len(again) == len(waiting):
+        if len(remaining) == len(waiting):
             time.sleep(PATIENCE)
-        waiting = again
+        waiting = remaining
 
 
 def one_by_one(batches: list[list[Job]], launch: Launch) -> list[Job]:
-    """Launch batch after batch, until a run fails that is to stop the others; returns what ``launched`` does."""
-    again = []
+    """Launch the batches one by one, until a run fails and stops the others; return the jobs of ``launched``."""
+    remaining = []
     for batch in filter(None, batches):
-        again += launched(batch, launch)
+        remaining += launched(batch, launch)
         if any(job.config.sweep.on_error == "stop" and job.spoiled for job in batch):
             break
-    return again
+    return remaining
 
 
 def launched(batch: list[Job], launch: Launch) -> list[Job]:
-    """Launch the jobs; returns those to be looked at again: another process has them, or a signal stopped them.
+    """Launch the jobs; return the jobs to try again: another process has them, or a signal stopped them.
 
-    A run that kills the process it is in is named as failed. Raises Failed where no run was even begun.
+    A run that kills its own process is recorded as failed. Raises Failed if no run could begin.
     """
     batch = [job for job in batch if not job.tried_meanwhile()]
     if not batch:
@@ -66,14 +66,14 @@ def launched(batch: list[Job], launch: Launch) -> list[Job]:
     before = [job.directory.result() for job in batch]  # how earlier tries ended
     try:
         ends = interruptible(launch)([job.directory.path for job in batch])
-    except Exception as error:  # a worker died, and with it the launcher gave up
-        told = f"its process died: {error or type(error).__name__}"
+    except Exception as error:  # a worker died, so the launcher gave up
+        reason = f"its process died: {error or type(error).__name__}"
         left = [job for job, old in zip(batch, before) if job.directory.result() in (None, old)]
-        suspects = [job for job in left if job.directory.held()]  # one of them did it, or will do so again
+        suspects = [job for job in left if job.directory.held()]  # one of them killed the worker
         if not suspects and len(left) == len(batch):
             raise Failed(f"the launcher gave up: {error or type(error).__name__}", "see hydra/launcher") from error
         if suspects == batch and len(batch) == 1:
-            note_failure(batch[0].directory, told)
+            note_failure(batch[0].directory, reason)
             return []
         others = [job for job in left if job not in suspects]
         return one_by_one([*([suspect] for suspect in suspects), others], launch)
@@ -84,12 +84,12 @@ def launched(batch: list[Job], launch: Launch) -> list[Job]:
 
 
 def train_here(directories: Sequence[Path]) -> list[str]:
-    """The launcher that needs none: in this process, where the dataset is loaded once."""
+    """Train the runs in this process, without a launcher; the dataset is loaded once."""
     return [train_in(directory) for directory in directories]
 
 
 def interruptible(launch: Launch) -> Launch:
-    """The same launcher; a signal ends it as Stopped, also where it makes something else of it, as Ray does."""
+    """Return the same launcher, but raise Stopped after a signal, also if it raises another exception, as Ray does."""
 
     def launch_until_stopped(directories: Sequence[Path]) -> Sequence[str | Exception]:
         try:

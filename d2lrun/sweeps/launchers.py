@@ -1,6 +1,6 @@
-"""Who carries out the runs of a sweep: Hydra's launchers, each in an extra of its own.
+"""Hydra's launchers, which carry out the runs of a sweep. Each is in its own extra of the package.
 
-Hydra would find out about a wrong one only after every run's config was written, and in words of its own.
+They are checked here, since Hydra would report a wrong one only after the config of every run was written.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from d2lrun.config.overrides import is_key, quoted, references
 from d2lrun.config.schema import Complaint, one_line, suggestion
 from d2lrun.errors import Refused
 
-# The launchers that were tried, and the extra that brings each.
+# The tested launchers, and the extra that installs each.
 EXTRAS = {"joblib": "parallel", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 GROUP, FOLDER = "hydra/launcher", "hydra.sweep.dir"
 TAKEN = (GROUP, "hydra.launcher.", FOLDER, "hydra.job.env_set.", "hydra.job.env_copy")
-WHOLE = ("hydra", "hydra.launcher")  # what holds the name of the code that Hydra calls
+WHOLE = ("hydra", "hydra.launcher")  # keys that hold the name of the code that Hydra calls
 
 
 def is_here(steering: list[str]) -> bool:
-    """Whether this process carries out the runs itself: Hydra's own overrides name no launcher."""
+    """Whether this process carries out the runs: Hydra's own overrides name no launcher."""
     return not any(text.lstrip("+~").startswith(f"{GROUP}=") for text in steering)
 
 
 def check(steering: list[str]) -> None:
-    """Raise Refused where Hydra's own overrides name a launcher that is not installed or a key that it has not."""
+    """Raise Refused if Hydra's own overrides name a launcher that is not installed, or a key that does not exist."""
     if not steering:
         return
     with aside(), hydra_internal.initialised():
@@ -57,7 +57,7 @@ def check(steering: list[str]) -> None:
             keys = [str(key) for key in composed.hydra.launcher]
             if not key_of(text).startswith(TAKEN):
                 raise unused(text)
-        if composed.hydra.launcher.get("n_jobs") == 0:  # which joblib would refuse only when all is written
+        if composed.hydra.launcher.get("n_jobs") == 0:  # joblib would refuse it only after all configs are written
             raise Refused("hydra.launcher.n_jobs=0: no process at all", "2 for two at a time, -1 for all cores")
 
 
@@ -66,7 +66,7 @@ def key_of(text: str) -> str:
 
 
 def unused(text: str) -> Refused:
-    """What to say of an override of Hydra's that a sweep does not take."""
+    """Return the Refused for an override of Hydra's config that a sweep does not take."""
     return Refused(
         str(Complaint(text, "not taken: it changes nothing in a sweep, or names code for Hydra to call")),
         f"of Hydra's keys a sweep takes {GROUP}=NAME, hydra.launcher.KEY, {FOLDER} and hydra.job.env_set.NAME",
@@ -74,7 +74,7 @@ def unused(text: str) -> Refused:
 
 
 def missing(name: str, have: list[str]) -> Refused:
-    """What to say of a launcher that Hydra does not find."""
+    """Return the Refused for a launcher that Hydra does not find."""
     if name in EXTRAS:
         return Refused(f"{GROUP}={name}: it is not installed", f"pip install 'd2lrun[{EXTRAS[name]}]'")
     known = list(dict.fromkeys([*have, *EXTRAS]))
@@ -86,7 +86,7 @@ def missing(name: str, have: list[str]) -> Refused:
 
 
 def unfit(text: str, keys: list[str], error: Exception) -> Refused:
-    """What to say of an override that Hydra does not take; ``keys`` are those of the launcher."""
+    """Return the Refused for an override that Hydra does not take; ``keys`` are the keys of the launcher."""
     key = text.lstrip("+~").partition("=")[0]
     text, first = one_line(text), str(error.__cause__ or error).strip().splitlines()[0]
     if not key.startswith("hydra.launcher."):
@@ -99,9 +99,9 @@ def unfit(text: str, keys: list[str], error: Exception) -> Refused:
 
 
 def within(folder: Path, steering: list[str]) -> list[str]:
-    """The overrides for Hydra, so that what a launcher itself writes lies in the sweep's folder, or as it was given.
+    """Return the overrides for Hydra that put a launcher's own files into the sweep's folder, or the given folder.
 
-    The path is absolute: the processes of a launcher begin in another folder.
+    The path is absolute, since the processes of a launcher begin in another folder.
     """
     given = [str(parse_override(text).value()) for text in steering if key_of(text) == FOLDER]
     others = [text for text in steering if key_of(text) != FOLDER]

@@ -1,4 +1,4 @@
-"""A sweep while it runs: looks at the folders of its runs, shows them, and keeps sweep.json up to date."""
+"""The monitor of a running sweep: it reads the folders of the runs, shows them, and updates sweep.json."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from d2lrun.report.sweep_picture import draw_sweep
 from d2lrun.report.text import listened_to, optional, say
 from d2lrun.runs import next_step
 from d2lrun.sweeps import refit
-from d2lrun.sweeps.job import ENDED, tell
+from d2lrun.sweeps.job import ENDED, row_of
 from d2lrun.sweeps.sweep import Job, Sweep
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 CURVES = "curves.png"  # of a sweep of few runs
-TICK = 0.5  # seconds between two looks
+TICK = 0.5  # seconds between two updates
 
 
 class Monitor:
-    """A context manager around a sweep. It reads files only, so it is the same wherever the runs are.
+    """A context manager around a sweep. It only reads files, so it works for runs in any process.
 
-    Its paths are absolute, for a launcher changes the working directory meanwhile.
+    Its paths are absolute, since a launcher changes the working directory meanwhile.
     """
 
     def __init__(self, sweep: Sweep, console: Console):
         self.sweep, self.console = sweep, console
         self.start, self.folder = Path.cwd(), sweep.directory.absolute()
         self.rows: dict[str, dict[str, Any]] = {}  # by folder
-        self.written: dict[str, int] = {}  # when the result.json was written that was read
-        self.told: set[str] | None = None  # the folders whose end is known to the user; None before the start
+        self.written: dict[str, int] = {}  # modification time of the result.json that was read
+        self.announced: set[str] | None = None  # the folders whose end was announced; None before the start
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.live: Any = None
 
     def __enter__(self) -> Monitor:
         self.look()
-        self.told = {folder for folder, row in self.rows.items() if row["status"] == "finished"}
+        self.announced = {folder for folder, row in self.rows.items() if row["status"] == "finished"}
         self.write()
         if self.console.is_interactive:
             from rich.live import Live
@@ -62,13 +62,13 @@ class Monitor:
         self.thread.join()
         if self.live is not None:
             self.live.stop()
-            self.live, self.told = None, None
-        with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+            self.live, self.announced = None, None
+        with contextlib.suppress(OSError):  # a full disk must not hide the first error
             self.look(last=True)
             self.write()
 
     def watch(self) -> None:
-        """Look again and again until the sweep is over."""
+        """Update repeatedly until the sweep ends."""
         while not self.over.wait(TICK):
             with contextlib.suppress(OSError):
                 if self.look():
@@ -76,16 +76,16 @@ class Monitor:
                 self.draw()
 
     def jobs(self) -> list[Job]:
-        """Those of the sweep, and the best of them on everything when its turn has come."""
+        """The jobs of the sweep, and the refit if it was chosen."""
         return [*self.sweep.jobs, *filter(None, [self.sweep.chosen])]
 
     def directory(self, job: Job) -> RunDirectory:
         return RunDirectory(self.start / job.config.run.folder)
 
     def look(self, last: bool = False) -> bool:
-        """Read what was written since the last look; returns whether there was anything.
+        """Read the files that changed since the last call; return whether there were any.
 
-        The ``last`` look is also for runs that were killed before they could write how they ended.
+        The ``last`` call also reads runs that were killed before they could write a result.
         """
         changed = False
         for job in self.jobs():
@@ -94,28 +94,28 @@ class Monitor:
             written = stamp(directory.result_file)
             new = folder not in self.rows or written != self.written[folder]
             if new or (last and self.rows[folder]["status"] not in ENDED):
-                self.rows[folder] = tell(directory, job.overrides, job.values, self.folder)
+                self.rows[folder] = row_of(directory, job.overrides, job.values, self.folder)
                 self.written[folder] = written
                 changed = True
                 self.announce(folder, job)
         return changed
 
     def announce(self, folder: str, job: Job) -> None:
-        """On no terminal: a line for a run that has just ended."""
-        if self.told is not None and self.live is None and self.rows[folder]["status"] in ENDED:
+        """Without a terminal: print a line for a run that has ended."""
+        if self.announced is not None and self.live is None and self.rows[folder]["status"] in ENDED:
             if job is self.sweep.chosen:
                 if job.earlier is None or job.earlier.get("status") != "finished":
                     self.say(f"refit {job_line(self.of(job))}")
                 return
-            self.told.add(folder)
-            self.say(job_line(self.of(job), len(self.told), len(self.sweep.jobs)))
+            self.announced.add(folder)
+            self.say(job_line(self.of(job), len(self.announced), len(self.sweep.jobs)))
 
     def say(self, text: str) -> None:
         with listened_to():
             say(self.console, text)
 
     def draw(self) -> None:
-        """On a terminal: all runs as they stand."""
+        """On a terminal: draw the state of all runs."""
         if self.live is None:
             return
         metric = self.metric()
@@ -126,40 +126,40 @@ class Monitor:
         return main_metric({name for row in self.rows.values() for name in row["metrics"]}, self.sweep.settings.metric)
 
     def of(self, job: Job) -> dict[str, Any]:
-        """The job as ``report.jobs`` wants it."""
+        """Return the job in the form of ``report.jobs``."""
         row, metric = self.rows[job.config.run.folder], self.metric()
         if job is self.sweep.chosen:
             metric = metric and metric.replace("val_", "test_")
         epochs = job.config.train.epochs * folds_of(job)
         label = " ".join(job.overrides) or job.directory.path.name
-        told = {"label": label, "status": row["status"], "epochs": epochs, "metric_name": metric}
+        shared = {"label": label, "status": row["status"], "epochs": epochs, "metric_name": metric}
         if row["status"] in ENDED:
             value = mean_and_std(row["metrics"].get(metric))[0]
-            return told | {"metric": value, "epoch": row["epochs"], "seconds": row["seconds"], "error": row["error"]}
+            return shared | {"metric": value, "epoch": row["epochs"], "seconds": row["seconds"], "error": row["error"]}
         directory = self.directory(job)
         folds = fold_folders(directory) if folds_of(job) > 1 else []
         records = [record for each in (directory, *folds) for record in each.records()]
         value = records[-1].get(metric) if records and metric else None
         status = "running" if directory.held() else row["status"]
         seconds = sum(record.get("seconds") or 0.0 for record in records)
-        return told | {"status": status, "metric": value, "epoch": len(records), "seconds": seconds}
+        return shared | {"status": status, "metric": value, "epoch": len(records), "seconds": seconds}
 
     def summary(self) -> dict[str, Any]:
-        """The content of sweep.json."""
+        """Return the content of sweep.json."""
         chosen = self.sweep.chosen
         rows = [self.rows[job.config.run.folder] for job in list(self.sweep.jobs) if job.config.run.folder in self.rows]
-        told = refit.told(chosen, self.directory(chosen), self.folder) if chosen else None
-        return self.sweep.summary(rows) | {"refit": told}
+        refit_entry = refit.refit_row(chosen, self.directory(chosen), self.folder) if chosen else None
+        return self.sweep.summary(rows) | {"refit": refit_entry}
 
     def write(self) -> None:
         files.write_json(self.folder / "sweep.json", self.summary())
 
     def records(self) -> list[list[dict[str, Any]]]:
-        """The lines of metrics.jsonl of each run of the sweep, in the order of its jobs in sweep.json."""
+        """Return the lines of metrics.jsonl of each run of the sweep, in the order of the jobs in sweep.json."""
         return [self.directory(job).records() for job in self.sweep.jobs if job.config.run.folder in self.rows]
 
     def show(self) -> bool:
-        """The table of them all, sweep.csv, the pictures and the page; returns whether any is not finished."""
+        """Print the table; write sweep.csv, the pictures and the page; return whether a run is not finished."""
         summary, directory = self.summary(), self.sweep.directory
         write_csv(summary, directory / "sweep.csv")
         with optional(directory / "sweep.png", self.sweep.missing.append):
@@ -179,7 +179,7 @@ class Monitor:
 
 
 def stamp(path: Path) -> int:
-    """When the file was written; 0 where there is none."""
+    """Return the modification time of the file; 0 if there is none."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -187,7 +187,7 @@ def stamp(path: Path) -> int:
 
 
 def folds_of(job: Job) -> int:
-    """How many times the job trains."""
+    """Return how many times the job trains."""
     validation = job.config.validation
     return validation.k * validation.repeats if validation.name == "kfold" and validation.fold is None else 1
 

@@ -1,4 +1,4 @@
-"""Which runs of a sweep belong together, and which of them is the best: by validation, or not at all."""
+"""Group the runs of a sweep and rank the groups: by validation, or not at all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from d2lrun.config.metrics import direction, main_metric, mean_and_std, split_of
 from d2lrun.report import likeness
 from d2lrun.report.likeness import Choice
 
-REPEATS = ("seed", "validation.fold")  # runs that differ in these alone are one group
+REPEATS = ("seed", "validation.fold")  # runs that differ only in these keys are one group
 UNRANKED = "not ranked: nothing was validated, and the test set must not choose; add validation=holdout or kfold"
 UNLIKE = "not ranked: the runs were not measured on the same examples"
 
 
 def grouped(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The groups of jobs that differ only in seed or fold, with mean and standard deviation of every metric.
+    """Return the groups of jobs that differ only in seed or fold, with mean and standard deviation of every metric.
 
-    Each job is told its group.
+    Each job gets the number of its group.
     """
     groups: dict[str, dict[str, Any]] = {}
     for place, job in enumerate(jobs):
@@ -35,16 +35,16 @@ def grouped(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def spread(values: list[Any]) -> dict[str, Any]:
-    """Mean, sample standard deviation (by n − 1) and number of ``values``, each a number, null or a mean itself."""
+    """Return mean, sample standard deviation (divisor n − 1) and number of ``values``: numbers, null, or means."""
     numbers = [mean_and_std(value)[0] for value in values]
-    if len(values) == 1 and isinstance(values[0], dict):  # of K folds
+    if len(values) == 1 and isinstance(values[0], dict):  # a mean over K folds
         return {"std": None, **values[0], "mean": numbers[0]}
     mean, std = spread_of(numbers)
     return {"mean": mean, "std": std, "n": len(numbers)}
 
 
 def measured_on(jobs: list[dict[str, Any]], group: dict[str, Any], metric: str | None) -> frozenset[str]:
-    """What the metric of a group was measured on, all its finished runs together."""
+    """Return the fingerprints that the metric of a group was measured on, over all its finished runs."""
     prints = [
         jobs[place].get("measured", {}).get(metric, ())
         for place in group["jobs"]
@@ -54,7 +54,7 @@ def measured_on(jobs: list[dict[str, Any]], group: dict[str, Any], metric: str |
 
 
 def complete(groups: list[dict[str, Any]], metric: str | None) -> list[int]:
-    """The groups whose runs have all finished, with a finite mean of ``metric``."""
+    """Return the groups whose runs have all finished and whose mean of ``metric`` is finite."""
     return [
         place
         for place, group in enumerate(groups)
@@ -67,7 +67,7 @@ def complete(groups: list[dict[str, Any]], metric: str | None) -> list[int]:
 def best_of(
     jobs: list[dict[str, Any]], groups: list[dict[str, Any]], metric: str, candidates: list[int], choice: Choice
 ) -> dict[str, Any] | None:
-    """What sweep.json says of the best of the groups ``candidates``; None if there is none."""
+    """Return the entry of sweep.json for the best of the groups ``candidates``; None if there is none."""
     if choice.first is None:
         return None
     first = candidates[choice.first]
@@ -83,7 +83,7 @@ def best_of(
 
 
 def unranked(jobs: list[dict[str, Any]], wanted: str | None) -> str | None:
-    """Why nothing ranks; None before anything has finished."""
+    """Return why there is no ranking; None before a run has finished."""
     measured = sorted({name for job in jobs for name in job["metrics"] if split_of(name) == "val"})
     if wanted and measured:
         return f"not ranked: {wanted} was not measured; there is {', '.join(measured)}"
@@ -96,10 +96,10 @@ def ranked(
     wanted: str | None,
     configs: Callable[[], Sequence[Mapping[str, Any]]] = list,
 ) -> dict[str, Any]:
-    """The content of sweep.json: ``facts`` of the sweep, its jobs, their groups, and the best if one may choose.
+    """Return the content of sweep.json: ``facts`` of the sweep, its jobs, their groups, and the best if ranked.
 
-    ``configs`` gives the flat config of each job: asked if the groups were not measured on the same examples, to name
-    the keys that make them differ.
+    ``configs`` returns the flat config of each job. It is called if the groups were not measured on the same examples,
+    to name the keys that make them differ.
     """
     metric = main_metric({name for job in jobs for name in job["metrics"]}, wanted)
     groups = grouped(jobs)

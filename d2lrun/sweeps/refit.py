@@ -1,7 +1,7 @@
-"""The setting that a sweep has chosen, trained on everything: the one look at the test set, after all choosing.
+"""The refit of a sweep: train its best setting on all training examples, and measure the test set once.
 
-``validation.refit=true`` says of a K-fold run that it is wanted behind its folds; of a sweep, that it is wanted once,
-of the best. So the runs of a sweep do without, and this comes when all of them have ended.
+With ``validation.refit=true`` a K-fold run trains once more after its folds, but a sweep does so only for its best
+setting. So the runs of a sweep have no refit, and the refit comes after all of them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any
 
 from d2lrun.disk.rundir import RunDirectory, lift_submission
 from d2lrun.errors import Refused
-from d2lrun.sweeps.job import MARKER, tell
+from d2lrun.sweeps.job import MARKER, row_of
 from d2lrun.sweeps.launch import Launch, train_all
 from d2lrun.sweeps.sweep import Job, Sweep, content
 
-FOLDER = "refit-*"  # in the sweep's
+FOLDER = "refit-*"  # in the sweep's folder
 
 
 def carry_out(sweep: Sweep, launch: Launch | None) -> None:
-    """Train the best setting on everything, where that is asked for and every run has ended, here. Raises Stopped."""
+    """Train the best setting on all examples, if this is wanted and every run has ended here. Raises Stopped."""
     complete = all(job.ended for job in sweep.jobs) and not sweep.elsewhere
     if not sweep.refit or not complete or (sweep.directory / MARKER).exists():
         return
-    summary = sweep.summary([tell(job.directory, job.overrides, job.values, sweep.directory) for job in sweep.jobs])
+    summary = sweep.summary([row_of(job.directory, job.overrides, job.values, sweep.directory) for job in sweep.jobs])
     if best := summary["best"]:
         sweep.chosen = chosen(sweep, best, summary["groups"][best["group"]]["jobs"])
         train_all(sweep, [sweep.chosen], launch)
@@ -33,7 +33,7 @@ def carry_out(sweep: Sweep, launch: Launch | None) -> None:
 
 
 def chosen(sweep: Sweep, best: dict[str, Any], places: list[int]) -> Job:
-    """The run on everything of the best setting, whose own runs stand at ``places``; its config is written."""
+    """Write the config of the refit and return its job; ``places`` are the indices of the best setting's jobs."""
     from d2lrun.runs import kfold
 
     members = [sweep.jobs[place] for place in places]
@@ -50,18 +50,18 @@ def chosen(sweep: Sweep, best: dict[str, Any], places: list[int]) -> Job:
             job.directory.write_config(config)
         except OSError as error:
             reason = f"cannot write to {job.directory.path}: {error.strerror or error}"
-            raise Refused(reason, "make room, or look at who may write there; the same command goes on") from error
+            raise Refused(reason, "free disk space, or check the permissions; then repeat the command") from error
     return job
 
 
-def told(job: Job, directory: RunDirectory, sweep: Path) -> dict[str, Any]:
-    """What sweep.json says of the run on everything: how it stands, and what was done with the test set, and when.
+def refit_row(job: Job, directory: RunDirectory, sweep: Path) -> dict[str, Any]:
+    """Return the entry of sweep.json for the refit: its row, and how and when the test set was used.
 
-    ``directory`` is the job's and ``sweep`` the sweep's folder, both with absolute paths.
+    ``directory`` is the folder of the job and ``sweep`` the folder of the sweep, both with absolute paths.
     """
     from d2lrun.runs.kfold import test_set
 
-    row = tell(directory, job.overrides, job.values, sweep)
+    row = row_of(directory, job.overrides, job.values, sweep)
     if row["status"] != "finished":
         return row | {"test_set": None, "at": None}
     others = [path for path in sorted(sweep.glob(FOLDER)) if path != directory.path and RunDirectory(path).finished()]

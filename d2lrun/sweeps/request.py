@@ -1,4 +1,4 @@
-"""A command line with ``-m``, taken apart: what it fixes, what it goes through, and the folder that it means."""
+"""Parse a command line with ``-m``: its fixed values, its swept values, and the folder of the sweep."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from d2lrun.errors import Refused
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-WORDS = 60  # letters of keys in a folder's name
-REFIT = "validation.refit"  # of the whole sweep: see refit.py
+WORDS = 60  # most letters of keys in a folder's name
+REFIT = "validation.refit"  # belongs to the whole sweep: see refit.py
 
 
 @dataclass
 class Request:
-    """A command line with ``-m``: what it fixes, and the values and intervals that it names for other keys."""
+    """A command line with ``-m``: its fixed values, and the values and intervals of the other keys."""
 
-    overrides: list[str]  # all, as they were typed
+    overrides: list[str]  # all overrides, as typed
     fixed: list[str]
     axes: list[list[str]]
     intervals: list[Override]
@@ -39,7 +39,7 @@ class Request:
 
 
 def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
-    """A command line, taken apart; of one key the last word counts. Raises Refused."""
+    """Parse a command line; if a key is repeated, its last word counts. Raises Refused."""
     overrides = list({key_of(text): text for text in overrides}.values())
     fixed, axes, intervals = compose.expand(overrides, config_dir)
     known = compose.Known() if config_dir else compose.SHIPPED
@@ -52,15 +52,15 @@ def key_of(text: str) -> str:
 
 
 def typed(value: Any) -> str:
-    """A value as one types it on Hydra's command line."""
+    """Return a value as typed on Hydra's command line."""
     plain = isinstance(value, str) and re.fullmatch(r"[\w./-]+", value)
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def folder(request: Request, keys: list[str]) -> Path:
-    """Where the sweep lives: the same for the same keys and the same fixed values, whatever the swept values are.
+    """Return the folder of the sweep. It depends on the swept keys and the fixed values, not on the swept values.
 
-    A key with a single value is a fixed one, unless it is written seed=choice(1). A named experiment lends its name.
+    A key with a single value is fixed, unless it is written seed=choice(1). An experiment gives its name to the folder.
     """
     settings = request.settings
     named = [text for text in request.fixed if key_of(text) == "experiment"]
@@ -74,21 +74,21 @@ def folder(request: Request, keys: list[str]) -> Path:
 
 
 def lasting(fixed: list[str]) -> list[str]:
-    """The fixed values that make it another sweep where they change."""
+    """Return the fixed values that identify the sweep: if one changes, it is another sweep."""
     steer = ("sweep.", "run.", "hydra", "device.threads", REFIT)
     return sorted(text for text in fixed if not key_of(text).startswith(steer))
 
 
 def refuse_places(fixed: list[str], keys: list[str]) -> None:
-    """Raise Refused for a folder of one run, and for a value of the sweep itself that is swept."""
+    """Raise Refused for run.dir, and for a swept key that belongs to the whole sweep."""
     if "run.dir" in [*map(key_of, fixed), *keys]:
         raise Refused("run.dir: the folder of one run, but -m makes many", "name the sweep's with sweep.name=NAME")
     if whole := [key for key in keys if key.startswith(("run.", "sweep", REFIT))]:
-        raise Refused(f"{whole[0]}: it is of the whole sweep, not of a run", "give it one value")
+        raise Refused(f"{whole[0]}: it belongs to the whole sweep, not to a run", "give it one value")
 
 
 def check_metric(metric: str | None, configs: list[Config]) -> None:
-    """Raise Refused for a metric that is not measured on any of the datasets."""
+    """Raise Refused for a metric that none of the datasets has."""
     have = sorted(validated(DATASETS[config.dataset.name].task for config in configs))
     if metric and metric not in have:
         close = schema.suggestion(metric, have)

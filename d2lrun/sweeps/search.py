@@ -1,8 +1,8 @@
 """A sweep whose values Optuna chooses, trial by trial: ``sweep=optuna``.
 
-The study lies in the sweep's folder, or where ``sweep.storage`` says; a trial is a job like those of a grid. What a
-process has begun and did not end, the next one goes on with; a trial that failed through the machine
-(``errors.cause_of``) is such a one. All that changes the study is done under a lock.
+The study is in the sweep's folder, or in ``sweep.storage``; a trial is a job as in a grid. The next command continues
+unfinished trials, including trials that failed through the machine (``errors.cause_of``). Every change of the study
+is made under a lock.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from d2lrun.sweeps.request import Request, check_metric, folder, key_of, lasting
 from d2lrun.sweeps.space import Choices, Numbers, space_of
 from d2lrun.sweeps.sweep import Job, Sweep, adopt, placed, refuse_strangers, without_refit
 
-DAMAGE = (LookupError, ValueError, TypeError, AttributeError)  # what Optuna makes of values of another kind
-FEW = 10  # finished trials; fewer say nothing about which key mattered
-TOP = 0.25  # share of the finished trials that the importance is of: to be among them
-PLACE = "directory"  # of a trial in the study: its folder's name, once that is made
-ASKED = "asked"  # of the study: what its trials share
+DAMAGE = (LookupError, ValueError, TypeError, AttributeError)  # raised by Optuna for values of a wrong kind
+FEW = 10  # finished trials; with fewer, the importance of a key is not known
+TOP = 0.25  # the importance of a key is for being in this best share of the finished trials
+PLACE = "directory"  # attribute of a trial in the study: the name of its folder, after it is made
+ASKED = "asked"  # attribute of the study: the settings that its trials share
 STATUS = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "pending"}
 
 
 @dataclass
 class Study(Sweep):
-    """A sweep with what its values are chosen from; its jobs are the trials so far."""
+    """A sweep with a search space; its jobs are the trials so far."""
 
     settings: Search
     request: Request = field(kw_only=True)
@@ -52,9 +52,9 @@ class Study(Sweep):
     seed: int = 0
     direction: str = "max"
     study: Any = None  # Optuna's
-    corners: list[Config] = field(default_factory=list)  # at the ends of its values
+    corners: list[Config] = field(default_factory=list)  # configs at the ends of the space
     by_number: dict[int, Job] = field(default_factory=dict)  # the job of each trial that is on this machine
-    read: str = ""  # the fingerprint of the data of the first of these
+    read: str = ""  # fingerprint of the data of the first corner
     counts: Counter[str] = field(default_factory=Counter)  # of trials by status
     lost: set[str] = field(default_factory=set)  # folders of runs that failed through the machine under this command
 
@@ -67,16 +67,16 @@ class Study(Sweep):
 
     def opening(self) -> str:
         left = max(0, self.settings.trials - self.ended - self.counts["running"])
-        parts = [f"{self.ended} ended", f"{self.counts['running']} to go on with", f"{left} to come"]
+        parts = [f"{self.ended} ended", f"{self.counts['running']} to continue", f"{left} to come"]
         return f"{counted(self.settings.trials, 'trial')}: {', '.join(parts)}, in {self.directory}"
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """The content of sweep.json. A trial that failed by its values has ended, too; one that is lost has not."""
+        """The content of sweep.json. A trial that failed by its values has ended; a lost trial has not."""
         found = super().summary(rows)
         lost = sum(job.config.run.folder in self.lost for job in list(self.by_number.values()))
         finished = self.counts["finished"]
         if finished < FEW and self.ended >= self.settings.trials and len(self.space) > 1:
-            found["note"] = f"which key mattered is told from {FEW} finished trials on; there are {finished}"
+            found["note"] = f"the importance of the keys needs {FEW} finished trials; there are {finished}"
         if self.elsewhere:
             where = "on other machines" if self.settings.storage else "whose folders are gone"
             found["note"] = f"{counted(self.elsewhere, 'trial')} more, {where}: history.png has all of them"
@@ -93,13 +93,13 @@ class Study(Sweep):
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """No other process on this disk changes the study meanwhile."""
+        """Hold the lock of the study: no other process on this disk changes it meanwhile."""
         with files.lock(self.directory / ".study.lock", waiting=lambda holder: None):
             yield
 
 
 def plan(request: Request) -> Study:
-    """The search that a command line describes, each of its values checked; raises Refused with all complaints."""
+    """Return the search that a command line describes, with its values checked; raises Refused with all complaints."""
     trial.engine()
     settings = cast(Search, request.settings)  # the engine of the command
     for name in ("zip", "combinations"):
@@ -112,7 +112,7 @@ def plan(request: Request) -> Study:
     refuse_places(request.fixed, keys)
     if chance := [key for key in keys if key in ranking.REPEATS]:
         hint = "repeat each trial within itself: validation=kfold validation.repeats=3"
-        raise Refused(f"{chance[0]}: not to be searched, it is chance that it steers", hint)
+        raise Refused(f"{chance[0]}: not to be searched, it only changes the random numbers", hint)
     directory = folder(request, keys)
     study = Study(directory, request.command, settings, keys, request=request, space=space)
     study.corners = configs = corners(study)
@@ -122,12 +122,12 @@ def plan(request: Request) -> Study:
 
 
 def swept(request: Request) -> list[str]:
-    """The words of the command line that name several values."""
+    """Return the words of the command line that name several values."""
     return [text for text in request.overrides if text not in request.fixed]
 
 
 def named(request: Request) -> list[str]:
-    """The lines of ``sweep.grid`` as one types them, where the command line does not name the key."""
+    """Return the lines of ``sweep.grid`` as typed overrides, without keys that the command line names."""
     typed_keys = {key_of(text) for text in request.overrides}
     texts = [
         f"{key}=choice({','.join(map(typed, values))})" if isinstance(values, list) else f"{key}={values}"
@@ -141,7 +141,7 @@ def named(request: Request) -> list[str]:
 
 
 def corners(study: Study) -> list[Config]:
-    """The configs at the first value of every key, and at each end of each key; raises Refused with all complaints."""
+    """Return the configs at the first value of every key, and at each end of each key; raises Refused."""
     first = {key: each.ends()[0] for key, each in study.space.items()}
     points = [first, *(first | {key: end} for key, each in study.space.items() for end in each.ends()[1:])]
     configs = composed(study, [[f"{key}={text}" for key, text in point.items()] for point in points])
@@ -155,7 +155,7 @@ def corners(study: Study) -> list[Config]:
 
 
 def check_alike(study: Study) -> None:
-    """Raise Refused if a key changes what the runs are measured on: then no value of it is better than another."""
+    """Raise Refused if a key changes the examples that the runs are measured on: its values cannot be compared."""
     from d2lrun.runs import kfold
 
     ends = [study.keys[0], *(key_of(key) for key, each in study.space.items() for _ in each.ends()[1:])]
@@ -171,7 +171,7 @@ def check_alike(study: Study) -> None:
 
 
 def composed(study: Study, combinations: list[list[str]]) -> list[Config]:
-    """The config of each list of overrides, with what is fixed; raises Refused."""
+    """Return the config of each list of overrides, with the fixed values; raises Refused."""
     request = study.request
     whole = [[*request.fixed, *overrides] for overrides in combinations]
     asked, configs = without_refit(compose.compose_all(whole, request.config_dir, request.known))
@@ -180,7 +180,7 @@ def composed(study: Study, combinations: list[list[str]]) -> list[Config]:
 
 
 def direction_of(configs: list[Config], metric: str | None) -> str:
-    """Whether more is better, which Optuna wants to know before anything is measured; raises Refused."""
+    """Return the better direction of the metric, which Optuna needs before the first trial; raises Refused."""
     if metric:
         return direction(metric)
     names = {validated([DATASETS[config.dataset.name].task])[0] for config in configs}
@@ -191,13 +191,13 @@ def direction_of(configs: list[Config], metric: str | None) -> str:
 
 
 def prepare(study: Study) -> None:
-    """Open the study, a new one or that of an earlier command; raises Refused."""
+    """Open a new study, or the study of an earlier command; raises Refused."""
     check_alike(study)
     try:
         refuse_strangers(study)
         study.directory.mkdir(parents=True, exist_ok=True)
         (study.directory / MARKER).unlink(missing_ok=True)
-        with study.alone(), told_as(Refused):
+        with study.alone(), optuna_errors_as(Refused):
             trial.pass_on(study.settings.storage)
             study.study = opened(study)
             check_same(study)
@@ -210,20 +210,20 @@ def prepare(study: Study) -> None:
 
 
 @contextlib.contextmanager
-def told_as(kind: type[Refused] | type[Failed]) -> Iterator[None]:
-    """What Optuna and the database below it complain of, in our way."""
+def optuna_errors_as(kind: type[Refused] | type[Failed]) -> Iterator[None]:
+    """Convert errors of Optuna and its database to ``kind``, with a hint."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except (trial.engine().exceptions.OptunaError, SQLAlchemyError, ImportError, RuntimeError, *DAMAGE) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        hint = f"look at sweep.storage, or at {trial.STUDY} in the sweep's folder; without it the search begins anew"
+        hint = f"look at sweep.storage, or at {trial.STUDY} in the sweep's folder; without it the search starts again"
         raise kind(f"the search's study cannot be used: {reason}", hint) from error
 
 
 def opened(study: Study) -> Any:
-    """Optuna's study by the name of the sweep."""
+    """Return Optuna's study with the name of the sweep."""
     return trial.engine().create_study(
         study_name=study.directory.name,
         storage=trial.storage(study.settings.storage, study.directory),
@@ -233,7 +233,7 @@ def opened(study: Study) -> Any:
 
 
 def check_same(study: Study) -> None:
-    """Raise Refused where the study was made with other values, keys, choices or metric; an interval may change."""
+    """Raise Refused if the study has other fixed values, keys, choices or metric; an interval may change."""
     asked = {
         "fixed": without_places(lasting(study.request.fixed)),
         "keys": sorted(study.keys),
@@ -249,30 +249,30 @@ def check_same(study: Study) -> None:
     ]
     for key, each in {} if different else study.space.items():
         try:
-            for one in study.study.get_trials(deepcopy=False):
-                if old := one.distributions.get(key_of(key)):
+            for frozen in study.study.get_trials(deepcopy=False):
+                if old := frozen.distributions.get(key_of(key)):
                     trial.engine().distributions.check_distribution_compatibility(old, each.distribution())
         except ValueError:
             different.append(f"{key_of(key)}: other choices, or another kind of number")
     if different:
         raise Refused(
             "\n  ".join([f"the study in {study.directory} is another search", *different]),
-            "give this one a name of its own: sweep.name=NAME",
+            "give this search a name of its own: sweep.name=NAME",
         )
 
 
 def without_places(fixed: list[str]) -> list[str]:
-    """Fixed values without the places of the data, which are compared by their content."""
+    """Return the fixed values without the paths of the data, which are compared by their content."""
     return [text for text in fixed if key_of(text) not in schema.PLACES]
 
 
 def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -> None:
-    """Train trials until as many as wanted have ended: one after the other here, with a launcher some at a time.
+    """Train trials until ``sweep.trials`` have ended: one by one here, or several at a time with a launcher.
 
-    Those are as many as the launcher has ``workers``, or ``sweep.startup`` where it does not say; the next ones are
-    chosen when all of them have ended. What other processes train is waited for, and taken over where they die.
+    Their number at a time is the launcher's ``workers``, or ``sweep.startup`` if it is unknown; the next trials are
+    chosen after all of them have ended. Trials of other processes are waited for, and taken over if these die.
 
-    If all of them fail through the machine, such as on a full disk, no others are chosen: those would fail as well.
+    If all of them fail through the machine, for example on a full disk, no more are chosen: they would also fail.
     """
     size = 1 if launch is None else workers or study.settings.startup
     launched(damaged(study), launch or train_here)
@@ -293,29 +293,29 @@ def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -
 
 
 def damaged(study: Study) -> list[Job]:
-    """The trials that have ended for the study, but whose folders no longer say so: they are completed once more."""
-    done = [one.number for one in look(study) if STATUS[one.state.name] in ("finished", "pruned")]
+    """Return the trials that have ended in the study but not in their folders: they are completed again."""
+    done = [frozen.number for frozen in look(study) if STATUS[frozen.state.name] in ("finished", "pruned")]
     jobs = unique(study.by_number[number] for number in done)
     return [job for job in jobs if not trial.is_over(job.directory) and not job.is_held()]
 
 
 def stopped(study: Study) -> bool:
-    """Whether a failed trial was to be the last one."""
+    """Whether a failed trial stops the search."""
     return (study.directory / MARKER).exists()
 
 
 def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
-    """At most ``size`` jobs to be trained now, begun ones first; and whether any trial is open, here or elsewhere.
+    """Return at most ``size`` jobs to train now, started ones first, and whether a trial is open in any process.
 
-    What this command has lost is neither: it counts as a trial, and another command tries it again.
+    A trial that this command has lost is not among them: it counts as a trial, and another command tries it again.
     """
-    with study.alone(), told_as(Failed):
+    with study.alone(), optuna_errors_as(Failed):
         running = settle(study)
         to_end = [job for job in unique(running.values()) if job.config.run.folder not in study.lost]
         jobs = [job for job in to_end if not job.is_held()][:size]
         while len(jobs) < size and study.ended + len(running) < study.settings.trials:
             number, job = ask(study)
-            if trial.is_over(job.directory):  # drawn before
+            if trial.is_over(job.directory):  # the same values were drawn before
                 tell(study, number, job)
                 look(study)
             else:
@@ -327,48 +327,48 @@ def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
 
 
 def look(study: Study) -> list[Any]:
-    """Read the study: how many trials there are of each status, and the job of each; returns Optuna's trials."""
+    """Read the number of trials of each status and the job of each from the study; return Optuna's trials."""
     trials = placed_trials(study)
-    study.counts = Counter(STATUS[one.state.name] for one in trials)
-    here = [one for one in trials if (study.directory / place_of(one)).is_dir()]
+    study.counts = Counter(STATUS[frozen.state.name] for frozen in trials)
+    here = [frozen for frozen in trials if (study.directory / place_of(frozen)).is_dir()]
     study.elsewhere = len(trials) - len(here)
-    new = [one for one in here if one.number not in study.by_number]
-    words = [overrides_of(study, one.params) for one in new]
+    new = [frozen for frozen in here if frozen.number not in study.by_number]
+    words = [overrides_of(study, frozen.params) for frozen in new]
     configs = composed(study, words)
-    for one, overrides, config in zip(new, words, configs, strict=True):
-        place = replace(config.run, dir=str(study.directory / place_of(one)))
-        study.by_number[one.number] = Job(overrides, replace(config, run=place))
+    for frozen, overrides, config in zip(new, words, configs, strict=True):
+        place = replace(config.run, dir=str(study.directory / place_of(frozen)))
+        study.by_number[frozen.number] = Job(overrides, replace(config, run=place))
     study.jobs = unique(job for _, job in sorted(study.by_number.items()))
     return here
 
 
 def placed_trials(study: Study) -> list[Any]:
-    """Optuna's trials without those of a process that was stopped while it asked: nothing was begun of them."""
-    return [one for one in study.study.get_trials(deepcopy=False) if PLACE in one.user_attrs]
+    """Return Optuna's trials that have a folder; a process that is stopped while it asks leaves trials without one."""
+    return [frozen for frozen in study.study.get_trials(deepcopy=False) if PLACE in frozen.user_attrs]
 
 
-def place_of(one: Any) -> str:
-    """The name of a trial's folder in that of the study; raises ValueError if it leads elsewhere."""
-    name = one.user_attrs[PLACE]
+def place_of(frozen: Any) -> str:
+    """Return the name of a trial's folder inside the study's folder; raises ValueError if it leads outside."""
+    name = frozen.user_attrs[PLACE]
     if Path(name).name != name:
-        raise ValueError(f"trial {one.number} is in {name}, which is no folder of this search")
+        raise ValueError(f"trial {frozen.number} is in {name}, which is no folder of this search")
     return name
 
 
 def overrides_of(study: Study, params: dict[str, Any]) -> list[str]:
-    """A trial's values as one types them."""
+    """Return the values of a trial as typed overrides."""
     values = {key: params[key_of(key)] for key in study.space}
     return [f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in values.items()]
 
 
 def unique(jobs: Iterable[Job]) -> list[Job]:
-    """The same values drawn twice are one job."""
+    """Return the jobs without repetitions: the same values drawn twice are one job."""
     return list({job.config.run.folder: job for job in jobs}.values())
 
 
 def settle(study: Study) -> dict[int, Job]:
-    """Tell the study what has ended; returns the jobs of the trials that are open, by their numbers."""
-    running = [one.number for one in look(study) if STATUS[one.state.name] == "running"]
+    """Tell the study which trials have ended; return the jobs of the open trials by number."""
+    running = [frozen.number for frozen in look(study) if STATUS[frozen.state.name] == "running"]
     over = [number for number in running if trial.is_over(study.by_number[number].directory)]
     for number in over:
         tell(study, number, study.by_number[number])
@@ -378,7 +378,7 @@ def settle(study: Study) -> dict[int, Job]:
 
 
 def ask(study: Study) -> tuple[int, Job]:
-    """A new trial, its folder made: its number and its job. Raises Refused where its values do not go together."""
+    """Ask for a new trial and make its folder; return its number and job. Raises Refused if its values do not fit."""
     study.study.sampler = sampler(study, len(placed_trials(study)))
     asked = study.study.ask({key_of(key): each.distribution() for key, each in study.space.items()})
     overrides = overrides_of(study, asked.params)
@@ -394,16 +394,16 @@ def ask(study: Study) -> tuple[int, Job]:
     if not directory.begun():
         directory.write_config(job.config)
     facts = {"study": study.directory.name, "number": asked.number}
-    told = {name: getattr(study.settings, name) for name in ("storage", "metric", "pruner", "startup")}
-    told["storage"] = told["storage"] and masked(told["storage"])
-    files.write_json(directory.path / trial.FILE, facts | told)
+    settings = {name: getattr(study.settings, name) for name in ("storage", "metric", "pruner", "startup")}
+    settings["storage"] = settings["storage"] and masked(settings["storage"])
+    files.write_json(directory.path / trial.FILE, facts | settings)
     asked.set_user_attr(PLACE, directory.path.name)
     study.by_number[asked.number] = job
     return asked.number, job
 
 
 def sampler(study: Study, number: int) -> Any:
-    """What draws the next trial: by the seed and the trial's number, so that no two processes draw the same."""
+    """Return the sampler of the next trial, seeded by seed and trial number, so processes draw different values."""
     where = platform.node() if study.settings.storage else ""  # machines may ask at the same moment
     digest = hashlib.sha256(f"{study.seed} {number} {where}".encode()).digest()
     seed, samplers = int.from_bytes(digest[:4], "big"), trial.engine().samplers
@@ -413,7 +413,7 @@ def sampler(study: Study, number: int) -> Any:
 
 
 def tell(study: Study, number: int, job: Job) -> None:
-    """Tell the study how a trial has ended; raises Refused where the metric that was asked for was not measured."""
+    """Tell the study how a trial has ended; raises Refused if ``sweep.metric`` was not measured."""
     result = job.directory.result() or {}
     metrics = result.get("metrics") or {}
     name = main_metric(metrics, study.settings.metric)
@@ -430,17 +430,17 @@ def tell(study: Study, number: int, job: Job) -> None:
 
 
 def note_lost(study: Study, jobs: list[Job]) -> None:
-    """Remember the jobs that failed through the machine, those that could not even write so included.
+    """Remember the jobs that failed through the machine, including jobs that could not write a result.
 
-    Their trials stay open in the study, with their values. One command tries each of them once.
+    Their trials stay open in the study, with their values. A command tries each of them once.
     """
     study.lost |= {job.config.run.folder for job in jobs if not trial.is_over(job.directory)}
 
 
 def draw(study: Study) -> None:
-    """history.png and, of more than a few finished trials, importance.png; one that fails is only reported."""
-    ended = [one for one in study.study.get_trials(deepcopy=False) if one.state.is_finished()]
-    trials = [{"number": one.number, "value": one.value, "status": STATUS[one.state.name]} for one in ended]
+    """Draw history.png and, with enough finished trials, importance.png; an error is only reported."""
+    ended = [frozen for frozen in study.study.get_trials(deepcopy=False) if frozen.state.is_finished()]
+    trials = [{"number": frozen.number, "value": frozen.value, "status": STATUS[frozen.state.name]} for frozen in ended]
     measured = {name for job in study.jobs for name in (job.directory.result() or {}).get("metrics") or {}}
     metric = main_metric(measured, study.settings.metric) or "metric"
     name = study.directory.name
@@ -455,9 +455,9 @@ def draw(study: Study) -> None:
 
 
 def importance(study: Study) -> dict[str, float]:
-    """How much each key decides whether a trial is among the best; the shares add up to 1."""
-    found = trial.engine().importance
-    evaluator = found.PedAnovaImportanceEvaluator(target_quantile=TOP)  # the one that needs no scikit-learn
+    """Return the share of each key in deciding whether a trial is among the best; the shares add up to 1."""
+    package = trial.engine().importance
+    evaluator = package.PedAnovaImportanceEvaluator(target_quantile=TOP)  # it does not need scikit-learn
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where most values are equal there is no best quarter
-        return found.get_param_importances(study.study, evaluator=evaluator)
+        warnings.simplefilter("ignore")  # if most values are equal there is no best quarter
+        return package.get_param_importances(study.study, evaluator=evaluator)

@@ -1,4 +1,4 @@
-"""What a search chooses from: Hydra's syntax for several values as numbers between two ends, or as choices."""
+"""The search space: Hydra's syntax for several values, as numbers between two ends or as choices."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WIDE = 100  # an interval whose ends differ by this factor is searched on a log 
 
 @dataclass(frozen=True)
 class Numbers:
-    """Any number from ``low`` to ``high``, both included; whole ones by ``step``."""
+    """Numbers from ``low`` to ``high``, both included; whole numbers if ``step`` is given."""
 
     low: float
     high: float
     log: bool
-    step: int | None = None  # None: not whole
+    step: int | None = None  # None: not whole numbers
 
     def ends(self) -> list[str]:
         return [repr(self.low), repr(self.high)]
@@ -37,7 +37,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of these values, each as it is typed."""
+    """One of these values, each as typed."""
 
     texts: tuple[str, ...]
 
@@ -49,7 +49,7 @@ class Choices:
 
 
 def space_of(texts: list[str], config_dir: str | None) -> dict[str, Numbers | Choices]:
-    """What each key is chosen from: an interval, a range of whole numbers, or values one by one. Raises Refused."""
+    """Return the space of each key: an interval, a range of whole numbers, or single values. Raises Refused."""
     _, axes, _ = compose.expand(texts, config_dir)
     values = {axis[0].partition("=")[0]: axis for axis in axes if axis}
     found: dict[str, Numbers | Choices] = {}
@@ -74,7 +74,7 @@ def sweep_of(override: Override) -> Any:
 
 
 def interval(override: Override) -> Numbers:
-    """``interval(a,b)``: on a log scale where it is wide; ``int(interval(a,b))`` of whole numbers. Raises Refused."""
+    """Parse ``interval(a,b)``, on a log scale if it is wide, or ``int(interval(a,b))``. Raises Refused."""
     text, value = override.input_line, sweep_of(override)
     low, high = value.start, value.end
     if not low < high:
@@ -87,7 +87,7 @@ def interval(override: Override) -> Numbers:
 
 
 def whole_range(override: Override, values: list[int]) -> Numbers:
-    """``range(a,b,step)``, its end not included, as everywhere in Hydra. Raises Refused."""
+    """Parse ``range(a,b,step)``, without its end, as always in Hydra. Raises Refused."""
     step, log = abs(sweep_of(override).step), on_log_scale(override, default=False)
     if log and (step > 1 or min(values) < 1):
         raise Refused(f"{override.input_line}: a log scale begins above 0 and has no steps", "leave the tag out")
@@ -95,7 +95,7 @@ def whole_range(override: Override, values: list[int]) -> Numbers:
 
 
 def on_log_scale(override: Override, default: bool) -> bool:
-    """What ``tag(log,…)`` or ``tag(linear,…)`` says; raises Refused for other tags."""
+    """Return whether the tag is ``log`` (or ``linear``: False), else ``default``; raises Refused for other tags."""
     tags = sweep_of(override).tags
     if len(tags) > 1 or not tags <= {"log", "linear"}:
         raise Refused(f"{override.input_line}: wanted the tag log or linear", "tag(log,interval(0.1,1))")

@@ -1,7 +1,7 @@
-"""Many runs in one directory, as plain data: what is to be done, where, and what it has come to.
+"""A sweep as plain data: its jobs, their folders, and their results.
 
-A run's folder is named by the content of its config, so that values of a sweep can be added, removed and put in
-another order.
+The name of a run's folder is made from the content of its config, so that values of a sweep can be added, removed and
+reordered.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from d2lrun.report.text import counted
 from d2lrun.sweeps.job import ENDED, SPOILED
 from d2lrun.sweeps.ranking import ranked
 
-# How the files begin that a sweep's folder may hold before its first sweep.json and before its first run.
+# The first bytes of the files that a sweep's folder may hold before its first sweep.json and its first run.
 BEGINNINGS = {
     ".stop": rb"\Z",
     ".study.lock": rb"\Z",
@@ -37,16 +37,16 @@ BEGINNINGS = {
 
 @dataclass
 class Job:
-    """One run of a sweep: what sets it apart, as it was typed, and its whole config."""
+    """One run of a sweep: its own overrides, as typed, and its whole config."""
 
     overrides: list[str]
     config: Config
 
     def __post_init__(self) -> None:
-        self.earlier = self.directory.result()  # how it ended before this sweep began
+        self.earlier = self.directory.result()  # its result before this sweep began
 
     def tried_meanwhile(self) -> bool:
-        """Whether another process has had it in the same time, in vain: it would fail here as well."""
+        """Whether another process has tried it meanwhile and failed: it would also fail here."""
         result = self.directory.result()
         return result is not None and result.get("status") in SPOILED and result != self.earlier
 
@@ -59,7 +59,7 @@ class Job:
         return (self.directory.result() or {}).get("status") in SPOILED
 
     def is_held(self) -> bool:
-        """Whether a process trains it now; after a kill none does."""
+        """Whether a process trains it now; after a kill, no process does."""
         if not self.directory.held():
             return False
         try:
@@ -80,21 +80,21 @@ class Job:
 
 @dataclass
 class Sweep:
-    """What is to be done, and where."""
+    """The jobs of a sweep, and its folder."""
 
     directory: Path
     command: str
     settings: Grid | Search
     keys: list[str]
     jobs: list[Job] = field(default_factory=list)
-    refit: bool = False  # whether the best setting is wanted on everything in the end
-    chosen: Job | None = None  # which that is
-    elsewhere: int = 0  # runs of it that are not on this machine
+    refit: bool = False  # whether the best setting is trained on all examples at the end
+    chosen: Job | None = None  # the job of the refit
+    elsewhere: int = 0  # number of runs that are not on this machine
     contents: dict[str, str | None] = field(default_factory=dict)  # fingerprints of data by their part of the config
     missing: list[str] = field(default_factory=list)  # pictures that could not be drawn, and why
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """The content of sweep.json, from what ``job.tell`` says of every job."""
+        """The content of sweep.json, from the ``job.row_of`` of every job."""
         facts = {
             "name": self.directory.name,
             "engine": self.settings.engine,
@@ -107,28 +107,28 @@ class Sweep:
         return found | {"rerun": self.command}
 
     def configs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The flat config of the job of each row, without where it runs."""
+        """Return the flat config of the job of each row, without the keys for place and device."""
         found = {os.path.relpath(job.config.run.folder, self.directory): job.config for job in self.jobs}
         flat = (schema.flatten(schema.to_dict(found[row["directory"]])) for row in rows)
         return [{key: each[key] for key in each if not key.startswith(("run.", "sweep."))} for each in flat]
 
     def foreseen(self) -> list[tuple[list[str], Config]]:
-        """The overrides and the config of each run that is known beforehand and not finished."""
+        """Return the overrides and the config of each planned run that is not finished."""
         return [(job.overrides, job.config) for job in self.jobs if not job.directory.finished()]
 
     def opening(self) -> str:
-        """'12 runs: 5 finished, 1 goes on, 6 new, in outputs/sweeps/…'."""
+        """Return '12 runs: 5 finished, 1 to continue, 6 new, in outputs/sweeps/…'."""
         finished = sum(job.directory.finished() for job in self.jobs)
         begun = sum(job.directory.begun() for job in self.jobs) - finished
         new = len(self.jobs) - finished - begun
-        parts = [f"{finished} finished", f"{begun} to go on with", f"{new} new"]
+        parts = [f"{finished} finished", f"{begun} to continue", f"{new} new"]
         return f"{counted(len(self.jobs), 'run')}: {', '.join(parts)}, in {self.directory}"
 
 
 def check_splits(sweep: Sweep) -> None:
-    """Check how each run that is not finished holds out examples, once for all folds of a split; raises Refused.
+    """Check the split of each run that is not finished, once for all folds of a split; raises Refused.
 
-    Data that cannot be loaded are left to their run, which says so.
+    Data that cannot be loaded are skipped: their run reports them.
     """
     from d2lrun import datasets
 
@@ -153,7 +153,7 @@ def check_splits(sweep: Sweep) -> None:
 
 
 def refuse_strangers(sweep: Sweep) -> None:
-    """Raise Refused if d2lrun did not write what lies in the sweep's folder or in those of its runs. It only reads."""
+    """Raise Refused if the folder of the sweep or of a run holds files that d2lrun did not write. It only reads."""
     names = names_in(sweep.directory)
     if not is_sweeps(sweep.directory, names):
         unknown = [name for name in names if not begins_as_ours(sweep.directory / name, BEGINNINGS)]
@@ -170,13 +170,13 @@ def refuse_strangers(sweep: Sweep) -> None:
 
 
 def is_sweeps(folder: Path, names: list[str]) -> bool:
-    """Whether a folder with these ``names`` in it is a sweep's: by its sweep.json, or by a run named by its content."""
-    told = read_object(folder / "sweep.json") or {}
-    return {"engine", "command", "jobs"} <= told.keys() or any(is_named_by_content(folder / name) for name in names)
+    """Whether a folder that holds ``names`` is a sweep's: it has a sweep.json, or a run named by its content."""
+    summary = read_object(folder / "sweep.json") or {}
+    return {"engine", "command", "jobs"} <= summary.keys() or any(is_named_by_content(folder / name) for name in names)
 
 
 def is_named_by_content(folder: Path) -> bool:
-    """Whether the folder's name has the hash of the config of the run in it, as ``placed`` names it."""
+    """Whether the name of the folder has the hash of its run's config, as ``placed`` makes it."""
     directory = RunDirectory(folder)
     named = (directory.result() or {}).get("config_hash")
     if not named and folder.is_dir():
@@ -186,9 +186,9 @@ def is_named_by_content(folder: Path) -> bool:
 
 
 def placed(sweep: Sweep, config: Config) -> Config:
-    """The config with its folder within the sweep, named by its content and that of its data.
+    """Return the config with its folder in the sweep, named by the content of the config and of its data.
 
-    A run of an earlier version, whose folder's name says nothing of its data, keeps its folder.
+    A run of an earlier version, whose folder name does not include its data, keeps its folder.
     """
     stem = sweep.directory / f"{config.model.name}-seed{config.seed}"
     data = data_of(sweep, config)
@@ -203,23 +203,23 @@ def placed(sweep: Sweep, config: Config) -> Config:
 
 
 def begun_as(named: str) -> Path:
-    """The folder of a run whose data can not be read now: that of the one run there is under this name, if any."""
+    """Return the folder of a run whose data cannot be read: the folder of the only run with this name, if any."""
     found = [path for path in Path(named).parent.glob(f"{Path(named).name}-??????") if RunDirectory(path).begun()]
     return found[0] if len(found) == 1 else Path(named)
 
 
 def adopt(jobs: list[Job]) -> None:
-    """Record the data of runs that an earlier version finished: they are taken to be those that there are now."""
+    """Record the present data for runs that an earlier version finished without a record."""
     from d2lrun.runs import kfold
 
     for job in jobs:
         if job.directory.finished() and job.directory.data() is None:
-            with contextlib.suppress(Refused):  # they can not be read now
+            with contextlib.suppress(Refused):  # the data cannot be read now
                 kfold.adopt(job.config, job.directory)
 
 
 def content(sweep: Sweep, config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES) -> str:
-    """What tells a run of the sweep from the others: its config, and what else is swept, such as dataset.path."""
+    """Return the identity of a run in the sweep: a hash of its config and of other swept keys, such as dataset.path."""
     values = schema.flatten(schema.to_dict(config))
     counted = [f"{key}={values[key]}" for key in sorted(sweep.keys) if key.startswith(ignored)]
     digest = hashlib.sha256("\n".join(counted).encode()).hexdigest()[:6]
@@ -227,7 +227,7 @@ def content(sweep: Sweep, config: Config, ignored: tuple[str, ...] = schema.CIRC
 
 
 def data_of(sweep: Sweep, config: Config) -> str | None:
-    """The fingerprint of the data that a run reads; None if they can not be read, which the run itself will say."""
+    """Return the fingerprint of the data that a run reads; None if they cannot be read, which the run reports."""
     from d2lrun import datasets
     from d2lrun.runs import identity
 
@@ -241,7 +241,7 @@ def data_of(sweep: Sweep, config: Config) -> str | None:
 
 
 def without_refit(configs: list[Config]) -> tuple[bool, list[Config]]:
-    """Whether a refit is asked for, and the configs that do without: it is for the best of them, in the end."""
+    """Return whether a refit is wanted, and the configs without it: only the best setting is refit, at the end."""
     asked = any(getattr(config.validation, "refit", False) for config in configs)
     return asked, [
         replace(config, validation=replace(config.validation, refit=False))

@@ -1,6 +1,6 @@
-"""One trial of a search, in whatever process it is: it reports its validation curve, and ends where it is hopeless.
+"""One trial of a search, in any process: it reports its validation curve to the study, and may be pruned.
 
-What a worker needs for that lies in a small file in the run's folder. The study itself is Optuna's.
+A worker reads its settings from a small file in the run's folder. The study is an Optuna study.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 FILE = ".trial.json"  # study, storage (null: STUDY; its password masked), number, metric, pruner, startup
 ADDRESS = "D2LRUN_STORAGE"  # environment variable: the storage with its password, which no file holds
 STUDY = "study.db"  # in the sweep's folder
-ENDED = ("pruned", "diverged", "failed")  # before the end, and for good
+ENDED = ("pruned", "diverged", "failed")  # ended early and not continued
 PATIENCE = 60  # seconds that SQLite waits for another process
 
 
 @cache
 def engine() -> Any:
-    """The package optuna, which says nothing by itself; raises Refused where it is not installed."""
+    """Return the package optuna, with its log output disabled; raises Refused if it is not installed."""
     try:
         import optuna
     except ImportError:
@@ -39,20 +39,20 @@ def engine() -> Any:
 
 
 def pass_on(url: str | None) -> None:
-    """Let the processes that this one starts know the storage."""
+    """Pass the storage to child processes, by an environment variable."""
     if url:
         os.environ[ADDRESS] = url
 
 
 def unmasked(url: str | None) -> str | None:
-    """The storage that FILE names, with the password that the sweep's process has passed on."""
+    """Return the storage that FILE names, with the password from the sweep's process."""
     given = os.environ.get(ADDRESS)
     return given if given is not None and masked(given) == url else url
 
 
 @cache
 def storage(url: str | None, folder: Path) -> Any:
-    """Where a study is kept: at an address that Optuna understands, or in the sweep's folder; once per process.
+    """Return the storage of a study: at an Optuna URL, or in the sweep's folder; made once per process.
 
     Raises Refused if its password is masked.
     """
@@ -60,10 +60,10 @@ def storage(url: str | None, folder: Path) -> Any:
         raise Refused(
             f"sweep.storage={url}: {HIDDEN} stands for the password",
             f"give the password; if a launcher's process says so, let the launcher pass on the variable {ADDRESS}",
-        ) from ConnectionError(url)  # no fault of a trial's values
+        ) from ConnectionError(url)  # the cause is the machine, not the values of a trial
     optuna = engine()
     if not url and os.path.lexists(folder / STUDY) and not (folder / STUDY).is_file():
-        raise Refused(f"{folder / STUDY} is no file", "move it away: without it the search begins anew")
+        raise Refused(f"{folder / STUDY} is no file", "move it away: without it the search starts again")
     from sqlalchemy import URL
     from sqlalchemy.pool import NullPool
 
@@ -73,14 +73,14 @@ def storage(url: str | None, folder: Path) -> Any:
 
 
 def is_over(directory: RunDirectory) -> bool:
-    """Whether the run needs no more training. One of a search is repeated only if it failed through the machine."""
+    """Whether the run needs no more training. A trial is repeated only if it failed through the machine."""
     result = directory.result() or {}
     over = result.get("status") in ENDED and result.get("cause") != MACHINE
     return directory.finished() or ((directory.path / FILE).exists() and over)
 
 
 class Reporting(Progress):
-    """Shows nothing, and tells a trial's study what every epoch came to."""
+    """Shows nothing, and reports the metric of every epoch to the study of a trial."""
 
     def __init__(self, *arguments: Any, curve: Curve, **options: Any):
         super().__init__(*arguments, **options | {"lines": 0})
@@ -92,14 +92,14 @@ class Reporting(Progress):
 
 
 class Curve:
-    """The validation curve of a trial; with K folds, those of all folds one behind the other."""
+    """The validation curve of a trial; with K folds, the concatenated curves of all folds."""
 
     def __init__(self, trial: Any, metric: str | None, parts: list[str], epochs: int, reported: set[int]):
         self.trial, self.metric, self.parts, self.epochs = trial, metric, parts, epochs
-        self.reported = reported  # steps, also those from before the run was killed
+        self.reported = reported  # reported steps, including the steps before a kill
 
     def report(self, part: str, record: dict[str, Any]) -> None:
-        """Report an epoch of a fold, "" where there is none; raises Pruned. The last epoch of all ends by itself."""
+        """Report an epoch of a fold ("" without folds); raises Pruned, but not after the last epoch of all."""
         metric = main_metric(record, self.metric)
         if part not in self.parts or metric is None or not isfinite(record[metric]):
             return
@@ -113,21 +113,21 @@ class Curve:
 
 
 def curve_of(config: Config, directory: RunDirectory) -> Curve | None:
-    """The curve of the trial that the run in the directory is; None where it is none, or its trial is over."""
-    told = read_object(directory.path / FILE)
-    if not IS_TRIAL(told):
+    """Return the Curve of the run in the directory; None if it is no trial, or if its trial has ended."""
+    facts = read_object(directory.path / FILE)
+    if not IS_TRIAL(facts):
         return None
     from d2lrun.runs import kfold
 
     optuna = engine()
-    kept = storage(unmasked(told["storage"]), directory.path.parent)
-    key = kept.get_trial_id_from_study_id_trial_number(kept.get_study_id_from_name(told["study"]), told["number"])
-    so_far = kept.get_trial(key)
+    store = storage(unmasked(facts["storage"]), directory.path.parent)
+    key = store.get_trial_id_from_study_id_trial_number(store.get_study_id_from_name(facts["study"]), facts["number"])
+    so_far = store.get_trial(key)
     if so_far.state.is_finished():
         return None
-    median = optuna.pruners.MedianPruner(n_startup_trials=told["startup"])
-    pruner = median if told["pruner"] == "median" else optuna.pruners.NopPruner()
-    sampler = optuna.samplers.RandomSampler()  # which is never asked here
-    study = optuna.load_study(study_name=told["study"], storage=kept, sampler=sampler, pruner=pruner)
+    median = optuna.pruners.MedianPruner(n_startup_trials=facts["startup"])
+    pruner = median if facts["pruner"] == "median" else optuna.pruners.NopPruner()
+    sampler = optuna.samplers.RandomSampler()  # not used here
+    study = optuna.load_study(study_name=facts["study"], storage=store, sampler=sampler, pruner=pruner)
     parts = [name for name, _ in kfold.folds(config, directory)] if kfold.is_folded(config) else [""]
-    return Curve(optuna.Trial(study, key), told["metric"], parts, config.train.epochs, set(so_far.intermediate_values))
+    return Curve(optuna.Trial(study, key), facts["metric"], parts, config.train.epochs, set(so_far.intermediate_values))

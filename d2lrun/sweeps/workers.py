@@ -1,8 +1,8 @@
-"""The processes of a launcher: in which folder they begin, and that they end with the sweep.
+"""The processes of a launcher: the folder in which they begin, and their end together with the sweep.
 
-Launchers start Python with ``-m`` or ``-c``, which puts the working directory in front of the import path: a user's
-numpy.py there would be imported for numpy. So the processes begin in the sweep's folder, which holds no modules, and
-``job`` changes to the user's folder when the import path is made. Python before 3.11 has no other way that keeps
+Launchers start Python with ``-m`` or ``-c``, which puts the working directory first in the import path: a user's
+numpy.py there would replace numpy. So the processes begin in the sweep's folder, which has no modules, and ``job``
+changes to the user's folder after the import path is set. Before Python 3.11 there is no other way that keeps
 PYTHONPATH.
 """
 
@@ -22,24 +22,24 @@ import d2lrun
 
 ROOT = str(Path(d2lrun.__file__).parents[1])  # the folder that d2lrun is imported from
 FOLDERS = ("submitit_folder", "temp_folder")  # keys of launchers that name a folder
-TICK = 1.0  # seconds between two looks at the parent
+TICK = 1.0  # seconds between two checks of the parent
 parent: int | None = None  # the sweep's process, in a worker of joblib
 
 
 @contextlib.contextmanager
 def started_in(folder: Path) -> Iterator[None]:
-    """Let the processes that are started meanwhile begin in ``folder``. This process is there, too, until the end."""
+    """Let child processes begin in ``folder``; the working directory of this process is ``folder`` until the end."""
     before, given = os.getcwd(), os.environ.get("PYTHONPATH")
     entries = given.split(os.pathsep) if given else []
-    if before == ROOT:  # a checkout that is not installed, as `python -m d2lrun` finds it
+    if before == ROOT:  # a checkout that is not installed, started by `python -m d2lrun`
         entries.append(ROOT)
-    if entries:  # a relative entry means the same as here
+    if entries:  # make relative entries absolute, so they mean the same folder
         os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, entries))
     os.chdir(folder)
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # it may be deleted by now
+        with contextlib.suppress(OSError):  # the folder may be deleted meanwhile
             os.chdir(before)
         if given is None:
             os.environ.pop("PYTHONPATH", None)
@@ -48,7 +48,7 @@ def started_in(folder: Path) -> Iterator[None]:
 
 
 def adapt(launcher: Any) -> None:
-    """Let what a launcher was given mean the same in another folder, and let workers of joblib end with the sweep."""
+    """Make relative paths in a launcher's options absolute, and let joblib's workers end with the sweep."""
     for options in (getattr(launcher, "params", {}), getattr(launcher, "joblib", {})):
         options.update({key: os.path.abspath(options[key]) for key in FOLDERS if options.get(key)})
         if commands := options.get("setup"):  # of a Slurm job's shell
@@ -58,9 +58,10 @@ def adapt(launcher: Any) -> None:
 
 
 def end_with(process: int) -> None:
-    """Let this worker end when the sweep's ``process``, its parent, has died: joblib keeps idle ones for minutes.
+    """End this worker after its parent, the sweep's ``process``, has died: joblib keeps idle workers for minutes.
 
-    The signal ends an idle worker; a run saves itself first. Where a parent's death does not show, nothing happens.
+    The signal ends an idle worker; a run first saves a checkpoint. If the death of a parent cannot be detected, nothing
+    happens.
     """
     global parent
     parent = process
@@ -79,6 +80,6 @@ def is_orphan() -> bool:
 
 
 def end_orphan() -> None:
-    """End a worker whose sweep has died: there may be more jobs in its queue."""
+    """End a worker whose sweep has died, since its queue may have more jobs."""
     if is_orphan():
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,7 @@
-"""Tasks, one folder each: what depends on what the examples are and what is predicted of them.
+"""Tasks, one folder per task: the code that depends on the kind of examples and predictions.
 
-A folder has task.py (loss and metrics, for the loop), view.py (what people see of a run and its data), words.py (the
-verbs that ask a finished run something), and the class of its datasets. No other package asks which task it is.
+A folder has task.py (loss and metrics, for the loop), view.py (the output of a run and its data for people), words.py
+(the verbs that use a finished run), and the class of its datasets. No other package asks for the kind of task.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
 
 
 class View(Protocol):
-    """What people see of a task: the module view.py of its folder. ``data`` is of the task's own class."""
+    """The output of a task for people: the module view.py of its folder. ``data`` has the task's own class."""
 
     def prepare(self, data: Any, directory: RunDirectory, say: Callable[[str], None]) -> None:
-        """Write what the run keeps of its data; raises Refused, before anything is written, if it began with others."""
+        """Write the run's record of its data; raises Refused, before a write, if the run started with other data."""
 
     def check(self, data: Any, directory: RunDirectory) -> None:
-        """Raise Refused if the data do not go with what a run keeps of its own."""
+        """Raise Refused if the data do not match the run's record of its data."""
 
     def sample(self, experiment: Experiment, directory: RunDirectory, now: bool) -> None:
-        """Write the samples that the state has, with ``now`` after it has made another one."""
+        """Write the samples of the state; if ``now``, make a new sample first."""
 
     def describe(self, experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
-        """More for the result.json of a finished run; predictions that somebody waits for are written, too."""
+        """Return more entries for result.json; also write submission.csv if the test rows have no targets."""
 
     def draw(self, experiment: Experiment, directory: RunDirectory, title: str, say: Callable[[str], None]) -> None:
-        """The picture of what was predicted; one that fails is only reported."""
+        """Draw the predictions; an error is only reported."""
 
     def show(self, console: Console, data: Any, picture: Path) -> None:
-        """Count and draw a dataset, for ``d2lrun data``."""
+        """Print the counts of a dataset and draw it, for ``d2lrun data``."""
 
 
 @dataclass
 class Question:
-    """What is asked of a finished run by ``d2lrun VERB RUN``."""
+    """The arguments of ``d2lrun VERB RUN``, for a verb of a task."""
 
     directory: RunDirectory
-    config: Config  # the run's own, with the place of its data or the device that the command names
+    config: Config  # the run's config, with the place of the data and the device from the command
     console: Console
-    load: Callable[[], tuple[Any, Any]]  # the data, which are checked, and the trained model, both on the device
+    load: Callable[[], tuple[Any, Any]]  # returns the checked data and the trained model, both on the device
     check_data: Callable[[], None]  # raises Refused if the config names another place with other data
     options: dict[str, str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
@@ -62,17 +62,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Word:
-    """A verb of a task. ``usage`` has what follows RUN, such as ``[IMAGE...] [top=3] [prefix=TEXT]``."""
+    """A verb of a task. ``usage`` is the text after RUN, such as ``[IMAGE...] [top=3] [prefix=TEXT]``."""
 
     usage: str
     does: str
-    arguments: dict[str, str]  # what each means, for its help
+    arguments: dict[str, str]  # the meaning of each argument, for the help
     answer: Callable[[Question], None]
-    check: Callable[[dict[str, str]], None] = lambda options: None  # raises Refused for an option's value
+    check: Callable[[dict[str, str]], None] = lambda options: None  # raises Refused for a wrong value
 
     @property
     def options(self) -> dict[str, str]:
-        """The default of each option; empty if the usage names only what its value is, in capital letters."""
+        """The default of each option; empty if the usage has only a placeholder in capital letters."""
         pairs = re.findall(r"\[(\w+)=([^\]|]*)", self.usage)
         return {key: "" if value.isupper() else value for key, value in pairs}
 
@@ -83,24 +83,24 @@ class Word:
 
 
 def task_of(config: Config, data: Any) -> Task:
-    """The loss and the metrics of a run on ``data``."""
+    """Return the task (loss and metrics) of a run on ``data``."""
     return module(task_name(config), "task").build(data, config.model)
 
 
 def view_of(config: Config) -> View:
-    """What people see of a run."""
+    """Return the View of a run's task."""
     view: View = module(task_name(config), "view")
     return view
 
 
 def task_name(config: Config) -> str:
-    """The name of a run's task: a line of TASKS."""
+    """Return the name of a run's task in the table TASKS."""
     return DATASETS[config.dataset.name].task
 
 
 @cache
 def words() -> dict[str, dict[str, Word]]:
-    """{verb: {task: Word}} of all tasks; imports no torch."""
+    """Return {verb: {task: Word}} of all tasks; imports no torch."""
     found: dict[str, dict[str, Word]] = {}
     for task in TASKS:
         for verb, word in module(task, "words").WORDS.items():
@@ -109,10 +109,10 @@ def words() -> dict[str, dict[str, Word]]:
 
 
 def next_words(config: Config, directory: Path) -> list[object]:
-    """The words of the command that a finished run is good for: a verb and its arguments."""
+    """Return the words of the next command after a run: a verb and its arguments."""
     return module(task_name(config), "words").next_words(config, directory)
 
 
 def module(task: str, name: str) -> Any:
-    """A file of a task's folder."""
+    """Import a file of a task's folder."""
     return import_module(f"d2lrun.tasks.{task}.{name}")

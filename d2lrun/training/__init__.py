@@ -1,1 +1,1 @@
-"""The loop, and what it needs: the Task protocol, splits, optimizers, devices."""
+"""The training loop, the Task protocol, splits, optimizers, devices and threads."""

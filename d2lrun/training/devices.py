@@ -1,4 +1,4 @@
-"""Where a run computes, and how: device, precision, memory order, compilation, determinism."""
+"""The device of a run and its settings: precision, memory order, compilation, determinism."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from d2lrun.errors import InUse, Refused
 from d2lrun.training import threads
 
 THREADS = torch.get_num_threads()  # torch's own choice
-EXACT_OUTPUTS = 1000  # of a last layer that computes in fp32 in any precision; for a large vocabulary that is slow
+EXACT_OUTPUTS = 1000  # a last layer with at most so many outputs computes in fp32; for a large vocabulary it is slow
 MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 weights; products in the shorter type
 
 
 def available() -> list[str]:
-    """The devices of this machine, fastest first."""
+    """Return the devices of this machine, fastest first."""
     found = ["cuda"] if torch.cuda.is_available() else []
     found += ["mps"] if torch.backends.mps.is_available() else []
     return [*found, "cpu"]
 
 
 def resolve(name: str) -> torch.device:
-    """The device of that name, ``auto`` being the fastest; raises Refused for one that is not there."""
+    """Return the device with this name (``auto``: the fastest); raises Refused if it is not available."""
     have = available()
     if name == "auto":
         name = have[0]
@@ -48,10 +48,10 @@ def resolve(name: str) -> torch.device:
 
 @contextmanager
 def a_gpu(config: Device) -> Iterator[None]:
-    """Hold one of several GPUs, so that runs at the same time take one each; with one GPU or none nothing happens.
+    """Hold one of several GPUs, so that runs at the same time use different GPUs; without several, do nothing.
 
-    Where there are more runs than GPUs they are shared. A launcher that shows each run a GPU of its own, such as
-    Slurm's, leaves nothing to do, and so does a name such as cuda:1, which chooses for itself.
+    If there are more runs than GPUs, they share them. Nothing happens either if a launcher such as Slurm's gives each
+    run its own GPU, or if the config names a GPU, such as cuda:1.
     """
     count = torch.cuda.device_count() if config.name in ("auto", "cuda") else 0
     with ExitStack() as held:
@@ -69,15 +69,15 @@ def a_gpu(config: Device) -> Iterator[None]:
 
 
 def gpu_lock(index: int) -> Path:
-    """What the holder of the GPU that this process sees at ``index`` has locked: on this machine, of this user."""
+    """Return the lock file of the GPU ``index`` (as this process counts), for this user on this machine."""
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
     name = visible[index] if index < len(visible) and visible[index] else str(index)
-    user = os.getuid() if hasattr(os, "getuid") else ""  # elsewhere the folder is the user's own
+    user = os.getuid() if hasattr(os, "getuid") else ""  # on Windows each user has a temporary folder
     return Path(tempfile.gettempdir()) / f"d2lrun-gpus-{user}" / name / ".lock"
 
 
 def precisions(device: torch.device) -> list[str]:
-    """What the device computes in by its own hardware; the others would be slower than fp32."""
+    """Return the precisions that the device supports in hardware; the others would be slower than fp32."""
     if device.type == "cuda":
         nvidia = torch.version.cuda is not None
         modern = nvidia and torch.cuda.get_device_capability(device) >= (8, 0)
@@ -93,14 +93,14 @@ def precisions(device: torch.device) -> list[str]:
 
 
 def prepare(config: Any, began: int | None = None) -> torch.device:
-    """The device of the config group ``device``, with torch set as it says; raises Refused for what is not there.
+    """Return the device of the config group ``device`` and apply its settings; raises Refused if it is not available.
 
-    ``began`` is the number of threads that a run was begun with, if it is known: with another one its bits would
-    change. The settings are torch's own and hold for the whole process: each job of a sweep makes them anew.
+    ``began`` is the number of threads that the run started with, if it is known: another number may change the bits
+    of the result. The settings are global in torch, so each job of a sweep sets them again.
     """
     device = resolve(config.name)
     if device.index is not None:
-        torch.cuda.set_device(device)  # whose random generator and memory are meant wherever none is named
+        torch.cuda.set_device(device)  # so calls that name no device use its generator and memory
     have = precisions(device)
     if config.precision not in have:
         raise Refused(
@@ -115,24 +115,24 @@ def prepare(config: Any, began: int | None = None) -> torch.device:
     products = "tf32" if config.precision == "tf32" else "ieee"
     backends: Any = torch.backends  # whose types lack these
     for backend in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
-        backend.fp32_precision = products  # torch's own default would be tf32 for convolutions
+        backend.fp32_precision = products  # torch's default is tf32 for convolutions
     if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS raises an error
     if torch.are_deterministic_algorithms_enabled() != config.deterministic:
-        torch.use_deterministic_algorithms(config.deterministic)  # which imports the compiler: half a second
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no kernel here reads what it has not written
+        torch.use_deterministic_algorithms(config.deterministic)  # this imports the compiler, which takes 0.5 s
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no kernel here reads memory before it writes it
     return device
 
 
 def share(config: Any, model: nn.Module, units: int) -> None:
-    """Set the number of threads for training steps of so many examples or tokens, unless the user has chosen one."""
+    """Set the number of threads for training steps of ``units`` examples or tokens, unless the user has set it."""
     if config.threads is None and "OMP_NUM_THREADS" not in os.environ:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         torch.set_num_threads(threads.enough(parameters, units, THREADS))
 
 
 def compiler_missing(device: torch.device) -> str | None:
-    """What torch.compile lacks on this machine; None if nothing is known to be missing."""
+    """Return what torch.compile needs and this machine does not have; None if nothing is known to be missing."""
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         return "it needs the package triton, which is not installed"
     if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
@@ -141,7 +141,7 @@ def compiler_missing(device: torch.device) -> str | None:
 
 
 def place(model: nn.Module, device: torch.device, config: Any) -> nn.Module:
-    """The model on its device, its forward pass in the precision and compiled as the group ``device`` says."""
+    """Move the model to its device, and set the precision and compilation of its forward pass; return the model."""
     memory_format = torch.channels_last if config.channels_last else torch.preserve_format
     model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     last = last_layer(model) if config.precision in MIXED else None
@@ -149,19 +149,19 @@ def place(model: nn.Module, device: torch.device, config: Any) -> nn.Module:
         last.forward = in_float32(last.forward, device)  # type: ignore[method-assign]
     if config.precision in MIXED or config.compile:
         model.forward = wrapped(model.forward, device, MIXED.get(config.precision))
-    if config.compile:  # code for each shape by itself, whatever came before: a resumed run gets the same bits
+    if config.compile:  # compile for each shape separately, so that a resumed run gets the same bits
         model.forward = torch.compile(model.forward, dynamic=False)
     return model
 
 
 def last_layer(model: nn.Module) -> nn.Linear | nn.Conv2d | None:
-    """The layer that computes the logits or the predicted numbers: of all with weights, the one made last."""
+    """Return the layer that computes the logits or predictions: the last registered layer with weights."""
     layers = [layer for layer in model.modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
     return layers[-1] if layers else None
 
 
 def in_float32(forward: Any, device: torch.device) -> Any:
-    """The forward pass of a layer outside of autocast: bf16 has 8 bits, too few for a price."""
+    """Return the forward pass of a layer without autocast: the 8 bits of bf16 are too few for a price."""
 
     def computed(inputs: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, enabled=False):
@@ -171,10 +171,10 @@ def in_float32(forward: Any, device: torch.device) -> Any:
 
 
 def wrapped(forward: Any, device: torch.device, dtype: torch.dtype | None) -> Any:
-    """The forward pass under autocast where a type is given; what comes out is float32 again, for the loss.
+    """Return the forward pass, under autocast if ``dtype`` is given; its output is float32, for the loss.
 
-    A function of ours even without one: torch.compile passes over what is defined in torch, such as the forward
-    pass of an nn.Sequential.
+    Also without ``dtype`` this is a new function: torch.compile skips functions defined in torch, such as the forward
+    pass of nn.Sequential.
     """
 
     def in_precision(*inputs: Any) -> Any:
@@ -182,18 +182,18 @@ def wrapped(forward: Any, device: torch.device, dtype: torch.dtype | None) -> An
             outputs = forward(*inputs)
         if isinstance(outputs, torch.Tensor):
             return outputs.float()
-        return outputs[0].float(), *outputs[1:]  # of a recurrent network also the hidden state
+        return outputs[0].float(), *outputs[1:]  # a recurrent network also returns the hidden state
 
     return in_precision
 
 
 def scaler(device: torch.device, config: Any) -> torch.amp.GradScaler:
-    """Scales the loss where gradients would vanish in fp16; does nothing in any other precision."""
+    """Return a scaler of the loss, so that gradients do not vanish in fp16; disabled in other precisions."""
     return torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The random generators that dropout draws from, as a checkpoint keeps them."""
+    """Return the states of the random generators that dropout uses, for a checkpoint."""
     state = {"cpu": torch.get_rng_state()}
     if device.type != "cpu":
         state[device.type] = getattr(torch, device.type).get_rng_state()
@@ -201,12 +201,12 @@ def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Set the generators that ``device`` draws from; of a state from another device only that of the CPU."""
+    """Set the random generators that ``device`` uses; if the state is from another device, only the CPU's."""
     torch.set_rng_state(state["cpu"])
     if device.type in state and device.type != "cpu":
         getattr(torch, device.type).set_rng_state(state[device.type])
 
 
 def device_of(state: dict[str, torch.Tensor]) -> str:
-    """The kind of device on which a state of the generators was saved."""
+    """Return the kind of device on which a state of the generators was saved."""
     return next((name for name in state if name != "cpu"), "cpu")

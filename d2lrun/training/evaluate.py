@@ -1,4 +1,4 @@
-"""A model measured: metrics over a part of a dataset, the probability of each class, predicted numbers."""
+"""Evaluate a model: its metrics over a subset, or its outputs for batches of inputs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from d2lrun.training.task import Subset, Task
 def evaluate(
     name: str, model: nn.Module, part: Subset, task: Task, size: int
 ) -> Generator[None, None, dict[str, float]]:
-    """{"<name>_loss": …} in eval mode over all of ``part``, in batches of ``size``; pauses after each.
+    """Return {"<name>_loss": …} over ``part`` in eval mode, in batches of ``size``; yields after each batch.
 
-    The result does not depend on ``size``, but for the rounding of sums.
+    The result does not depend on ``size``, except for the rounding of sums.
     """
     model.eval()
     sums: Any = 0.0  # a tensor from the first batch on
@@ -24,7 +24,7 @@ def evaluate(
     for chain in part.ordered(size):
         carry = None
         for batch in chain:
-            with torch.inference_mode():  # not around the pause: it would reach into the caller
+            with torch.inference_mode():  # not around the yield: the mode would also hold in the caller
                 inputs, targets = part.load(batch)
                 logits, carry = task.forward(model, inputs, carry)
                 sums = sums + task.count(logits, targets, task.loss(logits, targets)).to(precise(logits.device))
@@ -34,12 +34,12 @@ def evaluate(
 
 
 def precise(device: torch.device) -> torch.dtype:
-    """The type for sums over many batches."""
+    """Return the most precise floating-point type of the device, for sums over many batches."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def exhaust(pausing: Generator[None, None, dict[str, float]]) -> dict[str, float]:
-    """Run a pausing measurement to its end."""
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(pausing)
@@ -49,6 +49,6 @@ def exhaust(pausing: Generator[None, None, dict[str, float]]) -> dict[str, float
 
 @torch.inference_mode()
 def over_batches(model: nn.Module, batches: Iterable[Tensor]) -> Tensor:
-    """What the model gives in eval mode for batches of inputs [B, …], one after the other: [N, …]."""
+    """Return the outputs [N, …] of the model in eval mode for batches of inputs [B, …], concatenated."""
     model.eval()
     return torch.cat([model(inputs) for inputs in batches])

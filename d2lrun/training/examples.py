@@ -20,35 +20,35 @@ Self = TypeVar("Self")
 class Examples(ABC, Generic[Part]):
     """A dataset of two pools of examples, "train" and "test". Images and rows of a table are such datasets."""
 
-    class_names: tuple[str, ...] = ()  # of the classes to stratify by, for messages
+    class_names: tuple[str, ...] = ()  # names of the classes to stratify by, for messages
 
     @property
     @abstractmethod
     def strata(self) -> Tensor:
-        """The class of each training example, int64 [N] on the CPU; all 0 if there are no classes."""
+        """Return the class of each training example, int64 [N] on the CPU; all 0 if there are no classes."""
 
     @abstractmethod
     def pool(self, name: str) -> str:
-        """The fingerprint of all examples of "train" or "test"."""
+        """Return the fingerprint of all examples of "train" or "test"."""
 
     @abstractmethod
     def part(self, name: str, index: Tensor | None = None) -> Part | None:
-        """The examples ``index`` [n] of "train" or "test", by default all; None if they have no targets."""
+        """Return the examples ``index`` [n] (default: all) of "train" or "test"; None if they have no targets."""
 
     def train_part(self, index: Tensor | None = None) -> Part:
         """The training examples ``index`` [n], by default all: they always have targets."""
         return cast("Part", self.part("train", index))
 
     def fitted(self: Self, index: Tensor) -> Self:
-        """The dataset prepared by the training examples ``index`` [n] alone: of the others nothing is learned."""
+        """Return the dataset with its preparation fitted on the training examples ``index`` [n] only."""
         return self
 
     def check_split(self, config: Any) -> None:
-        """Raise Refused, with a hint that works, unless every subset can train or be measured, in all folds."""
+        """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
         split_check.check_examples(config, self.strata, self.class_names)
 
     def split(self, validation: Any, seed: int) -> Split[Part]:
-        """The split that the config group ``validation`` describes; raises Refused."""
+        """Return the split that the config group ``validation`` describes; raises Refused."""
         if validation.name in ("none", "once"):
             return Split(self.train_part(), None, self.part("test"), test_each_epoch=validation.name == "none")
         divide = splits.holdout if validation.name == "holdout" else splits.fold
@@ -59,56 +59,56 @@ class Examples(ABC, Generic[Part]):
 
 
 class Indexed:
-    """A subset of a dataset, named by the indices [n] of its examples. A batch is some of these, [B]."""
+    """A subset of a dataset, given by the indices [n] of its examples. A batch is a part of them, [B]."""
 
     data: Any
     index: Tensor  # int64 [n]
-    pool: str  # what it is taken from: train or test
-    of: int | None  # examples of the whole subset, if this is only its beginning
-    least: int  # examples of a training batch
+    pool: str  # the pool that the indices refer to: train or test
+    of: int | None  # number of examples of the whole subset, if this is only its beginning
+    least: int  # least number of examples in a training batch
 
     @property
     def size(self) -> int:
-        """How many examples it has."""
+        """The number of examples."""
         return len(self.index)
 
     @property
     def fingerprint(self) -> str:
-        """Equal for the same examples, whatever is made of them for the network."""
+        """Equal for the same examples, independent of how they are prepared for the network."""
         return fingerprint(self.data.pool(self.pool), self.index)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
-        """The batches of an epoch: a pure function of (seed, epoch)."""
+        """Return the shuffled batches of an epoch: a pure function of (seed, epoch)."""
         return batches(self.index, size, seed, epoch, self.least)
 
     def ordered(self, size: int) -> list[list[Tensor]]:
-        """All examples as they are stored, in batches that do not depend on each other."""
+        """Return all examples in stored order, in batches that do not depend on each other."""
         return [[batch] for batch in self.index.split(size)]
 
     def limited(self, batches: int, size: int) -> Any:
-        """The first ``batches`` of ``size`` examples."""
+        """Return the subset with only the first ``batches`` batches of ``size`` examples."""
         return replace(self, index=self.index[: batches * size], of=self.size)  # type: ignore[type-var]
 
     def joined(self, least: int) -> Any:
-        """The same, but a last training batch of fewer than ``least`` examples becomes part of the one before it."""
+        """Return the same subset; a last training batch of fewer than ``least`` examples joins the batch before it."""
         return replace(self, least=least)  # type: ignore[type-var]
 
     def count(self, batches: list[Tensor]) -> int:
-        """How many examples the batches hold."""
+        """Return the number of examples in the batches."""
         return sum(map(len, batches))
 
 
 def order(index: Tensor, seed: int, epoch: int) -> Tensor:
-    """The indices [n] shuffled: a pure function of (seed, epoch)."""
+    """Return the indices [n] shuffled: a pure function of (seed, epoch)."""
     mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(mixed))
     return index[torch.randperm(len(index), generator=generator).to(index.device)]
 
 
 def batches(index: Tensor, size: int, seed: int, epoch: int, least: int = 1) -> list[Tensor]:
-    """The indices [n] shuffled and cut into batches of ``size``: a pure function of (seed, epoch).
+    """Return the indices [n] shuffled and cut into batches of ``size``: a pure function of (seed, epoch).
 
-    If the last batch has fewer than ``least`` indices, it becomes part of the batch before it.
+    If the last batch has fewer than ``least`` indices, it joins the batch before it.
     """
     found = list(order(index, seed, epoch).split(size))
     if len(found) > 1 and len(found[-1]) < least:

@@ -1,4 +1,4 @@
-"""What a config names, built and on its device."""
+"""The objects that a config describes, built and on their device."""
 
 from __future__ import annotations
 

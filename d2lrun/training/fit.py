@@ -1,9 +1,8 @@
-"""THE loop: a generator that trains. It pauses after every batch, and whoever pulls it decides.
+"""The training loop: a generator that yields after every batch, so that its caller can save, print or stop.
 
-A pause yields None; the end of an epoch yields its record (the line of metrics.jsonl). At each pause the
-``State`` is whole: the caller may save it, draw it, or stop for good, and go on from it later with the same
-bits. The dataset lives on the device as uint8 and a batch is an index into it; what is counted stays on the
-device until the epoch's end.
+It yields None after a batch, and the record (a line of metrics.jsonl) after an epoch. At each yield the ``State``
+is complete: the caller may save it and later continue from it with the same bits. The dataset is on the device as
+uint8 and a batch is an index into it; sums stay on the device until the end of the epoch.
 """
 
 from __future__ import annotations
@@ -34,32 +33,32 @@ Pauses: TypeAlias = Iterator["dict[str, Any] | None"]
 
 @dataclass
 class State:
-    """All that changes while a run trains; what a checkpoint holds."""
+    """Everything that changes while a run trains; a checkpoint holds it."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler  # of the loss, in fp16
-    sums: Tensor  # of this epoch so far: what the task counts
+    sums: Tensor  # the sums of the task in this epoch so far
     epoch: int = 0  # finished epochs
     batch: int = 0  # batches done in this epoch
-    step: int = 0  # batches done in all
-    seconds: float = 0.0  # spent in this epoch
-    norms: float = 0.0  # summed gradient norms of this epoch
+    step: int = 0  # batches done in all epochs
+    seconds: float = 0.0  # of this epoch so far
+    norms: float = 0.0  # sum of the gradient norms of this epoch
     units: int = 0  # examples or tokens of this epoch so far
     clipped: int = 0  # steps of this epoch whose gradient was clipped
     skipped: int = 0  # batches of this epoch whose gradient was too large for fp16
-    carry: Any = None  # what the next batch begins with: the hidden state of a recurrent network
+    carry: Any = None  # hidden state of a recurrent network for the next batch
     records: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] | None = field(default_factory=list)  # {epoch, text} of a language model, if known
-    best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best
-    origin: str | None = None  # the kind of device on which the checkpoint was saved that it goes on from
+    best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best epoch
+    origin: str | None = None  # the kind of device on which the loaded checkpoint was saved
 
     OF_AN_EPOCH = ("batch", "seconds", "norms", "units", "clipped", "skipped", "carry")
     COUNTERS = ("epoch", "step", *OF_AN_EPOCH, "records", "samples", "best")
-    OPTIONAL = ("samples",)  # None if an earlier version, which did not keep it, wrote the checkpoint
+    OPTIONAL = ("samples",)  # None if an earlier version wrote the checkpoint without it
 
     def begin_epoch(self) -> None:
-        """Set all that is of an epoch to what it is before the first batch."""
+        """Reset all values of the epoch to their state before the first batch."""
         for name in self.OF_AN_EPOCH:
             setattr(self, name, getattr(type(self), name))
         self.sums.zero_()
@@ -69,7 +68,7 @@ class State:
         return self.sums.device
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data, the random generators included."""
+        """Return the state as tensors and plain data, including the random generators."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -80,7 +79,7 @@ class State:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from ``state``, saved on whatever device; raises RuntimeError or KeyError if it does not fit."""
+        """Load ``state`` from any device; raises RuntimeError or KeyError if it does not fit."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -93,7 +92,7 @@ class State:
 
 
 def moved(carry: Any, device: torch.device) -> Any:
-    """A hidden state, a tensor or a tuple of tensors or None, on the device."""
+    """Return a hidden state (a tensor, a tuple of tensors, or None) on the device."""
     if isinstance(carry, tuple):
         return tuple(part.to(device) for part in carry)
     return None if carry is None else carry.to(device)
@@ -102,8 +101,7 @@ def moved(carry: Any, device: torch.device) -> Any:
 def fit(state: State, split: Split[Subset], task: Task, config: Config) -> Pauses:
     """Train ``state`` until ``config.train.epochs``, or until patience runs out.
 
-    All that is given lies on one device. Raises Diverged before a step with a loss or gradient that is
-    not finite.
+    All arguments are on one device. Raises Diverged before a step if the loss or the gradient is not finite.
     """
     train = config.train
     keep_freed_memory()
@@ -123,25 +121,25 @@ def fit(state: State, split: Split[Subset], task: Task, config: Config) -> Pause
 
 
 def steps(state: State, split: Split[Subset], task: Task, config: Config) -> Course:
-    """How a network learns: by the steps of ``fit``."""
+    """Return the Course of a network that learns by the steps of ``fit``."""
     batches = split.train.shuffled(config.train.batch_size, config.seed, epoch=0)[: config.train.limit_batches]
     return Course(batches, fit(state, split, task, config))
 
 
 def keep_freed_memory() -> None:
-    """Let the next step have the memory that a step frees.
+    """Reuse the memory that a step frees in the next step.
 
-    By itself glibc gives it back to the kernel and takes it again page by page: 3,000 page faults and a sixth of
-    the time in a step of LeNet, 1.5 million and a third in one of NiN. Other C libraries have no such switch.
+    By default glibc returns it to the kernel and gets it back page by page: 3,000 page faults and a sixth of the time
+    in a step of LeNet, 1.5 million and a third in a step of NiN. Other C libraries have no such option.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(-4, 0)  # M_MMAP_MAX: no block lies outside of the heap,
-        mallopt(-1, -1)  # M_TRIM_THRESHOLD: and the heap does not shrink
+        mallopt(-4, 0)  # M_MMAP_MAX: allocate all blocks on the heap,
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: and do not shrink the heap
 
 
 def train_batch(state: State, inputs: Tensor, targets: Tensor, task: Task, lr: float, clip: float | None) -> None:
-    """One step of the optimizer on inputs [B, …] and targets [B, …]; raises Diverged."""
+    """Take one optimizer step on inputs [B, …] and targets [B, …]; raises Diverged."""
     state.optimizer.zero_grad()
     logits, left = task.forward(state.model, inputs, state.carry)
     state.carry = left if task.stateful else None
@@ -165,8 +163,8 @@ def train_batch(state: State, inputs: Tensor, targets: Tensor, task: Task, lr: f
         state.clipped += length > clip
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    state.scaler.step(state.optimizer)  # which leaves a step out whose gradient was too large for fp16
-    state.scaler.update()  # and tries the next with half the scale
+    state.scaler.step(state.optimizer)  # skips the step if its gradient was too large for fp16
+    state.scaler.update()  # then halves the scale for the next step
     state.sums += task.count(logits.detach(), targets, loss.detach())
     state.skipped += too_large
     state.batch += 1
@@ -174,14 +172,14 @@ def train_batch(state: State, inputs: Tensor, targets: Tensor, task: Task, lr: f
 
 
 def scale_left(scaler: torch.amp.GradScaler) -> bool:
-    """Whether a gradient that is not finite may be so only because it was scaled for fp16."""
+    """Whether the scale for fp16 may be the only reason for a gradient that is not finite."""
     return scaler.is_enabled() and scaler.get_scale() > 1
 
 
 def close_epoch(
     state: State, split: Split[Subset], task: Task, config: Config
 ) -> Generator[None, None, dict[str, Any]]:
-    """Evaluate, then move the state to the next epoch; returns the epoch's record."""
+    """Evaluate, then move the state to the next epoch; return the epoch's record."""
     started = perf_counter()
     learned = task.metrics("train", state.sums, state.units)
     if task.remeasure_train:
@@ -210,7 +208,7 @@ def close_epoch(
 
 
 def keep_best(state: State, epoch: int, val_loss: float) -> None:
-    """Keep a copy of the weights with the lowest val_loss; one that is not finite counts as the highest."""
+    """Keep a copy of the weights with the lowest val_loss; a val_loss that is not finite counts as the highest."""
     val_loss = val_loss if isfinite(val_loss) else inf
     if state.best is None or val_loss < state.best["val_loss"]:
         weights = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
@@ -220,7 +218,7 @@ def keep_best(state: State, epoch: int, val_loss: float) -> None:
 def remeasure(
     model: nn.Module, split: Split[Subset], task: Task, config: Config
 ) -> Generator[None, None, dict[str, float]]:
-    """The training part in eval mode, with the weights that the epoch ended with."""
+    """Return the metrics of the training part in eval mode, with the weights after the epoch."""
     part, train = split.train, config.train
     part = part if train.limit_batches is None else part.limited(train.limit_batches, train.batch_size)
     return (yield from evaluate("train", model, part, task, train.batch_size))
@@ -229,7 +227,7 @@ def remeasure(
 def evaluate_epoch(
     model: nn.Module, split: Split[Subset], task: Task, config: Config
 ) -> Generator[None, None, dict[str, float]]:
-    """Measured after every epoch: what the split says, such as the test set, as in the book."""
+    """Return the metrics of the subset that the split monitors after every epoch, such as val or test."""
     if split.monitored is None:
         return {}
     name, part = split.monitored

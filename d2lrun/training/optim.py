@@ -1,4 +1,4 @@
-"""Optimizers, and the learning rate as a pure function of time, so that nothing of it needs saving."""
+"""Optimizers, and the learning rate as a pure function of time, so a checkpoint needs no scheduler state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def build(config: Any, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """The optimizer that the config group ``optimizer`` describes."""
+    """Return the optimizer that the config group ``optimizer`` describes."""
     groups = list(parameters) if config.decay_bias else spared(parameters)
     shared = {"lr": config.lr, "weight_decay": config.weight_decay}
     if config.name == "sgd":
@@ -23,7 +23,7 @@ def build(config: Any, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
 
 
 def spared(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
-    """Two groups: weights, which decay, and what has one dimension, which does not: biases, gains (book 4.5)."""
+    """Return two parameter groups: weights with decay, and biases and gains (one dimension) without (book 4.5)."""
     groups: list[dict[str, Any]] = [{"params": []}, {"params": [], "weight_decay": 0.0}]
     for parameter in parameters:
         groups[parameter.dim() <= 1]["params"].append(parameter)
@@ -31,10 +31,10 @@ def spared(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
 
 
 def learning_rate(config: Any, lr: float, time: Fraction, epochs: int) -> float:
-    """The learning rate after ``time`` of ``epochs`` epochs; 5/2 is the middle of the third epoch.
+    """Return the learning rate after ``time`` of ``epochs`` epochs; 5/2 is the middle of the third epoch.
 
-    ``config`` is the config group ``schedule``. The warm-up climbs linearly from 0 and multiplies the rest. Drops are
-    counted in exact fractions: as floats, 0.3 / 0.1 is below 3.
+    ``config`` is the config group ``schedule``. The warm-up factor rises linearly from 0 to 1. Drops are counted in
+    exact fractions, since 0.3 / 0.1 is less than 3 in floats.
     """
     whole, part = divmod(time, 1)
     epoch = whole + float(part)
@@ -47,5 +47,5 @@ def learning_rate(config: Any, lr: float, time: Fraction, epochs: int) -> float:
 
 @lru_cache
 def decimal(value: float) -> Fraction:
-    """The number as it is written: 1/10 for 0.1, which a float only comes close to."""
+    """Return the number as it is written, such as 1/10 for 0.1, without the rounding error of the float."""
     return Fraction(str(value))

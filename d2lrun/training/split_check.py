@@ -1,7 +1,7 @@
-"""Whether a split can be trained and measured: checked once, before the first step, for all folds together.
+"""Check that a split can be trained and measured: once, before the first step, for all folds together.
 
-Every subset needs an example, and the training part needs every class of the data. A refusal names a value that works.
-N examples, K folds.
+Every subset needs an example, and the training part needs every class of the data. A refusal suggests a value that
+works. N examples, K folds.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from d2lrun.errors import Refused
 from d2lrun.training.splits import folds_of, holdout
 
 SEEDS = 2**32  # the seed after the largest is 0
-DIGITS = 9  # of a fraction that is suggested, at most
-REPEATS = 100  # of the folds that are checked beforehand; each later one is checked when its turn comes
-NAMED = 3  # classes in a message, at most
-USUAL = 0.1  # the fraction of a holdout that is suggested in place of folds, if it works
+DIGITS = 9  # most digits of a suggested fraction
+REPEATS = 100  # repetitions of the folds that are checked first; each later one is checked before it trains
+NAMED = 3  # most classes in a message
+USUAL = 0.1  # the holdout fraction that is suggested instead of folds, if it works
 
 
 def check_examples(config: Config, labels: Tensor, names: tuple[str, ...]) -> None:
-    """Raise Refused, with a hint that works, unless every subset of a dataset of examples can train or be measured.
+    """Raise Refused, with a hint that works, if a subset of a dataset of examples cannot train or be measured.
 
-    Of K folds all are checked, whichever the config names. ``labels`` [N] are the classes of the training examples,
-    on the CPU, all 0 if there are none; ``names`` are those of the classes.
+    All K folds are checked, also if the config names one. ``labels`` [N] are the classes of the training examples,
+    on the CPU, all 0 if there are none; ``names`` are the names of the classes.
     """
     if config.validation.name == "holdout":
         check_holdout(config.validation, labels, names, config.seed)
@@ -41,12 +41,12 @@ def check_examples(config: Config, labels: Tensor, names: tuple[str, ...]) -> No
 
 
 def seed_of(config: Config, repeat: int) -> int:
-    """The seed of a repetition of K folds, counted from 0."""
+    """Return the seed of a repetition of K folds, counted from 0."""
     return (config.seed + repeat) % SEEDS
 
 
 def check_holdout(validation: Holdout, labels: Tensor, names: tuple[str, ...], seed: int) -> None:
-    """Raise Refused if nothing validates, or if a class has no example left to train."""
+    """Raise Refused if no example validates, or if a class has no example left to train."""
     side = balance(labels, validation.stratify, seed)(validation.fraction)
     if side == 0:
         return
@@ -68,9 +68,9 @@ def check_holdout(validation: Holdout, labels: Tensor, names: tuple[str, ...], s
 
 
 def balance(labels: Tensor, stratify: bool, seed: int) -> Callable[[float], int]:
-    """A function of the fraction: -1 if nothing validates, 1 if a class has no example left to train, else 0.
+    """Return a function of the fraction: -1 if no example validates, 1 if a class has none left to train, else 0.
 
-    It never falls as the fraction rises. ``labels`` is [N], on the CPU.
+    The function is monotonic. ``labels`` is [N], on the CPU.
     """
     classes, inverse, counts = labels.unique(return_inverse=True, return_counts=True)
     if stratify:
@@ -104,7 +104,7 @@ def check_folds(validation: KFold, config: Config, labels: Tensor, names: tuple[
 
 
 def fault_of_folds(validation: KFold, config: Config, labels: Tensor, names: tuple[str, ...]) -> str | None:
-    """What is wrong with the first fold that cannot be trained or measured; None if all can."""
+    """Return the problem of the first fold that cannot be trained or measured; None if there is none."""
     classes, inverse = labels.unique(return_inverse=True)
     for repeat in range(min(validation.repeats, REPEATS)):
         try:
@@ -120,17 +120,17 @@ def fault_of_folds(validation: KFold, config: Config, labels: Tensor, names: tup
             lost = classes[alone[first[alone] == fold]].tolist()
             return f"fold {fold} of {validation.k} would train on no example of {named(names, lost)}: it validates all"
         if validation.stratify or not validation.shuffle:
-            break  # another seed leaves no other number of a class in a fold
+            break  # the number of a class in a fold does not depend on the seed
     return None
 
 
 def missing(labels: Tensor, train: Tensor) -> list[int]:
-    """The classes of ``labels`` [N] that no example with an index in ``train`` [n] has."""
+    """Return the classes of ``labels`` [N] that do not occur at the indices ``train`` [n]."""
     return sorted({*labels.tolist()} - {*labels[train].tolist()})
 
 
 def named(class_names: tuple[str, ...], classes: list[int]) -> str:
-    """'class shirt', '3 classes (shirt, coat, …)'."""
+    """Return 'class shirt' or '3 classes (shirt, coat, …)'."""
     names = [class_names[label] for label in classes]
     if len(names) == 1:
         return f"class {names[0]}"
@@ -140,7 +140,7 @@ def named(class_names: tuple[str, ...], classes: list[int]) -> str:
 
 
 def spelled(change: list[tuple[str, Any]]) -> str:
-    """Keys of the group ``validation`` as one types them."""
+    """Return keys of the group ``validation`` as typed on the command line."""
     return " ".join(schema.shown(f"validation.{key}", value) for key, value in change)
 
 
@@ -148,9 +148,9 @@ def spelled(change: list[tuple[str, Any]]) -> str:
 
 
 def working(side: Callable[[float], int], wanted: float) -> float | None:
-    """The fraction nearest to ``wanted`` for which ``side`` is 0, rounded to two digits if it can be; or None.
+    """Return the fraction nearest to ``wanted`` with ``side(fraction) == 0``, with two digits if possible; or None.
 
-    ``side`` never falls as the fraction rises: it is -1 if the fraction is too small and 1 if it is too large.
+    ``side`` is monotonic: -1 if the fraction is too small, 1 if it is too large.
     """
     wrong, found = side(wanted), None
     if wrong == 0:
@@ -170,6 +170,6 @@ def working(side: Callable[[float], int], wanted: float) -> float | None:
 
 
 def nearest(values: range, side: Callable[[int], int], wrong: int) -> int | None:
-    """The first of ``values`` that is large enough if ``wrong`` is -1, the last that is small enough if it is 1."""
+    """Return the first value that is large enough if ``wrong`` is -1, or the last that is small enough if it is 1."""
     place = bisect_left(values, 0, key=side) if wrong < 0 else bisect_right(values, 0, key=side) - 1
     return values[place] if 0 <= place < len(values) and side(values[place]) == 0 else None

@@ -1,4 +1,4 @@
-"""Which examples train and which validate: a pure function of their classes and the seed. N examples, K folds."""
+"""Split examples into training and validation: a pure function of their classes and the seed. N examples, K folds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from d2lrun.errors import Refused
 
 
 def holdout(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """The indices that train [n] and validate [m]; ``labels`` is [n + m], on the CPU."""
+    """Return the indices that train [n] and validate [m]; ``labels`` is [n + m], on the CPU."""
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
     classes = labels.unique() if config.stratify else []
     groups = [order[labels[order] == label] for label in classes] or [order]
@@ -23,22 +23,22 @@ def holdout(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def fold(config: Any, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """The indices that train [n] and validate [m] in one of K folds; ``labels`` is [n + m], on the CPU."""
+    """Return the indices that train [n] and validate [m] in one of K folds; ``labels`` is [n + m], on the CPU."""
     chosen = folds_of(config, labels, seed) == (config.fold or 0)
     return (~chosen).nonzero()[:, 0], chosen.nonzero()[:, 0]
 
 
 def folds_of(config: Any, labels: Tensor, seed: int) -> Tensor:
-    """The fold in which each example validates, int64 [N], from 0; ``labels`` is [N], on the CPU. Raises Refused.
+    """Return the fold in which each example validates, int64 [N] from 0; ``labels`` is [N], on the CPU.
 
-    Without ``shuffle``, folds are the book's contiguous blocks (book 4.10). With it, the examples are dealt out in
-    turn, class by class with ``stratify``, so that every fold has its share of each class.
+    Without ``shuffle``, folds are the book's contiguous blocks (book 4.10). With it, the examples are dealt to the
+    folds in turn; with ``stratify`` class by class, so every fold has its share of each class. Raises Refused.
     """
     count = len(labels)
     check_folds(count, config.k)
     places = torch.arange(count)
     if not config.shuffle:
-        return ((places + 1) * config.k - 1) // count  # those of ``block``
+        return ((places + 1) * config.k - 1) // count  # the same blocks as ``block``
     order = torch.from_numpy(np.random.default_rng(seed).permutation(count))
     if config.stratify:
         order = order[labels[order].argsort(stable=True)]
@@ -46,7 +46,7 @@ def folds_of(config: Any, labels: Tensor, seed: int) -> Tensor:
 
 
 def block(count: int, config: Any) -> tuple[int, int]:
-    """Where one of K contiguous blocks begins and ends; raises Refused. The book drops what K does not divide."""
+    """Return start and end of one of K contiguous blocks; raises Refused. The book drops the remainder of N / K."""
     check_folds(count, config.k)
     number = config.fold or 0
     return count * number // config.k, count * (number + 1) // config.k

@@ -1,4 +1,4 @@
-"""What the loop asks of a task and its data: loss, metrics, units, splits. Each folder of ``d2lrun/tasks`` answers it.
+"""The protocols of a task and its data: loss, metrics, units, splits. Each folder of ``d2lrun/tasks`` implements them.
 
 B batch.
 """
@@ -20,46 +20,46 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self")
 Part = TypeVar("Part", bound="Subset", covariant=True)
-CHANCE_EPOCHS = 3  # LeNet sits at chance for a whole epoch and then learns (book 6.6)
+CHANCE_EPOCHS = 3  # LeNet stays at chance for a whole epoch and then learns (book 6.6)
 
 
 class Subset(Protocol):
-    """The examples that train, validate or test, on one device. A batch has a name, such as its examples' indices."""
+    """The examples that train, validate or test, on one device. A batch is named, for example by its indices."""
 
     @property
     def size(self) -> int:
-        """How many examples or tokens it has."""
+        """The number of examples or tokens."""
 
     @property
     def of(self) -> int | None:
-        """How many examples or tokens the whole subset has, if this is only its beginning."""
+        """The number of examples or tokens of the whole subset, if this is only its beginning."""
 
     @property
     def fingerprint(self) -> str:
         """Equal for two subsets of the same examples or tokens."""
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Any]:
-        """The names of the batches of a training epoch: a pure function of (seed, epoch)."""
+        """Return the names of the batches of a training epoch: a pure function of (seed, epoch)."""
 
     def ordered(self, size: int) -> list[list[Any]]:
-        """The names of the batches of an evaluation, in chains: within a chain the state is carried on."""
+        """Return the names of the batches of an evaluation, in chains: the hidden state is passed on within a chain."""
 
     def limited(self: Self, batches: int, size: int) -> Self:
-        """As much of it as so many batches hold."""
+        """Return the beginning of the subset that fits ``batches`` batches of ``size``."""
 
     def joined(self: Self, least: int) -> Self:
-        """The same, but a last training batch of fewer than ``least`` examples becomes part of the one before it."""
+        """Return the same subset; a last training batch of fewer than ``least`` examples joins the batch before it."""
 
     def load(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """The inputs and targets of a batch."""
+        """Return the inputs and targets of a batch."""
 
     def count(self, batches: list[Any]) -> int:
-        """How many examples or tokens the batches hold."""
+        """Return the number of examples or tokens in the batches."""
 
 
 @dataclass(frozen=True)
 class Split(Generic[Part]):
-    """The subsets of a dataset; ``val`` or ``test`` is None if nothing is kept for it."""
+    """The subsets of a dataset; ``val`` or ``test`` is None if there is none."""
 
     train: Part
     val: Part | None = None
@@ -67,7 +67,7 @@ class Split(Generic[Part]):
     test_each_epoch: bool = False  # as the book does; otherwise the test set is measured once, at the end
 
     def limited(self, batches: int | None, size: int) -> Split[Part]:
-        """The same with as much of ``val`` and ``test`` as so many batches hold; None: all of them."""
+        """Return the split with ``val`` and ``test`` limited to ``batches`` batches of ``size``; None: no limit."""
         if batches is None:
             return self
         val, test = (part and part.limited(batches, size) for part in (self.val, self.test))
@@ -100,11 +100,11 @@ class Dataset(Protocol):
 
     @property
     def source(self) -> str:
-        """Where it was found or how it was made, for people."""
+        """Where the data were found or how they were generated, for messages."""
 
     @property
     def contents(self) -> tuple[Content, ...]:
-        """What was read or made."""
+        """The files that were read, or the rows that were generated."""
 
     @property
     def inputs(self) -> tuple[int, ...] | None:
@@ -112,69 +112,69 @@ class Dataset(Protocol):
 
     @property
     def outputs(self) -> int:
-        """How many numbers the network gives for each target."""
+        """The number of outputs of the network for each target."""
 
     def to(self: Self, device: torch.device | str) -> Self:
-        """The same dataset on ``device``."""
+        """Return the same dataset on ``device``."""
 
     def check_split(self, config: Config) -> None:
-        """Raise Refused, with a hint that works, unless every subset can train or be measured, in all folds."""
+        """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
 
     def split(self, validation: Any, seed: int) -> Split[Subset]:
-        """The split that the config group ``validation`` describes; raises Refused.
+        """Return the split that the config group ``validation`` describes; raises Refused.
 
-        Of K folds it is the one that ``validation.fold`` names, or the first. A fold never sees the test set. What
-        prepares the examples is fitted on the training part alone.
+        With K folds, return the fold ``validation.fold``, or the first. A fold never uses the test set. The
+        preparation of the examples is fitted on the training part only.
         """
 
 
 class Course(NamedTuple):
-    """How a model learns: the batches of one epoch, and the loop that takes them."""
+    """How a model learns: the batches of one epoch, and the generator that trains on them."""
 
     batches: list[Any]
     pauses: Iterator[dict[str, Any] | None]  # None after a batch, the record after an epoch
 
 
 class Task(Protocol):
-    """The loss and the metrics. ``Any`` stands for what the task itself made: its subsets, its model's state."""
+    """The loss and the metrics. ``Any`` is a type of the task itself: its subsets, the state of its model."""
 
-    unit: str  # of what is counted: examples or tokens
-    counts: int  # numbers in the sums
-    stateful: bool  # whether in training a batch begins with what the one before left
-    remeasure_train: bool  # whether the training part is measured again after each epoch, in place of running values
-    caveat: str | None  # what a reader of the metrics has to know
+    unit: str  # what is counted: examples or tokens
+    counts: int  # length of the sums
+    stateful: bool  # whether a training batch begins with the hidden state after the batch before
+    remeasure_train: bool  # whether the training part is measured again after each epoch, instead of running values
+    caveat: str | None  # a remark for readers of the metrics
     compared: str  # the metric that is compared with the best constant prediction
-    constant: str  # that prediction, which looks at no input, in words
+    constant: str  # a description of the best constant prediction, which uses no input
 
     def learn(self, state: State, split: Split[Any], config: Config) -> Course:
-        """How the model learns: by the steps of ``training.fit``, or in a way of the task's own."""
+        """Return how the model learns: by the steps of ``training.fit``, or in the task's own way."""
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
-        """The outputs for a batch, and what the next batch begins with; ``carry`` is that of the batch before."""
+        """Return the outputs for a batch and the hidden state after it; ``carry`` is the state before it."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean of what is minimised."""
+        """Return the mean loss of a batch, which training minimises."""
 
     def count(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
-        """[counts] of a batch, on its device: sums of which the metrics are made."""
+        """Return the sums [counts] of a batch, on its device; ``metrics`` computes the metrics from them."""
 
     def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
-        """The metrics that the sums come to: the one place where counts leave the device.
+        """Compute the metrics from the sums; only this function moves the sums from the device to the CPU.
 
         ``name`` is train, val or test; ``part`` is given if all of it was measured.
         """
 
     def measured_on(self, part: Any) -> dict[str, str]:
-        """For each metric a fingerprint of what it is measured on: only under equal ones can it be compared."""
+        """Return {metric: fingerprint} of the measured examples; values with different fingerprints do not compare."""
 
     def weight_metrics(self, model: nn.Module) -> dict[str, float]:
-        """What a record says of the weights themselves."""
+        """Return metrics of the weights, such as their norm, for the record of an epoch."""
 
     def stuck(self, records: list[dict[str, Any]]) -> bool:
-        """Whether training is no better than chance after its third epoch or later."""
+        """Whether training is no better than chance after ``CHANCE_EPOCHS`` or more."""
 
     def floor(self, train: Any, part: Any) -> float:
-        """What the best constant prediction for ``train`` comes to on ``part``, in the metric ``compared``."""
+        """Return the metric ``compared`` on ``part`` of the constant prediction that is best on ``train``."""
 
     def at_chance(self, value: float, floor: float) -> bool:
-        """Whether a value of that metric is no better than the floor; NaN never is."""
+        """Whether a value of the metric ``compared`` is no better than the floor; NaN gives False."""

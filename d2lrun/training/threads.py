@@ -1,12 +1,12 @@
 """How many threads compute on the CPU, and how they wait for each other.
 
 torch's threads share the work of a layer and wait for each other at its end, dozens of times in a step. A thread that
-spins while it waits goes on at once, and a step takes down to half the time. But if another process wants the core, the
-spinning thread takes it from the one that it waits for, and a step takes many times as long. So the threads spin, and
-sleep as long as they have to wait for a core. The results are the same to the bit.
+spins while it waits continues at once, and a step takes as little as half the time. But if another process needs the
+core, the spinning thread blocks the thread that it waits for, and a step takes many times as long. So the threads spin
+if cores are free, and sleep if they have to wait for a core. The results are the same to the bit.
 
-The number of threads may change the last bits of a result. So it depends on the run and on the machine, not on what
-else the machine does at the moment.
+The number of threads may change the last bits of a result. So it depends only on the run and on the machine, not on
+the present load of the machine.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from collections.abc import Callable, MutableMapping
 from functools import cache, partial
 from pathlib import Path
 
-SPIN = 300_000  # turns of a loop, some 3 ms, before a waiting thread sleeps: as libgomp by default
+SPIN = 300_000  # loop turns, about 3 ms, before a waiting thread sleeps: the default of libgomp
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 LITTLE = 4_000_000  # multiply-adds: sharing a smaller step costs more than it saves
-TICK = 0.25  # seconds between two looks
-BUSY, FREE = 0.15, 0.05  # of the time in which they could compute, threads wait for a core
-LEAST = 0.1  # seconds in which they could compute: of less nothing is concluded
+TICK = 0.25  # seconds between two measurements
+BUSY, FREE = 0.15, 0.05  # share of their runnable time that threads wait for a core
+LEAST = 0.1  # seconds of runnable time: less is too little to decide
 
 
 def libgomp() -> Path | None:
-    """The OpenMP library that torch brings along on Linux; None elsewhere, and for a torch that uses another one.
+    """Return the OpenMP library in torch's package on Linux; None elsewhere, or if torch uses another library.
 
     torch is not imported.
     """
@@ -38,24 +38,24 @@ def libgomp() -> Path | None:
 
 
 def prepare_waiting(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Let OpenMP spin on a free machine and sleep at once on a busy one; what the user has set stays.
+    """Set OpenMP to spin on a free machine and to sleep at once on a busy one; the user's settings stay.
 
-    OpenMP reads this when torch is imported. Child processes inherit it.
+    OpenMP reads the variables when torch is imported. Child processes inherit them.
     """
     if libgomp() and not any(name in environ for name in WAITING):
         environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT=str(SPIN))
 
 
 def of_user(environ: MutableMapping[str, str] = os.environ) -> bool:
-    """Whether the user has chosen how OpenMP's threads wait."""
+    """Whether the user has set how OpenMP's threads wait."""
     found = [environ.get(name) for name in WAITING]
     return found not in ([None, None], ["passive", str(SPIN)])
 
 
 def enough(parameters: int, units: int, most: int) -> int:
-    """The threads for a step with so many weights on so many examples or tokens; at most ``most``.
+    """Return the number of threads for a step with these ``parameters`` and examples or tokens; at most ``most``.
 
-    ``parameters * units`` is the number of multiply-adds of a forward pass; with convolutions it is less than that.
+    ``parameters * units`` is the number of multiply-adds of a forward pass; with convolutions it is a lower bound.
     """
     return 1 if parameters * units < LITTLE else most
 
@@ -63,17 +63,17 @@ def enough(parameters: int, units: int, most: int) -> int:
 class Sleep:
     """Makes OpenMP's threads sleep while they wait, from ``begin`` to ``end``.
 
-    libgomp does so by itself if the process has more OpenMP threads than cores. A second team of threads, which has
-    nothing to do, brings their number above that.
+    libgomp does so if the process has more OpenMP threads than cores. A second team of idle threads brings their
+    number above that.
     """
 
     def __init__(self, library: Path):
         self.library = ctypes.CDLL(str(library))
-        self.nothing = ctypes.cast(self.library.omp_get_num_threads, ctypes.c_void_p)  # what each thread of it calls
+        self.nothing = ctypes.cast(self.library.omp_get_num_threads, ctypes.c_void_p)  # called by each idle thread
         self.over: threading.Event | None = None
 
     def begin(self, threads: int) -> None:
-        """``threads`` is the number that compute."""
+        """Start to sleep; ``threads`` is the number of threads that compute."""
         over, ready = threading.Event(), threading.Event()
         team = max(2, cores() - threads + 2)  # the first is the Python thread itself
 
@@ -93,9 +93,9 @@ class Sleep:
 
 
 def times() -> tuple[float, float]:
-    """The seconds that the threads of this process, those that live, have computed, and waited for a core.
+    """Return the seconds that the living threads of this process have computed, and have waited for a core.
 
-    Source: /proc/PID/task/TID/schedstat of Linux; elsewhere both are 0.
+    Source: /proc/PID/task/TID/schedstat of Linux; on other systems both are 0.
     """
     computed = waited = 0
     for path in Path("/proc/self/task").glob("*/schedstat"):
@@ -108,14 +108,14 @@ def times() -> tuple[float, float]:
 
 
 class Usage:
-    """How much of its time this process waits for a core while it could compute."""
+    """Measures the share of its runnable time that this process waits for a core."""
 
     def __init__(self, times: Callable[[], tuple[float, float]] = times):
         self.times = times
         self.computed, self.waited = times()
 
     def share(self) -> float | None:
-        """The part, from 0 to 1, since the last answer; None if it did not try to compute, or nothing is known."""
+        """Return the share, from 0 to 1, since the last call; None if it computed too little, or if it is unknown."""
         computed, waited = self.times()
         spent, lost = computed - self.computed, waited - self.waited
         if spent + lost < LEAST:
@@ -127,7 +127,7 @@ class Usage:
 def watch(
     share: Callable[[], float | None], threads: Callable[[], int], sleep: Sleep, tick: Callable[[], object]
 ) -> None:
-    """Begin and end ``sleep`` by the ``share`` at each ``tick``, until the tick returns something true."""
+    """At each ``tick``, begin or end ``sleep`` by the ``share``, until ``tick`` returns a true value."""
     asleep = False
     while not tick():
         waiting = share()
@@ -142,15 +142,15 @@ def watch(
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
 def adapt() -> bool:
-    """From now on let torch's threads wait as the machine asks for; returns whether that is possible here.
+    """From now on adapt how torch's threads wait to the load of the machine; return whether this is possible.
 
-    The work is done by a thread that lives as long as the process. torch has been imported.
+    A thread does this until the process ends. torch must be imported.
     """
     import torch
 

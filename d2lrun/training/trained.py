@@ -21,9 +21,9 @@ def trained(
     outputs: int,
     tensors: dict[str, Tensor] | None = None,
 ) -> nn.Module:
-    """The network of ``config`` with the weights of the run, or ``tensors``; raises Refused if they do not fit.
+    """Return the network of ``config`` with the run's weights, or ``tensors``; raises Refused if they do not fit.
 
-    ``inputs`` and ``outputs`` are those of the dataset.
+    ``inputs`` and ``outputs`` are properties of the dataset.
     """
     tensors = read_weights(directory) if tensors is None else tensors
     device = devices.prepare(config.device, directory.threads())
@@ -33,7 +33,7 @@ def trained(
 
 
 def read_weights(directory: RunDirectory) -> dict[str, Tensor]:
-    """The final weights, or those of the newest checkpoint of a run that has not finished."""
+    """Read the final weights, or the weights of the newest checkpoint if the run has not finished; raises Refused."""
     if directory.weights_file.exists():
         return weights.read(directory.weights_file)
     found: list[dict[str, Any]] = []

@@ -175,7 +175,7 @@ def test_completion(d2lrun, line, completions):
         (["predict", ".", "tpo=3"], "tpo=3: no such option; did you mean top?"),
         (
             ["resume", ".", "device.threads=2"],
-            "device.threads=2: resume takes dataset.dir, dataset.path and device alone",
+            "device.threads=2: resume takes only dataset.dir, dataset.path and device",
         ),
         (["predict", ".", "top=0"], "top=0: wanted a whole number at least 1"),
         (["predict", ".", "invert=maybe"], "invert=maybe: wanted auto, yes or no"),
@@ -235,7 +235,7 @@ def test_a_fault_of_d2lrun_itself_is_code_1_and_says_so(monkeypatch, capsys):
     assert main(monkeypatch, "doctor") == 1
     error, hint = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"error: .*main\.py:\d+: ZeroDivisionError: division by zero", error)
-    assert hint.startswith("hint: this is a fault of d2lrun") and hint.endswith("--debug shows where")
+    assert hint.startswith("hint: this is an error in d2lrun") and hint.endswith("--debug shows where")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_named_sweep_without_its_option_is_told_the_command(monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert main(monkeypatch, *words) == 2
     error, hint = capsys.readouterr().err.splitlines()
-    assert error == "error: sweep: it names several runs, and this is one"
+    assert error == "error: sweep: it names several runs, this command trains one"
     assert hint.startswith("hint: d2lrun -m ")
     assert not list(tmp_path.iterdir())
 
@@ -414,7 +414,7 @@ def test_a_sweep_is_no_run_and_that_is_said(d2lrun, tmp_path, verb):
     (tmp_path / "sweep.json").write_text("{}", encoding="utf-8")
     refused = d2lrun(verb, tmp_path)
     assert refused.returncode == 2
-    assert f"{tmp_path} is a sweep, not a run" in refused.stderr and "the command that began it" in refused.stderr
+    assert f"{tmp_path} is a sweep, not a run" in refused.stderr and "the command that started it" in refused.stderr
 
 
 def test_a_reader_that_leaves_is_no_error(d2lrun, environment, data, stripes_folder):

@@ -240,9 +240,9 @@ def test_a_config_dir_that_is_not_there_is_refused(tmp_path):
 def test_a_config_dir_of_which_nothing_is_used_is_refused(own, words):
     with pytest.raises(Refused) as caught:
         compose(words, str(own))
-    assert str(caught.value) == f"--config-dir {own}: nothing of it is used; it offers model=wide"
+    assert str(caught.value) == f"--config-dir {own}: none of its options is used; it offers model=wide"
     assert "such as model=wide" in caught.value.hint
-    with pytest.raises(Refused, match="nothing of it is used"):
+    with pytest.raises(Refused, match="none of its options is used"):
         show(words, str(own))
 
 
@@ -252,7 +252,7 @@ def test_an_option_is_used_however_it_is_written(own, word):
     try:
         gather([word], str(own), known)
     except Refused as refusal:
-        assert "nothing of it is used" not in str(refusal)
+        assert "none of its options is used" not in str(refusal)
     user_yaml.refuse_unused(str(own), known.used)
 
 
@@ -274,7 +274,7 @@ def test_a_file_with_the_name_of_one_of_ours_is_refused(own):
 
 def test_of_several_runs_one_must_use_an_option(own):
     assert len(compose_all([["model=mlp"], ["model=wide"]], str(own))) == 2
-    with pytest.raises(Refused, match="nothing of it is used"):
+    with pytest.raises(Refused, match="none of its options is used"):
         compose_all([["model=mlp"], ["model=lenet"]], str(own))
 
 

@@ -80,7 +80,7 @@ def test_a_checkpoint_of_another_configuration_does_not_count(saved):
     reader = Reader(saved)
     assert (reader.step, reader.said[0].partition(":")[2]) == (
         10,
-        " it was saved by a run of another configuration; looking for an older one",
+        " it was saved by a run of another configuration; trying an older one",
     )
 
 

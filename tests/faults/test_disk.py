@@ -19,7 +19,7 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(room, train, resume, g
     assert failed.code == 1
     message, hint = failed.err.splitlines()
     assert message == "error: disk full while saving step 10 to run/checkpoints: File too large"
-    assert hint == "hint: the checkpoint before it is untouched: make room, then d2lrun resume run"
+    assert hint == "hint: the checkpoint before it is untouched: free disk space, then d2lrun resume run"
     assert room.newest_step() == 5
     assert room.result()["status"] == "failed"
     room.assert_tidy()

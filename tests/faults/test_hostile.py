@@ -150,4 +150,4 @@ def test_code_named_in_ones_own_config_folder_is_not_called(room, door, flags, k
     refused = door("--config-dir", "own", *flags, override)
     assert not (room.path / SENTINEL).exists()
     assert refused.code == 2
-    assert f"{name}: it steers Hydra itself or names code" in refused.err
+    assert f"{name}: it changes Hydra's own config or names code" in refused.err

@@ -102,7 +102,7 @@ def test_a_config_dir_of_which_nothing_is_used_is_refused_by_every_command(room,
     own.write_text("# @package _global_\ndefaults: [mlp]\n")
     refused = door(*words, "--config-dir", "own")
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith("error: --config-dir own: nothing of it is used; it offers model=mine\nhint: ")
+    assert refused.err.startswith("error: --config-dir own: none of its options is used; it offers model=mine\nhint: ")
     assert not (room.path / "outputs").exists()
 
 

@@ -60,7 +60,7 @@ def test_a_rotten_checkpoint_is_set_aside_and_the_older_one_used(stopped, resume
     assert (outcome.code, outcome.err) == (0, "")
     _, said, resuming = outcome.out.splitlines()[:3]
     assert said.startswith("checkpoint step-00000012 is damaged: ")
-    assert said.endswith("; looking for an older one")
+    assert said.endswith("; trying an older one")
     assert resuming == "resuming at epoch 1, step 10"
     stopped.assert_same_bits(golden)
     assert rotten is None or path.with_name(f"{path.name}.bad").read_bytes() == rotten
@@ -69,7 +69,7 @@ def test_a_rotten_checkpoint_is_set_aside_and_the_older_one_used(stopped, resume
 def test_bytes_without_their_json_do_not_count(stopped, resume, golden):
     (stopped.run / "checkpoints" / "step-00000012.json").unlink()
     said = resume().out.splitlines()
-    assert said[1:3] == ["checkpoint step-00000012 has no JSON: passed over", "resuming at epoch 1, step 10"]
+    assert said[1:3] == ["checkpoint step-00000012 has no JSON: ignored", "resuming at epoch 1, step 10"]
     stopped.assert_same_bits(golden)
 
 

@@ -63,7 +63,7 @@ HOUSES = TableDataset(
     test_ids=("7", "8"),
 )
 CONFUSION = torch.tensor([[8, 1, 1], [0, 5, 5], [0, 0, 0]])
-HINT = "this recipe fails now and then: try model.final_relu=false, or another seed"
+HINT = "this recipe fails in some runs: try model.final_relu=false, or another seed"
 DEAD = {**RESULT, "dead": {"epoch": 10, "hint": HINT}}
 FLOOR = {"metric": "val_loss", "value": 1.3, "constant": "always the mean of the training targets", "at_chance": True}
 SHOW = {

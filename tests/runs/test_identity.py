@@ -356,7 +356,7 @@ def begun(place):
         directory = RunDirectory(place / "run")
         directory.path.mkdir()
         directory.write_config(config)
-        identity.keep(directory, identity.of(config), print)
+        identity.record(directory, identity.of(config), print)
         directory.checkpoints.mkdir()
         return config, directory
 
@@ -373,13 +373,13 @@ CHANGES = {
 @pytest.mark.parametrize("words, change, named", CHANGES.values(), ids=CHANGES)
 def test_files_replaced_under_the_same_path_are_named_and_refused(begun, words, change, named):
     config, directory = begun(*words)
-    identity.keep(directory, identity.of(config), print)
+    identity.record(directory, identity.of(config), print)
     before = directory.data_file.read_bytes()
     change()
     with pytest.raises(OtherData, match=f"{named}: sha256 .*, wanted "):
-        identity.keep(directory, identity.of(config), print)
+        identity.record(directory, identity.of(config), print)
     with pytest.raises(OtherData, match=named):
-        identity.reached(config, directory, print)
+        identity.locate_data(config, directory, print)
     assert directory.data_file.read_bytes() == before
 
 
@@ -394,9 +394,9 @@ def test_the_same_content_at_another_place_is_the_same_data(begun, place, words,
     Path("moved").mkdir()
     shutil.move(here, "moved")
     with pytest.raises(Refused):
-        identity.reached(config, directory, said.append)
+        identity.locate_data(config, directory, said.append)
     [new] = [compose([*(word for word in words if key(word) != key(there)), there])]
-    assert identity.reached(new, directory, said.append) == new
+    assert identity.locate_data(new, directory, said.append) == new
     assert config_hash(new) == config_hash(config)
     assert said[-1].startswith("data found at ") and said[-1].endswith(", same content")
 
@@ -406,24 +406,24 @@ def test_a_relative_path_is_found_from_another_folder(begun, place, words, monke
     config, directory = begun(*words)
     (place / "elsewhere").mkdir()
     monkeypatch.chdir(place / "elsewhere")
-    found = identity.reached(config, directory, print)
+    found = identity.locate_data(config, directory, print)
     assert identity.of(found)["content"] == directory.data()["content"]
 
 
 def test_a_place_that_the_user_names_is_not_replaced_by_another(begun, place):
     _, directory = begun(*WORDS)
     with pytest.raises(OtherData, match=r"b\.txt"):
-        identity.reached(compose(["model=rnn", "dataset=text", "dataset.path=[b.txt]"]), directory, print)
+        identity.locate_data(compose(["model=rnn", "dataset=text", "dataset.path=[b.txt]"]), directory, print)
     with pytest.raises(Refused, match="nowhere"):
-        identity.reached(compose(["model=rnn", "dataset=text", "dataset.path=[nowhere.txt]"]), directory, print)
+        identity.locate_data(compose(["model=rnn", "dataset=text", "dataset.path=[nowhere.txt]"]), directory, print)
 
 
 def test_a_run_of_an_earlier_version_is_taken_as_it_is(begun):
     config, directory = begun(*WORDS)
     directory.data_file.unlink()
     said = []
-    assert identity.reached(config, directory, said.append) is config
-    identity.keep(directory, identity.of(config), said.append)
+    assert identity.locate_data(config, directory, said.append) is config
+    identity.record(directory, identity.of(config), said.append)
     assert len(said) == 1 and "no record" in said[0]
     assert directory.data()["content"] == identity.of(config)["content"]
 

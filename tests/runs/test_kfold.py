@@ -254,7 +254,7 @@ def test_each_fold_stops_by_itself_and_the_refit_trains_as_long_as_they_did(trai
 def test_one_fold_alone_is_trained_without_the_refit_and_that_is_said(train, tmp_path):
     done = train("run", "validation.fold=1", "validation.refit=true")
     assert done.code == 0
-    assert "one fold alone: validation.refit comes after all of them" in done.out
+    assert "this run is one fold: validation.refit is used only after all folds" in done.out
     assert not (tmp_path / "run" / "refit").exists()
     assert "val_loss" in result(tmp_path / "run")["metrics"]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from d2lrun import __version__
 from d2lrun.config.compose import compose
-from d2lrun.runs.result import beside_book, describe, final_metrics, notes, revival, versions
+from d2lrun.runs.result import advice_at_chance, compare_with_book, describe, final_metrics, notes, versions
 from d2lrun.tasks.classification.task import Classification
 from d2lrun.tasks.language_model.task import LanguageModel
 from d2lrun.training import devices
@@ -93,14 +93,14 @@ def test_a_run_that_learns_is_not_dead(config, state):
 def test_a_run_at_chance_is_dead_with_its_epoch_and_a_hint(config, state, status):
     state.records += [{**RECORDS[1], "train_accuracy": 0.1}] * 2
     dead = describe(config, state, TASK, status, [], DATA)["dead"]
-    assert dead == {"epoch": 4, "hint": revival(config)}
+    assert dead == {"epoch": 4, "hint": advice_at_chance(config)}
 
 
 @pytest.mark.parametrize(
     "words, hint",
     [
-        (["model=nin"], "this recipe fails now and then: try model.final_relu=false, or another seed"),
-        (["model=googlenet"], "this recipe fails now and then: try model.batch_norm=true, or another seed"),
+        (["model=nin"], "this recipe fails in some runs: try model.final_relu=false, or another seed"),
+        (["model=googlenet"], "this recipe fails in some runs: try model.batch_norm=true, or another seed"),
         (["model=lenet"], "try another optimizer.lr than 0.9, another model.init.name, or another seed"),
         (
             ["model=resnet", "optimizer=adam"],
@@ -109,7 +109,7 @@ def test_a_run_at_chance_is_dead_with_its_epoch_and_a_hint(config, state, status
     ],
 )
 def test_what_revives_a_run_is_its_own_recipes_advice(words, hint):
-    assert revival(compose(words)) == hint
+    assert advice_at_chance(compose(words)) == hint
 
 
 @pytest.mark.parametrize("model", ["nin", "googlenet"])
@@ -120,7 +120,7 @@ def test_what_is_advised_is_a_config_that_differs(model):
 
 def test_who_took_the_advice_is_not_given_it_again():
     config = compose(["model=nin", "model.final_relu=false"])
-    assert "final_relu" not in revival(config)
+    assert "final_relu" not in advice_at_chance(config)
 
 
 def test_the_versions_are_those_that_run():
@@ -159,11 +159,11 @@ def test_before_the_first_epoch_there_are_no_metrics(config, state):
     ],
 )
 def test_inside_the_band_of_the_book(config, metrics, changed, inside):
-    book = beside_book(config, metrics, changed)
+    book = compare_with_book(config, metrics, changed)
     assert book == {"section": "3.7", "band": config.book.band, "inside": inside, "changed": changed}
 
 
 def test_without_a_book_there_is_nothing_to_compare(config):
     config = copy.deepcopy(config)
     config.book = None
-    assert beside_book(config, INSIDE, []) is None
+    assert compare_with_book(config, INSIDE, []) is None

@@ -218,9 +218,9 @@ def stuck(train, balanced):
 
 HINTS = {
     ("model=mlp",): "try another optimizer.lr than 1e-09, another model.init.name, or another seed",
-    ("model=nin", "dataset.resize=67"): ("this recipe fails now and then: try model.final_relu=false, or another seed"),
+    ("model=nin", "dataset.resize=67"): ("this recipe fails in some runs: try model.final_relu=false, or another seed"),
     ("model=googlenet", "dataset.resize=32"): (
-        "this recipe fails now and then: try model.batch_norm=true, or another seed"
+        "this recipe fails in some runs: try model.batch_norm=true, or another seed"
     ),
 }
 
@@ -433,7 +433,7 @@ def test_a_last_example_alone_joins_the_batch_before(train):
     done = train("model=lenet-bn", "train.batch_size=47")  # 330 = 7 · 47 + 1
     assert done.result["status"] == "finished"
     assert done.result["steps"] == 2 * 7
-    told = "the batch normalisation of lenet-bn cannot train on one example alone: the last batch joins the one before"
+    told = "the batch normalisation of lenet-bn cannot train on a single example: the last batch joins the one before"
     assert any(told in line and line.endswith("which has 48 examples") for line in done.said)
 
 
@@ -465,7 +465,7 @@ def test_no_batch_of_one_is_left_and_every_example_trains(count, size):
 
 @pytest.mark.parametrize("words", [["train.batch_size=1"], ["train.batch_size=1", "train.limit_batches=1"]])
 def test_nothing_but_one_example_is_refused_before_training(built, words):
-    with pytest.raises(Refused, match="cannot train on one example alone"):
+    with pytest.raises(Refused, match="cannot train on a single example"):
         built("model=lenet-bn", *words, "validation.stratify=false" if "validation=holdout" in words else "seed=1")
 
 

@@ -150,12 +150,12 @@ def test_generating_needs_neither_the_text_nor_a_prefix(desk):
 ODD = {
     "length=0": "length=0: wanted a whole number at least 1",
     "length=": "length=: wanted",
-    f"length={'9' * 5000}": "of 18 digits at most",
+    f"length={'9' * 5000}": "with at most 18 digits",
     "temperature=-1": "temperature=-1: wanted a number at least 0",
     "temperature=nan": "temperature=nan",
     "top_k=0": "top_k=0: wanted a whole number at least 1",
     "seed=-1": "seed=-1",
-    f"seed={2**70}": "of 18 digits at most",
+    f"seed={2**70}": "with at most 18 digits",
     "prefx=a": "did you mean prefix?",
 }
 
@@ -166,7 +166,7 @@ def test_an_odd_option_is_refused(desk, word, told):
 
 
 def test_a_bidirectional_model_says_why_it_does_not_write(desk):
-    assert "guesses each token from those before and behind it" in desk("generate", "bi", code=2).stderr
+    assert "predicts each token from the tokens before and after it" in desk("generate", "bi", code=2).stderr
     assert not (desk.path / "bi" / "samples.txt").exists()
 
 

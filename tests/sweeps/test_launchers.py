@@ -23,7 +23,7 @@ from d2lrun.config.overrides import quoted
 from d2lrun.disk import files
 from d2lrun.errors import Failed, Refused, Stopped
 from d2lrun.sweeps import grid, launchers, request, workers
-from d2lrun.sweeps.job import MARKER, PENDING, tell, train_in
+from d2lrun.sweeps.job import MARKER, PENDING, row_of, train_in
 from d2lrun.sweeps.launch import train_here
 from d2lrun.sweeps.sweep import Sweep
 
@@ -361,7 +361,7 @@ class Breaking:
 
 
 def statuses(plan: Sweep) -> list[str]:
-    return [tell(job.directory, job.overrides, job.values, plan.directory)["status"] for job in plan.jobs]
+    return [row_of(job.directory, job.overrides, job.values, plan.directory)["status"] for job in plan.jobs]
 
 
 def test_the_run_whose_process_died_twice_is_named(planned):

@@ -133,7 +133,7 @@ def test_a_second_look_at_the_test_set_is_said_to_be_one(run):
 def test_it_is_of_the_whole_sweep(run):
     refused = run("validation.refit=true,false")
     assert refused.code == 2
-    assert "validation.refit: it is of the whole sweep, not of a run" in refused.err
+    assert "validation.refit: it belongs to the whole sweep, not to a run" in refused.err
 
 
 def test_a_search_ends_with_one_too(run):

@@ -112,7 +112,7 @@ def drawn(study):
 
 
 def summary(study):
-    rows = [job.tell(each.directory, each.overrides, each.values, study.directory) for each in study.jobs]
+    rows = [job.row_of(each.directory, each.overrides, each.values, study.directory) for each in study.jobs]
     return study.summary(rows)
 
 
@@ -167,19 +167,22 @@ FAULTS = {
 @pytest.mark.parametrize("kind", [Refused, Failed])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_fault_of_the_study_is_told_as_ours(kind, fault):
-    with pytest.raises(kind, match=r"^the search's study cannot be used: it is there$") as told, search.told_as(kind):
+    with (
+        pytest.raises(kind, match=r"^the search's study cannot be used: it is there$") as told,
+        search.optuna_errors_as(kind),
+    ):
         raise fault()
     assert "look at sweep.storage" in told.value.hint
 
 
 def test_a_fault_without_a_text_is_told_by_its_type():
-    with pytest.raises(Refused, match=r"cannot be used: KeyError$"), search.told_as(Refused):
+    with pytest.raises(Refused, match=r"cannot be used: KeyError$"), search.optuna_errors_as(Refused):
         raise KeyError
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), Stopped(signal.SIGINT), Refused("no", "hint"), OSError("full")])
 def test_other_faults_stay_as_they_are(fault):
-    with pytest.raises(type(fault)) as told, search.told_as(Failed):
+    with pytest.raises(type(fault)) as told, search.optuna_errors_as(Failed):
         raise fault
     assert told.value is fault
 
@@ -241,7 +244,7 @@ def test_the_same_command_goes_on_to_the_given_total(rehearsal, searched):
     searched(LR, "sweep.trials=4")
     study = searched(LR, "sweep.trials=4")
     assert len(rehearsal.trained) == 4
-    assert study.opening().startswith("4 trials: 4 ended, 0 to go on with, 0 to come")
+    assert study.opening().startswith("4 trials: 4 ended, 0 to continue, 0 to come")
     study = searched(LR, "sweep.trials=7")
     assert len(rehearsal.trained) == len(set(rehearsal.trained)) == len(study.jobs) == 7
 
@@ -473,7 +476,7 @@ def test_a_stopped_trial_is_the_next_one_with_the_same_values(rehearsal, planned
     assert states(study) == ["COMPLETE", "COMPLETE", "RUNNING"]
     stopped = drawn(study)[2]
     study = planned(LR, "sweep.trials=5")
-    assert study.opening().startswith("5 trials: 2 ended, 1 to go on with, 2 to come")
+    assert study.opening().startswith("5 trials: 2 ended, 1 to continue, 2 to come")
     search.carry_out(study, None)
     assert states(study) == ["COMPLETE"] * 5
     assert drawn(study)[2] == stopped
@@ -689,7 +692,7 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(command, start, tmp_path):
     process.wait()
     [killed] = trials_of(tmp_path / "sweeps/one")
     assert killed.state.name == "RUNNING"
-    assert "1 to go on with, 1 to come" in ended(start(words))
+    assert "1 to continue, 1 to come" in ended(start(words))
     trials = trials_of(tmp_path / "sweeps/one")
     assert [one.state.name for one in trials] == ["COMPLETE"] * 2
     assert trials[0].params == killed.params
@@ -708,7 +711,7 @@ def test_a_password_is_nowhere_and_the_same_command_goes_on(command, start, tmp_
     words += [f"hydra/launcher={launcher}"] if launcher else []
     words += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
     said = [ended(start([*words, f"sweep.trials={count}"])) for count in (2, 3)]
-    assert "3 trials: 2 ended, 0 to go on with, 1 to come" in said[1]
+    assert "3 trials: 2 ended, 0 to continue, 1 to come" in said[1]
     told = json.loads((tmp_path / "sweeps/one/sweep.json").read_text(encoding="utf-8"))
     said.append(ended(start(["resume", str(tmp_path / "sweeps/one" / told["jobs"][0]["directory"])])))
     said.append(ended(start(["sweep=optuna", f"sweep.storage='{storage}'", "--cfg", "job"])))

@@ -1,1 +1,1 @@
-"""Labelled images: which class is it?"""
+"""Classification of labelled images."""

@@ -1,4 +1,4 @@
-"""Labelled images in memory, as they are stored: whole bytes; resized and scaled when a batch is used.
+"""Labelled images in memory, stored as uint8; a batch is resized and scaled when it is used.
 
 N examples, B batch, C channels, H height, W width.
 """
@@ -26,21 +26,21 @@ class ImageDataset(Examples["ImageSubset"]):
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
-    source: str  # where it was found, for people
-    contents: tuple[Content, ...] = ()  # what was read
+    source: str  # where it was found, for messages
+    contents: tuple[Content, ...] = ()  # the files that were read
     pools: Mapping[str, str] = field(default_factory=dict)  # "train" and "test": fingerprints of images and labels
-    resize: int | None = None  # pixels of both sides, for the network; None: as stored
-    channels: int | None = None  # for the network; None: as stored
+    resize: int | None = None  # side of the network's input in pixels; None: as stored
+    channels: int | None = None  # channels of the network's input; None: as stored
 
     @property
     def inputs(self) -> tuple[int, int, int]:
-        """(C, H, W) of what the network is given."""
+        """(C, H, W) of the network's input."""
         channels, height, width = self.train_images.shape[1:]
         return self.channels or channels, self.resize or height, self.resize or width
 
     @property
     def outputs(self) -> int:
-        """One logit for each class."""
+        """The number of logits: one for each class."""
         return len(self.classes)
 
     @property
@@ -50,27 +50,27 @@ class ImageDataset(Examples["ImageSubset"]):
 
     @property
     def strata(self) -> Tensor:
-        """The labels of the training images, int64 [N] on the CPU."""
+        """Return the labels of the training images, int64 [N] on the CPU."""
         return self.train_labels.cpu()
 
     def to(self, device: torch.device | str) -> ImageDataset:
-        """The same dataset with its tensors on ``device``."""
+        """Return the same dataset with its tensors on ``device``."""
         names = ("train_images", "train_labels", "test_images", "test_labels")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def prepared(self, images: Tensor) -> Tensor:
-        """What the network is given for images uint8 [B, C, H, W]: float32 0…1 of the shape ``inputs``."""
+        """Return the network's input for images uint8 [B, C, H, W]: float32 from 0 to 1 of the shape ``inputs``."""
         scaled = scale(images)
         if self.resize is not None:
             scaled = resized(scaled, self.resize)
         return scaled.expand(-1, self.channels or -1, -1, -1)
 
     def pool(self, name: str) -> str:
-        """The fingerprint of all images and labels of "train" or "test"."""
+        """Return the fingerprint of all images and labels of "train" or "test"."""
         return self.pools.get(name) or fingerprint(getattr(self, f"{name}_images"), getattr(self, f"{name}_labels"))
 
     def part(self, name: str, index: Tensor | None = None) -> ImageSubset:
-        """The examples ``index`` [n] of "train" or "test", all of them by default."""
+        """Return the examples ``index`` [n] (default: all) of "train" or "test"."""
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
         index = torch.arange(len(labels)) if index is None else index
         return ImageSubset(self, images, labels, index.to(labels.device), name)
@@ -84,23 +84,23 @@ class ImageSubset(Indexed):
     images: Tensor  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N]
     index: Tensor  # int64 [n]
-    pool: str = "train"  # what it is taken from: train or test
-    of: int | None = None  # examples of the whole part, if this is only its beginning
-    least: int = 1  # examples of a batch that trains
+    pool: str = "train"  # the pool that the indices refer to: train or test
+    of: int | None = None  # number of examples of the whole part, if this is only its beginning
+    least: int = 1  # least number of examples in a training batch
 
     def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs [B, C, H, W] and labels [B]."""
+        """Return inputs [B, C, H, W] and labels [B]."""
         return self.data.prepared(self.images.index_select(0, batch)), self.labels.index_select(0, batch)
 
 
 def scale(images: Tensor) -> Tensor:
-    """uint8 0…255 as float32 0…1, on the CPU with the very bits of torchvision's ToTensor."""
+    """Convert uint8 0…255 to float32 0…1; on the CPU with the same bits as torchvision's ToTensor."""
     return images.to(torch.float32).div_(255)
 
 
 def resized(images: Tensor, side: int) -> Tensor:
-    """Images [B, C, H, W] as [B, C, side, side], bilinear and smoothed like PIL's resize."""
+    """Resize images [B, C, H, W] to [B, C, side, side], bilinear and with antialiasing like PIL's resize."""
     if images.shape[-2:] == (side, side):
         return images
-    smooth = side < max(images.shape[-2:])  # it changes nothing where images grow, and costs time
+    smooth = side < max(images.shape[-2:])  # antialiasing changes nothing if images grow, and costs time
     return F.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=smooth)

@@ -1,4 +1,4 @@
-"""Image files of any kind as grey images like those that a network was trained on."""
+"""Convert image files to grey images like the training images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from d2lrun.errors import Refused
 
 
 def read_image(path: Path) -> Any:
-    """A grey PIL image, upright; transparency counts as white. Raises Refused for what is no image."""
+    """Read a file as an upright grey PIL image; transparency counts as white. Raises Refused if it is no image."""
     from PIL import Image, ImageOps
 
     try:
@@ -24,12 +24,12 @@ def read_image(path: Path) -> Any:
             with open(path, "rb", opener=files.regular) as opened, Image.open(opened) as file:
                 wide = ";16" in str(file.tile) and not file.mode.startswith(
                     "I"
-                )  # 16 bits a channel; of several channels PIL keeps the upper 8 alone
+                )  # 16 bits per channel; with several channels PIL keeps only the upper 8
                 image = eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
         if wide and max(high for _, high in image.convert("RGB").getextrema()) < 16:
             raise ValueError("of its 16 bits a channel the upper 4 are unused; save it with 8 bits a channel")
     except FileNotFoundError:
-        raise Refused(f"{path}: no such file", "give the image files behind the run's directory") from None
+        raise Refused(f"{path}: no such file", "give the image files after the run's directory") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused(f"{path} is not an image that can be read: {error}", "PNG, JPEG, … are read") from error
     white = Image.new("RGBA", image.size, "white")
@@ -37,12 +37,12 @@ def read_image(path: Path) -> Any:
 
 
 def eight_bits(image: Any) -> Any:
-    """A PIL image of integers with more than 8 bits, or of floats, as one with 8 bits; any other as it is.
+    """Convert a PIL image of integers with more than 8 bits, or of floats, to 8 bits; return others unchanged.
 
-    The range of the values says which one is white. Floats from 0 to 1 or from −1 to 1 are scaled from that range. All
-    others are scaled from 0 to 2ⁿ − 1 with the smallest n of 8, 12, 16, 20, … that holds them: 12 bits in a file of
-    16 are seen, and no picture of 16 bits changes, unless it would be nearly black. Raises ValueError for what is
-    negative or not a number.
+    The range of the values determines which value is white. Floats in [0, 1] or [−1, 1] are scaled from this range. All
+    other values are scaled from 0 to 2ⁿ − 1 with the smallest n of 8, 12, 16, 20, … that holds them, so 12 bits in a
+    file of 16 bits are detected. Only a nearly black image of 16 bits is scaled wrongly. Raises ValueError for values
+    that are negative or not finite.
     """
     from PIL import Image
 
@@ -62,20 +62,20 @@ def eight_bits(image: Any) -> Any:
 
 
 def remark(image: Any, invert: str) -> str:
-    """What people should know of how a grey PIL image was read; empty if there is nothing."""
+    """Return a remark on how a grey PIL image was read; empty if there is none."""
     low, high = image.getextrema()
     constant = [f"every pixel is {low} of 255"] if low == high else []
     return ", ".join([*constant, *(["inverted"] if inverts(image, invert) else [])])
 
 
 def inverts(image: Any, invert: str) -> bool:
-    """Whether a grey PIL image is to be inverted; "auto" inverts it if its border is light."""
+    """Whether to invert a grey PIL image; "auto" inverts it if its border is light."""
     border = torch.tensor([image.getpixel(at) for at in corners(image.size)], dtype=torch.float32)
     return invert == "yes" or (invert == "auto" and bool(border.median() > 127))
 
 
 def fit_image(image: Any, shape: tuple[int, int, int], invert: str) -> Tensor:
-    """A grey PIL image of any size as uint8 [C, H, W]: its proportions kept, the rest filled with background."""
+    """Fit a grey PIL image of any size into uint8 [C, H, W]: keep its proportions and fill up with background."""
     from PIL import Image, ImageOps
 
     channels, height, width = shape
@@ -87,7 +87,7 @@ def fit_image(image: Any, shape: tuple[int, int, int], invert: str) -> Tensor:
 
 
 def corners(size: tuple[int, int]) -> list[tuple[int, int]]:
-    """The four corners and the middles of the four sides."""
+    """Return the positions of the four corners and of the middles of the four sides."""
     right, bottom = size[0] - 1, size[1] - 1
     xs, ys = (0, right // 2, right), (0, bottom // 2, bottom)
     return [(x, y) for x in xs for y in ys if (x, y) != (right // 2, bottom // 2) or min(size) < 3]

@@ -1,6 +1,6 @@
-"""Images on one sheet: what a trained network takes them for, and what a dataset holds.
+"""Sheets of images: the predictions of a trained network, and the samples of a dataset.
 
-The sheet is one numpy array; matplotlib only writes the words on it, since 40 axes would take seconds.
+A sheet is one numpy array; matplotlib only adds the text, since 40 axes would take seconds.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ SHOWN = 20  # images in each half of the predictions
 TILE = 112  # pixels of an image's longer side: 4 × 28
 PITCH = 160  # pixels from one image to the next, across
 MARGIN = 30
-EDGE = 6  # of a frame
+EDGE = 6  # pixels of a frame
 LINE = 22  # pixels from one line of text to the next
 ROW = TILE + 2 * LINE + 40  # pixels from one image to the next, down, with two lines below each
 HEADING = 54
 RED, GREEN = "#D62728", "#1A7F37"
-LETTERS = 12  # of a class name that fit below an image, beside a probability
-MOST = 20  # classes on a sheet of samples
+LETTERS = 12  # most letters of a class name below an image, beside a probability
+MOST = 20  # most classes on a sheet of samples
 
 
 class Sheet:
-    """A white picture, ``height`` × ``width`` pixels, that takes images and words; y counts downwards."""
+    """A white picture of ``height`` × ``width`` pixels for images and text; y counts downwards."""
 
     def __init__(self, height: int, width: int):
         self.height, self.width = height, width
@@ -40,7 +40,7 @@ class Sheet:
         self.words: list[tuple[float, float, str, dict[str, Any]]] = []
 
     def paste(self, image: Tensor, y: int, x: int, frame: str = "") -> None:
-        """Put an image uint8 [C, H, W] into the tile at (y, x), inside a ``frame`` of a #rrggbb colour."""
+        """Put an image uint8 [C, H, W] into the tile at (y, x), with a ``frame`` of a #rrggbb colour."""
         tile = fit_tile(image)  # [H, W, 3]
         height, width = tile.shape[:2]
         y, x = y + (TILE - height) // 2, x + (TILE - width) // 2
@@ -50,7 +50,7 @@ class Sheet:
         self.pixels[y : y + height, x : x + width] = tile
 
     def write(self, y: float, x: float, text: str, **style: Any) -> None:
-        """Put ``text`` with its middle at height ``y`` and its left end at ``x``."""
+        """Write ``text`` with its middle at height ``y`` and its left end at ``x``."""
         self.words.append((y, x, text, {"size": 15, "color": INK, "va": "center", **style}))
 
     def save(self, path: str | Path) -> None:
@@ -66,10 +66,10 @@ class Sheet:
 def draw_predictions(
     path: str | Path, images: Tensor, labels: Tensor, probabilities: Tensor, classes: Sequence[str]
 ) -> None:
-    """Write a PNG: above the first 20 images as they come, below the 20 errors of the greatest confidence.
+    """Write a PNG: at the top the first 20 images, below them the 20 errors with the highest confidence.
 
-    Test images uint8 [N, C, H, W], labels [N], probabilities [N, K]. Under each image stand its label and
-    the prediction with its probability; errors have a red frame and ✗.
+    Test images uint8 [N, C, H, W], labels [N], probabilities [N, K]. Below each image are its label and the
+    prediction with its probability; errors have a red frame and ✗.
     """
     confidence, predicted = (column.cpu() for column in probabilities.max(dim=1))  # [N], [N]
     labels = labels.cpu()
@@ -95,7 +95,7 @@ def draw_predictions(
 
 
 def add_prediction(sheet: Sheet, y: int, x: int, image: Tensor, truth: str, guess: str, confidence: float) -> None:
-    """One image at (y, x), what it is, and what it was taken for."""
+    """Add one image at (y, x) with its label and its prediction."""
     sign, color, frame = ("✓", GREEN, "") if guess == truth else ("✗", RED, RED)
     sheet.paste(image, y, x, frame)
     sheet.write(y + TILE + LINE, x, fit_word(truth))
@@ -123,7 +123,7 @@ def draw_samples(path: str | Path, images: Tensor, labels: Tensor, classes: Sequ
 
 
 def fit_tile(image: Tensor) -> np.ndarray:
-    """uint8 [C, H, W] -> uint8 [h, w, 3], as large as a tile holds; small images keep square pixels."""
+    """uint8 [C, H, W] -> uint8 [h, w, 3], as large as a tile allows; small images keep square pixels."""
     from PIL import Image, ImageOps
 
     rgb = image.cpu().expand(3, -1, -1) if len(image) == 1 else image.cpu()[:3]

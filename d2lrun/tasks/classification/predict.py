@@ -1,4 +1,4 @@
-"""The classes of images: of a test set, and of image files. N images, K classes."""
+"""Predict the classes of a test set or of image files. N images, K classes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from d2lrun.training.evaluate import over_batches
 
 
 def probabilities(model: nn.Module, data: ImageDataset, images: Tensor, size: int) -> Tensor:
-    """The probability of each class [N, K] for images uint8 [N, C, H, W], in batches of ``size``."""
+    """Return the probability of each class [N, K] for images uint8 [N, C, H, W], in batches of ``size``."""
     return over_batches(model, map(data.prepared, images.split(size))).softmax(dim=1)
 
 
 def predict_test(data: ImageDataset, model: nn.Module, size: int, path: Path) -> Tensor:
-    """The confusion counts [true, predicted] of the test set; every prediction is written to the csv ``path``."""
+    """Return the confusion counts [true, predicted] of the test set; write every prediction to the csv ``path``."""
     guesses = probabilities(model, data, data.test_images, size).cpu()  # [N, K]
     certainty, predicted = guesses.max(dim=1)
     labels = data.test_labels.cpu()
@@ -40,13 +40,11 @@ def predict_test(data: ImageDataset, model: nn.Module, size: int, path: Path) ->
 def predict_images(
     data: ImageDataset, model: nn.Module, size: int, pixels: Sequence[Any], top: int, invert: str
 ) -> list[tuple[str, list[tuple[str, float]]]]:
-    """For each grey PIL image a remark on how it was read, and its ``top`` classes with probabilities, best first.
+    """Return for each grey PIL image a remark on how it was read, and its ``top`` classes with probabilities.
 
-    ``invert`` is yes, no, or auto: a light background is turned dark, as the dataset's is.
+    The most probable class is first. ``invert`` is yes, no, or auto: auto makes a light background dark.
     """
-    channels, height, width = data.train_images.shape[
-        1:
-    ]  # as small as those it was trained on, before they are resized
+    channels, height, width = data.train_images.shape[1:]  # the stored size of the training images
     images = torch.stack([fit_image(image, (channels, height, width), invert) for image in pixels]).to(
         data.train_images.device
     )

@@ -1,4 +1,4 @@
-"""Classes on the terminal: how many images each has, how well each is recognised, which are the likeliest."""
+"""Tables of classes on the terminal: the images of each class, its recall and precision, and predictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BAR = 12  # columns of a probability of 1
 
 
 def show_counts(console: Console, dataset: ImageDataset) -> None:
-    """How many images each class has: uint8 images [N, C, H, W], labels [N]."""
+    """Print the number of images of each class: uint8 images [N, C, H, W], labels [N]."""
     channels, height, width = dataset.train_images.shape[1:]
     count = len(dataset.classes)
     train = dataset.train_labels.bincount(minlength=count).tolist()
@@ -40,7 +40,7 @@ def show_counts(console: Console, dataset: ImageDataset) -> None:
 
 
 def show_predictions(console: Console, rows: Iterable[tuple[str | Path, str, list[tuple[str, float]]]]) -> None:
-    """Per file the classes taken for most probable: (file, a remark or "", [(class, probability), ...])."""
+    """Print the most probable classes of each file: (file, a remark or "", [(class, probability), ...])."""
     from rich.table import Table
 
     for file, remark, classes in rows:
@@ -56,7 +56,7 @@ def show_predictions(console: Console, rows: Iterable[tuple[str | Path, str, lis
 
 
 def show_classes(console: Console, classes: Sequence[str], confusion: Tensor) -> None:
-    """Recall, precision and the most frequent mistake per class; counts ``confusion`` [true, predicted]."""
+    """Print recall, precision and the most frequent mistake of each class; counts ``confusion`` [true, predicted]."""
     counts = confusion.tolist()
     table = grid("class", "recall", "precision")
     table.add_column("mistaken for", overflow="fold")
@@ -71,7 +71,7 @@ def show_classes(console: Console, classes: Sequence[str], confusion: Tensor) ->
 
 
 def mistake(row: list[int], true: int, classes: Sequence[str]) -> str:
-    """'Shirt (98)': the wrong class that took most of a class's examples."""
+    """Return, for example, 'Shirt (98)': the most frequent wrong prediction for the examples of a class."""
     others = [(count, -k) for k, count in enumerate(row) if k != true]
     count, k = max(others, default=(0, 0))
     return f"{classes[-k]} ({count:,})" if count else "–"

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from d2lrun.training.fit import State
     from d2lrun.training.task import Course, Split
 
-CHANCE_SHARE = 0.03  # of the way from chance to all right: an accuracy up to there is at chance
+CHANCE_SHARE = 0.03  # share of the range from chance to 1: an accuracy up to there is at chance
 
 
 def build(data: ImageDataset, model: Any) -> Classification:
-    """The task for a dataset; ``model`` is the config group of that name."""
+    """Return the task for a dataset; ``model`` is the config group of that name."""
     return Classification(data.outputs)
 
 
@@ -36,7 +36,7 @@ class Classification:
         self.classes = classes
 
     def learn(self, state: State, split: Split[ImageSubset], config: Config) -> Course:
-        """By the steps of an optimizer."""
+        """Learn by the steps of an optimizer."""
         return steps(state, split, self, config)
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: None) -> tuple[Tensor, None]:
@@ -46,7 +46,7 @@ class Classification:
         return F.cross_entropy(logits, labels)
 
     def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
-        """[summed loss, number correct]."""
+        """Return [sum of the losses, number correct]."""
         correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
         return torch.stack((loss * len(labels), correct))
 
@@ -62,15 +62,15 @@ class Classification:
         return {}
 
     def stuck(self, records: list[dict[str, Any]]) -> bool:
-        """Whether training is, after its third epoch or later, no more than 3 % of the way from chance to all."""
+        """Whether training accuracy, after ``CHANCE_EPOCHS`` or more, is within 3 % of the range from chance to 1."""
         accuracy = records[-1]["train_accuracy"] if len(records) >= CHANCE_EPOCHS else 1.0
         return self.at_chance(accuracy, 1 / self.classes)
 
     def floor(self, train: ImageSubset, part: ImageSubset) -> float:
-        """The share of the commonest class; among few examples at least that of a class among all."""
+        """Return the share in ``part`` of the most frequent training class, but at least 1 / classes."""
         commonest = train.labels[train.index].cpu().bincount().argmax()
         return max((part.labels[part.index].cpu() == commonest).double().mean().item(), 1 / self.classes)
 
     def at_chance(self, accuracy: float, floor: float) -> bool:
-        """Whether it is no more than 3 % of the way from the floor to all right."""
+        """Whether the accuracy is within 3 % of the range from the floor to 1."""
         return accuracy < floor + CHANCE_SHARE * (1 - floor)

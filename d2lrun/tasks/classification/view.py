@@ -1,4 +1,4 @@
-"""What people see of a classification: some images with their classes, predicted and true."""
+"""The output of a classification for people: images with their predicted and true classes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from d2lrun.training.experiment import Experiment
 if TYPE_CHECKING:
     from rich.console import Console
 
-PICTURED = 1000  # images among which predictions.png looks for mistakes
+PICTURED = 1000  # images that predictions.png searches for mistakes
 
 
 def prepare(data: ImageDataset, directory: RunDirectory, say: Callable[[str], None]) -> None:
-    """A run keeps nothing of its images."""
+    """Do nothing: a run has no other record of its images."""
 
 
 def check(data: ImageDataset, directory: RunDirectory) -> None:
-    """Any images will do: their content was compared before."""
+    """Do nothing: the content of the images was compared before."""
 
 
 def sample(experiment: Experiment[ImageDataset, ImageSubset], directory: RunDirectory, now: bool) -> None:
-    """There are no samples."""
+    """Do nothing: there are no samples."""
 
 
 def describe(experiment: Experiment[ImageDataset, ImageSubset], directory: RunDirectory) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def describe(experiment: Experiment[ImageDataset, ImageSubset], directory: RunDi
 def draw(
     experiment: Experiment[ImageDataset, ImageSubset], directory: RunDirectory, title: str, say: Callable[[str], None]
 ) -> None:
-    """predictions.png: the first images that are wrong and right, of the test set or of what is held out."""
+    """Draw predictions.png: the first images and the most confident errors, of the test set or the held-out images."""
     data, part = experiment.data, experiment.split.pictured
     index = part.index[:PICTURED]
     images, labels = part.images[index], part.labels[index]
@@ -50,7 +50,7 @@ def draw(
 
 
 def show(console: Console, data: ImageDataset, picture: Path) -> None:
-    """How many images each class has, and some of each."""
+    """Print the number of images of each class, and draw some of each."""
     show_counts(console, data)
     draw_samples(picture, data.train_images, data.train_labels, data.classes)
     say(console, f" samples     {picture}")

@@ -1,4 +1,4 @@
-"""``d2lrun predict RUN``: the classes of image files, or of the test set. Imports torch when it is needed."""
+"""``d2lrun predict RUN``: predict the classes of image files or of the test set. Functions import torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check(options: dict[str, str]) -> None:
-    """Raise Refused for an option's value that is none."""
+    """Raise Refused for a wrong value of an option."""
     top, invert = options["top"], options["invert"]
     if not top.isdecimal() or top == "0":
         raise Refused(f"top={top}: wanted a whole number at least 1", "top=3 shows the three likeliest")
@@ -23,13 +23,13 @@ def check(options: dict[str, str]) -> None:
 
 
 def predict(question: Question) -> None:
-    """Print the classes of the files; without files those of the test set, which go to predictions.csv."""
+    """Print the classes of the files; without files, of the test set, and write them to predictions.csv."""
     from d2lrun.report.text import say
     from d2lrun.tasks.classification.photos import read_image
     from d2lrun.tasks.classification.predict import predict_images, predict_test
     from d2lrun.tasks.classification.tables import show_classes, show_predictions
 
-    pixels = [read_image(Path(file)) for file in question.files]  # before the data are loaded: a bad file is refused
+    pixels = [read_image(Path(file)) for file in question.files]  # first, so a bad file is refused early
     data: ImageDataset
     data, model = question.load()
     size = question.config.train.batch_size
@@ -44,7 +44,7 @@ def predict(question: Question) -> None:
 
 
 def next_words(config: Config, directory: Path) -> list[object]:
-    """A network of images is good for images."""
+    """Return the words of ``predict`` for this run."""
     return ["predict", directory]
 
 
@@ -54,8 +54,8 @@ WORDS = {
         "the classes of image files, or of the test set",
         {
             "IMAGE": "an image file; without one, the test set is predicted",
-            "top": "so many classes of each image, the likeliest first",
-            "invert": "make a light background dark, as the dataset's is; auto: if it is",
+            "top": "how many classes to print for each image, the likeliest first",
+            "invert": "make a light background dark, as in the dataset; auto: only if it is light",
         },
         predict,
         check,

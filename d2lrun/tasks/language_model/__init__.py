@@ -1,1 +1,1 @@
-"""Texts: which token comes next?"""
+"""Language models of texts: predict the next token."""

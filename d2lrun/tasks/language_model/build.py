@@ -1,4 +1,4 @@
-"""A text becomes a dataset: cleaned, cut into tokens, and numbered by its vocabulary. N tokens."""
+"""Make a dataset from a text: clean it, split it into tokens, and number them by its vocabulary. N tokens."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def build(
     contents: Sequence[Content] = (),
     read: Callable[[], str] = unreadable,
 ) -> TextDataset:
-    """The dataset that a text makes: its vocabulary is that of all of it, its tokens are the first ``max_tokens``.
+    """Return the dataset of a text: the vocabulary of the whole text, and its first ``max_tokens`` tokens.
 
-    Raises Refused where cleaning leaves nothing.
+    Raises Refused if no token is left after cleaning.
     """
     lines = clean(text, rule)
     counts, stream, begins = number(lines, kind)
     if not counts:
         other = "dataset.rule=none keeps every letter of every language" if rule == "letters" else "give another text"
-        raise Refused(f"{source}: no token is left of it (kind {kind}, rule {rule}), wanted one at least", other)
+        raise Refused(f"{source}: no token is left of it (kind {kind}, rule {rule}), wanted at least one", other)
     vocabulary = Vocabulary.of(counts, min_freq, reserved)
     tokens = np.array(vocabulary.encode(counts), np.int32)[stream[:max_tokens]]  # [N]
     whole = "".join(lines)
@@ -51,7 +51,7 @@ def build(
         rule,
         begins=None if begins is None else begins[: len(tokens) + 1],
         cut_fingerprint=cut,
-        # A text of which tokens are unknown says less: only with the same vocabulary it is the same.
+        # Unknown tokens lose information, so the fingerprint includes the vocabulary.
         text_fingerprint=text if counts.keys() <= set(vocabulary.tokens) else cut,
         contents=tuple(contents),
         read=read,

@@ -1,4 +1,4 @@
-"""Text as numbers: cleaned lines, cut into tokens, counted into a vocabulary. N tokens of a stream."""
+"""Convert text to numbers: clean lines, split them into tokens, and count a vocabulary. N tokens of a stream."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ UNKNOWN = "<unk>"
 KINDS = ("char", "word", "jieba")  # of tokens
 RULES = ("letters", "lower", "none")  # of cleaning
 NO_LETTERS = re.compile("[^A-Za-z]+")
-BLOCK = 1 << 24  # characters encoded at a time, so that what is needed meanwhile stays small
+BLOCK = 1 << 24  # characters that are encoded at a time, to limit the memory
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens that a network knows, by index; 0 stands for every other one."""
+    """The tokens that a network knows, by index; index 0 is <unk>, for every other token."""
 
     tokens: list[str]
 
     @classmethod
     def of(cls, counts: Mapping[str, int], min_freq: int = 0, reserved: Sequence[str] = ()) -> Vocabulary:
-        """<unk>, the ``reserved`` ones, then what occurs ``min_freq`` times or more: the commonest first.
+        """Return <unk>, the ``reserved`` tokens, then all tokens with at least ``min_freq`` occurrences.
 
-        Of equally common ones that which stands first in ``counts``: in a Counter, the one seen first.
+        The most frequent tokens are first; ties keep the order of ``counts`` (in a Counter, the first seen).
         """
         common = sorted(counts, key=counts.__getitem__, reverse=True)
         kept = (token for token in common if counts[token] >= min_freq)
@@ -59,16 +59,16 @@ class Vocabulary:
         return [self.tokens[index] for index in indices]
 
     def unknown(self, tokens: Iterable[str]) -> list[str]:
-        """Those of ``tokens`` that it does not know, each once."""
+        """Return the ``tokens`` that are not in the vocabulary, each once."""
         return [token for token in dict.fromkeys(tokens) if token not in self.indices]
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {"tokens": self.tokens}
 
     @classmethod
     def from_data(cls, data: Any) -> Vocabulary:
-        """What ``to_data`` gave; raises ValueError that says what is wrong with anything else."""
+        """Return the vocabulary of the output of ``to_data``; raises ValueError with the reason for other data."""
         tokens = data.get("tokens") if isinstance(data, dict) else None
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             raise ValueError('wanted {"tokens": [a list of strings]}')
@@ -83,11 +83,11 @@ class Vocabulary:
 
 
 def clean(text: str, rule: str) -> list[str]:
-    """The lines of a text, cleaned.
+    """Return the cleaned lines of a text.
 
-    letters: the book's rule; all but a to z becomes a space, and no line keeps its end. So in the stream of
-    characters the last word of a line and the first of the next are one, as they are in the book.
-    lower, none: in lower case or as it is, with the ends of the lines.
+    letters: the book's rule; every character except a to z becomes a space, and line ends are removed. So, as in the
+    book, the last word of a line and the first word of the next line are joined in the stream of characters.
+    lower: in lower case, with line ends. none: unchanged, with line ends.
     """
     lines = io.StringIO(text.lower() if rule == "lower" else text, newline=None).readlines()
     if rule == "letters":
@@ -96,7 +96,7 @@ def clean(text: str, rule: str) -> list[str]:
 
 
 def tokenise(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
-    """The tokens of each line."""
+    """Yield the tokens of each line."""
     plain: dict[str, Callable[[str], Iterable[str]]] = {"char": list, "word": str.split}
     split = chinese_words() if kind == "jieba" else plain[kind]
     for line in lines:
@@ -104,27 +104,27 @@ def tokenise(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
 
 
 def untokenise(tokens: Iterable[str], kind: str) -> str:
-    """The text that ``tokens`` make."""
+    """Join ``tokens`` to a text."""
     return (" " if kind == "word" else "").join(tokens)
 
 
 def prefix_tokens(text: str, kind: str, rule: str) -> list[str]:
-    """What a text to be continued begins with. Nothing of it is cleaned away, so that what is unknown can be said."""
+    """Return the tokens of a prefix. No character is removed, so that unknown tokens can be reported."""
     cased = text if rule == "none" else text.lower()
     return [token for tokens in tokenise([cased], kind) for token in tokens]
 
 
 @cache
 def chinese_words() -> Callable[[str], Iterable[str]]:
-    """jieba's segmentation: it loses no character of a line, spaces included."""
+    """Return jieba's segmentation, which keeps all characters of a line, including spaces."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its source is older than some rules of Python
+        warnings.simplefilter("ignore")  # its old source gives warnings in newer versions of Python
         try:
             import jieba
         except ImportError:
             raise Refused("dataset.kind=jieba: jieba is not installed", "pip install 'd2lrun[zh]'") from None
         tokenizer = jieba.Tokenizer()
-        # Its own start reads a marshal file from the shared temporary folder, where anyone may have put one.
+        # jieba's default start reads a marshal file from the shared temporary folder, where any user can write.
         tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
         tokenizer.initialized = True
     return tokenizer.cut
@@ -134,9 +134,9 @@ def chinese_words() -> Callable[[str], Iterable[str]]:
 
 
 def number(lines: Sequence[str], kind: str) -> tuple[dict[str, int], np.ndarray, np.ndarray | None]:
-    """How often each token occurs, in the order of first appearance; the stream, int32 [N], as places in that order.
+    """Return {token: count} in order of first appearance, and the stream int32 [N] as indices into this order.
 
-    Also the character of the joined lines at which each token begins, int32 [N]; None if each is a character.
+    Third, the character of the joined lines at which each token begins, int32 [N]; None if each is a character.
     """
     if kind == "char":
         return *number_characters("".join(lines)), None
@@ -157,7 +157,7 @@ def number(lines: Sequence[str], kind: str) -> tuple[dict[str, int], np.ndarray,
 
 
 def number_characters(text: str) -> tuple[dict[str, int], np.ndarray]:
-    """``number`` for characters: one look-up in a table by code point, since a string for each would take 60 bytes."""
+    """``number`` for characters: look up each code point in a table, since a Python string takes 60 bytes."""
     counts = Counter(text)
     places = np.zeros(max(map(ord, counts), default=0) + 1, np.int32)
     places[list(map(ord, counts))] = np.arange(len(counts))

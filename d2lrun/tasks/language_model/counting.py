@@ -1,4 +1,4 @@
-"""How a model of n-grams learns: one pass over the training part, no gradient (book 8.3)."""
+"""The training of an n-gram model: one pass over the training part, without gradients (book 8.3)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def count_grams(state: State, split: Split[TextSubset], task: Task, config: Config) -> Course:
-    """The one epoch of a model that counts; its batches are those that measure the training part."""
+    """Return the Course of an n-gram model: one epoch; its batches are the ones that measure the training part."""
     batches = [*chain.from_iterable(split.train.ordered(config.train.batch_size))]
     return Course(batches, fit_counts(state, split, task, config))
 
 
 def fit_counts(state: State, split: Split[TextSubset], task: Task, config: Config) -> Iterator[dict[str, Any] | None]:
-    """Count, then measure; a state that has counted is left as it is. Raises Refused."""
+    """Count n-grams, then measure; a state that has counted is not changed. Raises Refused."""
     if state.epoch > 0:
         return
     started = perf_counter()

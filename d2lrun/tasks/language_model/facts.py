@@ -1,4 +1,4 @@
-"""What a text holds: lines, tokens, the commonest words and their pairs and triples (book 8.2, 8.3)."""
+"""Statistics of a text: lines, tokens, the most frequent words, bigrams and trigrams (book 8.2, 8.3)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from d2lrun.tasks.language_model.corpus import Vocabulary, tokenise
 
 ORDERS = {"unigrams": 1, "bigrams": 2, "trigrams": 3}
 TOP = 10
-# Chinese and Japanese are written without spaces: there each character counts as a word.
+# Chinese and Japanese have no spaces between words, so each character counts as a word.
 IDEOGRAPH = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 WORD = re.compile(f"[{IDEOGRAPH}]|[^\\s{IDEOGRAPH}]+")
 
 
 @dataclass(frozen=True)
 class Grams:
-    """The sequences of so many words that occur in a text."""
+    """The n-grams of words in a text, for one n."""
 
-    commonest: list[tuple[str, int]]  # the first ten; equally common ones as they first appear
-    frequencies: list[int]  # of every type, falling
+    commonest: list[tuple[str, int]]  # the ten most frequent; ties in order of first appearance
+    frequencies: list[int]  # of every type, in descending order
 
     @property
     def types(self) -> int:
@@ -30,19 +30,19 @@ class Grams:
 
 @dataclass(frozen=True)
 class Facts:
-    """All counts are of the whole text."""
+    """Counts over the whole text."""
 
     lines: int
     empty: int  # of these lines
     tokens: int
     types: int  # different tokens
-    vocabulary: int  # those of them that the network knows, with <unk> and the reserved ones
+    vocabulary: int  # tokens that the network knows, with <unk> and the reserved tokens
     words: int
     grams: dict[str, Grams]  # by the names of ORDERS
 
 
 def facts_of(lines: Sequence[str], kind: str, vocabulary: Vocabulary) -> Facts:
-    """Count cleaned lines, whose tokens are of that kind."""
+    """Count cleaned lines with tokens of ``kind``."""
     counts: Counter[str] = Counter()
     for tokens in tokenise(lines, kind):
         counts.update(tokens)
@@ -59,14 +59,14 @@ def facts_of(lines: Sequence[str], kind: str, vocabulary: Vocabulary) -> Facts:
 
 
 def words_of(lines: Sequence[str], kind: str) -> list[str]:
-    """The words of all lines: the tokens where these are words."""
+    """Return the words of all lines; if the tokens are words, the tokens."""
     if kind == "char":
         return [word for line in lines for word in WORD.findall(line)]
     return [token for tokens in tokenise(lines, kind) for token in tokens if not token.isspace()]
 
 
 def grams(words: Sequence[str], order: int) -> Grams:
-    """The sequences of ``order`` words; they run on over the ends of lines, as in the book."""
+    """Return the n-grams of ``order`` words; they continue over line ends, as in the book."""
     counts = Counter(zip(*(words[start:] for start in range(order))))
     ranked = counts.most_common()
     return Grams([(" ".join(gram), count) for gram, count in ranked[:TOP]], [count for _, count in ranked])

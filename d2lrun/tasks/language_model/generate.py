@@ -1,4 +1,4 @@
-"""A language model writes on (book 8.5.6): greedily, or by drawing from its own probabilities."""
+"""Generate text with a language model (book 8.5.6): greedily, or by sampling from its probabilities."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def generate(
     top_k: int | None = None,
     seed: int = 0,
 ) -> Iterator[int]:
-    """The ``length`` tokens that the model writes behind ``prefix``, one by one as they come.
+    """Yield ``length`` tokens that the model generates after ``prefix``, one by one.
 
-    At ``temperature`` 0 always the most probable one, as in the book; above it they are drawn from
-    softmax(logits / temperature), of the ``top_k`` most probable only if given: a pure function of the weights,
-    the arguments and the seed. Raises Refused at once for a model that cannot write, or for nothing to begin with.
+    At ``temperature`` 0, each token is the most probable one, as in the book. Above 0, tokens are drawn from
+    softmax(logits / temperature), only from the ``top_k`` most probable if given: a pure function of the weights,
+    the arguments and the seed. Raises Refused at once for a bidirectional model or an empty prefix.
     """
     if getattr(model, "bidirectional", False):
         raise Refused(
-            "a bidirectional model cannot generate text: it guesses each token from those before and behind it, "
-            "and behind the last there are none",
+            "a bidirectional model cannot generate text: it predicts each token from the tokens before and after it, "
+            "and after the last there are none",
             "train one with model.bidirectional=false",
         )
     if not prefix:
@@ -45,7 +45,7 @@ def generate(
 def continued(
     model: nn.Module, fed: list[int], length: int, temperature: float, top_k: int | None, seed: int
 ) -> Iterator[int]:
-    """The prefix warms the state up in one call; then each token that was chosen is fed back."""
+    """Yield the generated tokens: feed the prefix in one call, then feed back each chosen token."""
     generator = torch.Generator().manual_seed(seed)
     state = None
     for _ in range(length):
@@ -57,7 +57,7 @@ def continued(
 
 @torch.inference_mode()
 def step(model: nn.Module, tokens: list[int], state: Any) -> tuple[Tensor, Any]:
-    """The logits [V] of the token behind ``tokens``, on the CPU, and the state; the model's mode is left as it was."""
+    """Return the logits [V] of the token after ``tokens``, on the CPU, and the state; keep the model's mode."""
     device = next((parameter.device for parameter in model.parameters()), None)
     training = model.training
     model.eval()
@@ -69,7 +69,7 @@ def step(model: nn.Module, tokens: list[int], state: Any) -> tuple[Tensor, Any]:
 
 
 def choose(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
-    """One of V tokens by their logits [V]; of equals the lower number counts as the more probable."""
+    """Choose one of V tokens by their logits [V]; a tie goes to the lower index."""
     best, tokens = logits.double().sort(descending=True, stable=True)
     if temperature == 0:
         return int(tokens[0])
@@ -86,13 +86,13 @@ def continue_text(
     top_k: int | None,
     seed: int,
 ) -> tuple[list[str], Iterator[str]]:
-    """What of the prefix the vocabulary does not know, and the text, prefix first, piece by piece as it is written.
+    """Return the unknown tokens of the prefix, and an iterator of the pieces of the text, beginning with the prefix.
 
-    An empty prefix stands for the one of the run's dataset. Needs the run's files only, not its data.
+    If the prefix is empty, the prefix of the run's dataset is used. Needs only the run's files, not its data.
     """
     known = vocabulary.read(directory)
     tokens = prefix_tokens(prefix or config.dataset.prefix or "", config.dataset.kind, config.dataset.rule)
-    tokens = tokens or [known.tokens[-1 if len(known) == 1 else 1]]  # the commonest
+    tokens = tokens or [known.tokens[-1 if len(known) == 1 else 1]]  # the most frequent token
     model = trained(directory, config, None, len(known))
     ids = generate(model, known.encode(tokens), length, temperature=temperature, top_k=top_k, seed=seed)
     gap = " " if config.dataset.kind == "word" else ""

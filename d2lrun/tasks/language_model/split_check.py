@@ -1,4 +1,4 @@
-"""Whether a text is long enough for a split: a window that validates, and a training batch from every offset."""
+"""Check that a text is long enough for a split: one validation window, and a training batch from every offset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_text(config: Config, data: TextDataset) -> None:
-    """Raise Refused if a part is too short for a window, or the training part for a batch from some offset."""
+    """Raise Refused if a part is too short for a window, or the training part for a batch from any offset."""
     validation = config.validation
     _, refusal = too_short(validation, config, data)
     if refusal is None:
@@ -26,7 +26,7 @@ def check_text(config: Config, data: TextDataset) -> None:
     key, less = ("fraction", "train") if validation.name == "holdout" else ("k", "val")
 
     def side(value: float) -> int:
-        """1 if the value is too large, which makes the part ``less`` too short; -1 if it is too small; else 0."""
+        """Return 1 if the value is too large (the part ``less`` is too short), -1 if it is too small, else 0."""
         change: dict[str, Any] = {key: value}
         part, _ = too_short(replace(validation, **change), config, data)
         return 0 if part is None else 1 if part == less else -1
@@ -39,18 +39,18 @@ def check_text(config: Config, data: TextDataset) -> None:
 
 
 def too_short(validation: Any, config: Config, data: TextDataset) -> tuple[str | None, Refused | None]:
-    """The name of a part that is too short (train or val) and the refusal that says so; (None, None) if none is.
+    """Return the name of a part that is too short (train or val) and its refusal; (None, None) if none is.
 
-    Of K folds the two extreme ones are tried.
+    Of K folds, the two extreme ones are tried.
     """
-    folds = [validation.k - 1, 0] if validation.name == "kfold" else []  # the shortest to train, and to validate
+    folds = [validation.k - 1, 0] if validation.name == "kfold" else []  # shortest training and validation part
     ways = [replace(validation, fold=fold) for fold in folds] or [validation]
     try:
         parts = [data.split(way).train for way in ways]
     except Refused as refusal:
         return "val", refusal
     try:
-        if not MODELS[config.model.name].steps:  # it needs a window to be measured, and no batch
+        if not MODELS[config.model.name].steps:  # it needs a window to measure, but no batch
             parts[0].ordered(1)
         else:
             parts[0].refuse_if_short(config.train.batch_size)

@@ -1,4 +1,4 @@
-"""A text as a stream of tokens in memory: cut into what trains and what validates, and those into batches.
+"""A text as a stream of tokens in memory: split into training and validation, and cut into batches.
 
 N tokens of a stream, B rows of a batch, T time steps of a row.
 """
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from d2lrun.config.keys import Config
 
 SAMPLINGS = ("random", "sequential")
-ROWS = 64  # of an evaluation, at most: side by side they are read faster
-LONG = 1024  # tokens of such a row, at least
-HISTORY = 128  # tokens that are read before the first prediction of such a row
-FIRST = 14  # tokens that a sample continues
+ROWS = 64  # most rows of an evaluation batch: rows in parallel are faster
+LONG = 1024  # least tokens of an evaluation row
+HISTORY = 128  # tokens that are read before the first prediction of an evaluation row
+FIRST = 14  # tokens at the beginning of a sample
 
 
 def unreadable() -> str:
@@ -41,7 +41,7 @@ Spans: TypeAlias = "Sequence[tuple[int, int]]"  # of characters: from one, up to
 
 
 class Rows(NamedTuple):
-    """A batch of an evaluation: ``steps`` predictions from each of ``starts`` [B] on, after ``history`` tokens."""
+    """An evaluation batch: ``steps`` predictions from each of ``starts`` [B], after ``history`` tokens."""
 
     starts: Tensor
     steps: int
@@ -50,63 +50,63 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TextDataset:
-    """A stream of tokens in memory, as int32, and what is needed to make others like it."""
+    """A stream of tokens in memory, as int32, with the settings that made it."""
 
     name: str
     vocabulary: Vocabulary
     tokens: Tensor  # int32 [N]
-    source: str  # where it was found, for people
+    source: str  # where it was found, for messages
     kind: str  # of tokens: one of KINDS
     rule: str  # of cleaning: one of RULES
-    steps: int = 35  # T, of a window
+    steps: int = 35  # T, tokens of a window
     sampling: str = "sequential"  # one of SAMPLINGS
-    prefix: str | None = None  # what samples continue; None: the beginning of the stream
+    prefix: str | None = None  # text that samples continue; None: the beginning of the stream
     begins: np.ndarray | None = None  # int32 [N + 1]: the character at which each token begins, and the end; None: N
     cut_fingerprint: str = ""  # of the cleaned text, where it is cut into tokens, and the vocabulary
-    text_fingerprint: str = ""  # of the cleaned text, whatever tokens are made of it
-    contents: tuple[Content, ...] = ()  # what was read
-    read: Callable[[], str] = unreadable  # reads the text again, all of it
+    text_fingerprint: str = ""  # of the cleaned text, independent of its tokens
+    contents: tuple[Content, ...] = ()  # the files that were read
+    read: Callable[[], str] = unreadable  # reads the whole text again
 
     def to(self, device: torch.device | str) -> TextDataset:
-        """The same dataset with its tokens on ``device``."""
+        """Return the same dataset with its tokens on ``device``."""
         return replace(self, tokens=self.tokens.to(device))
 
     def sha256(self) -> str:
-        """Of the tokens, four bytes each, the lowest first: another text gives another one."""
+        """The sha256 of the tokens as little-endian int32."""
         return hashlib.sha256(self.tokens.cpu().numpy().astype("<i4").tobytes()).hexdigest()
 
     def beginning(self) -> list[str]:
-        """The tokens that samples continue: those of ``prefix`` that are known, else the first of the stream."""
+        """The tokens that samples continue: the known tokens of ``prefix``, else the first tokens of the stream."""
         known = [] if self.prefix is None else prefix_tokens(self.prefix, self.kind, self.rule)
         return known or self.vocabulary.decode(self.tokens[:FIRST].tolist())
 
     @property
     def inputs(self) -> None:
-        """A network is given tokens, one at a time."""
+        """None: the input of a network is tokens."""
         return None
 
     @property
     def outputs(self) -> int:
-        """One logit for each token of the vocabulary."""
+        """The number of logits: one for each token of the vocabulary."""
         return len(self.vocabulary)
 
     @property
     def characters(self) -> int:
-        """How many characters of the cleaned text the stream stands for."""
+        """The number of characters of the cleaned text in the stream."""
         return len(self.tokens) if self.begins is None else int(self.begins[-1])
 
     def at(self, character: int) -> int:
-        """The first token that begins at ``character`` of the cleaned text or after it."""
+        """Return the first token that begins at or after ``character`` of the cleaned text."""
         return character if self.begins is None else int(np.searchsorted(self.begins[:-1], character))
 
     def check_split(self, config: Config) -> None:
-        """Raise Refused, with a hint that works, if a subset is too short for a window or a batch, in all folds."""
+        """Raise Refused, with a hint that works, if a subset of any fold is too short for a window or a batch."""
         check_text(config, self)
 
     def split(self, validation: Any, seed: int = 0) -> Split[TextSubset]:
-        """The end of the stream validates, or one of K pieces of it, whatever the seed; there is no test set.
+        """Return the split: the end of the stream, or one of K pieces, validates; there is no test set.
 
-        The stream is cut before windows are made of it. Raises Refused.
+        The split does not depend on the seed. The stream is split before it is cut into windows. Raises Refused.
         """
         count = self.characters
         if validation.name == "holdout":
@@ -117,7 +117,7 @@ class TextDataset:
         return Split(self.part((0, count)))
 
     def part(self, *spans: tuple[int, int]) -> TextSubset:
-        """The tokens that begin in one of ``spans``, each from a character of the cleaned text up to another."""
+        """Return the tokens that begin in one of ``spans``, each a (start, end) in characters of the cleaned text."""
         places = [slice(self.at(start), self.at(end)) for start, end in spans]
         tokens = torch.cat([self.tokens[place] for place in places])
         widths = None if self.begins is None else np.concatenate([np.diff(self.begins)[place] for place in places])
@@ -131,7 +131,7 @@ class TextDataset:
         )
 
     def parts(self, train: Spans, val: Spans) -> tuple[TextSubset, TextSubset]:
-        """What trains and what validates; raises Refused if too little validates."""
+        """Return the training and the validation part; raises Refused if the validation part is too short."""
         found = self.part(*val)
         if len(found.tokens) <= self.steps:
             raise Refused(
@@ -144,28 +144,28 @@ class TextDataset:
 
 @dataclass(frozen=True, eq=False)
 class TextSubset:
-    """A stream of tokens that trains or validates. A batch is named by the places [B] where its rows begin."""
+    """A stream of tokens that trains or validates. A batch is named by the start positions [B] of its rows."""
 
     tokens: Tensor  # int32 [N]
     steps: int  # T
     sampling: str
     widths: np.ndarray | None = None  # int32 [N]: characters up to the next token; None: each token is one
     fingerprint: str = ""  # equal for the same tokens of the same vocabulary
-    text_fingerprint: str = ""  # equal for the same characters, whatever tokens they are cut into
-    of: int | None = None  # tokens of the whole part, if this is only its beginning
+    text_fingerprint: str = ""  # equal for the same characters, independent of their tokens
+    of: int | None = None  # number of tokens of the whole part, if this is only its beginning
 
     @property
     def size(self) -> int:
-        """How many tokens it has."""
+        """The number of tokens."""
         return len(self.tokens)
 
     @property
     def characters(self) -> int:
-        """Of the tokens that are predicted: all but the first."""
+        """The number of characters in the predicted tokens: all except the first."""
         return len(self.tokens) - 1 if self.widths is None else int(self.widths[1:].sum())
 
     def refuse_if_short(self, size: int) -> None:
-        """Raise Refused unless every epoch, whatever its offset, has a batch of ``size`` rows."""
+        """Raise Refused if an epoch with some offset has no batch of ``size`` rows."""
         count, wanted = len(self.tokens), needed(size, self.steps, self.sampling)
         if count < wanted:
             raise Refused(
@@ -175,15 +175,15 @@ class TextSubset:
             )
 
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Tensor]:
-        """The batches of an epoch: at least one if ``refuse_if_short`` does not refuse the stream."""
+        """Return the batches of an epoch: at least one if ``refuse_if_short`` accepts the stream."""
         return starts(len(self.tokens), size, self.steps, self.sampling, seed, epoch)
 
     def ordered(self, size: int) -> list[list[Rows]]:
-        """The whole stream, every token but the first predicted once, in chains of at most ``size`` rows.
+        """Return the whole stream in chains of at most ``size`` rows; every token except the first is predicted once.
 
-        The stream is read as several rows side by side. Each row but the first begins with tokens that are read
-        and not measured, so that no prediction lacks its history. The rows depend on the stream alone: a larger
-        batch reads more of them at a time and measures the same. Raises Refused if there is nothing to predict.
+        The stream is read as several parallel rows. Each row except the first begins with tokens that are read but
+        not measured, so that every prediction has a history. The rows depend only on the stream: a larger batch reads
+        more rows at a time and measures the same. Raises Refused if there is no token to predict.
         """
         predicted = len(self.tokens) - 1
         if predicted < 1:
@@ -191,7 +191,7 @@ class TextSubset:
                 f"{counted(len(self.tokens), 'token')}, too few to measure: wanted 2",
                 "give a longer text, or hold more of it out (validation)",
             )
-        count = min(ROWS, predicted // LONG)  # rows that begin with a history
+        count = min(ROWS, predicted // LONG)  # rows with a history
         first = predicted if count == 0 else HISTORY + (predicted - HISTORY) % count  # the rest divides evenly
         each = (predicted - first) // count if count else 0
         later = first + each * torch.arange(count)  # [R]
@@ -201,7 +201,7 @@ class TextSubset:
         ]
 
     def limited(self, batches: int, size: int) -> TextSubset:
-        """As many predictions as ``batches`` of ``size`` rows hold, from the beginning of the stream on."""
+        """Return the beginning of the stream, with as many predictions as ``batches`` of ``size`` rows."""
         count = batches * size * self.steps + 1
         if count >= len(self.tokens):
             return self
@@ -216,17 +216,17 @@ class TextSubset:
         )
 
     def joined(self, least: int) -> TextSubset:
-        """Itself: all training batches have the same number of rows."""
+        """Return the subset itself: all training batches have the same number of rows."""
         return self
 
     def chain(self, starts: Tensor, length: int, history: int) -> list[Rows]:
-        """``length`` predictions from each of ``starts`` [B] on, window after window."""
+        """Return the windows of ``length`` predictions from each of ``starts`` [B]."""
         return [
             Rows(starts + at, min(self.steps, length - at), 0 if at else history) for at in range(0, length, self.steps)
         ]
 
     def load(self, batch: Tensor | Rows) -> tuple[Tensor, Tensor]:
-        """Inputs int64 [B, H + T] and targets int64 [B, T]; in training H = 0."""
+        """Return inputs int64 [B, H + T] and targets int64 [B, T]; in training H = 0."""
         starts, steps, history = self.rows(batch)
         inputs, targets = at(self.tokens, starts.to(self.tokens.device) - history, history + steps)
         return inputs, targets[:, history:]
@@ -235,30 +235,30 @@ class TextSubset:
         return sum(len(rows.starts) * rows.steps for rows in map(self.rows, batches))
 
     def rows(self, batch: Tensor | Rows) -> Rows:
-        """A batch of an evaluation as it is; one of training, named by its starts, as whole windows."""
+        """Return an evaluation batch unchanged, and a training batch (its starts) as whole windows."""
         return batch if isinstance(batch, Rows) else Rows(batch, self.steps, 0)
 
 
 def cut(count: int, fraction: float) -> tuple[Spans, Spans]:
-    """``count`` characters in two before any window is made: the first part trains, the last ``fraction`` is measured.
+    """Split ``count`` characters: the first part trains, the last ``fraction`` validates.
 
-    No window spans both, so no token of the one is seen in the other, not even as a label.
+    The split comes before the windows, so no window has tokens of both parts, not even as a label.
     """
     kept = count - round(count * fraction)
     return [(0, kept)], [(kept, count)]
 
 
 def starts(count: int, batch_size: int, steps: int, sampling: str, seed: int, epoch: int) -> list[Tensor]:
-    """Where the rows of each batch begin, int64 [B], in a stream of ``count``: a pure function of (seed, epoch).
+    """Return the start of each row, int64 [B], for each batch of ``count`` tokens: a pure function of (seed, epoch).
 
-    random: windows side by side from a random offset, in random order, each with a fresh state.
-    sequential: row i goes on, batch after batch, where it stopped: the state is carried on.
-    What does not fill a batch is left out, as in the book.
+    random: adjacent windows from a random offset, in random order, each with a zero state.
+    sequential: in the next batch, row i continues after its last token, and the state is passed on.
+    Tokens that do not fill a batch are left out, as in the book.
     """
     generator = np.random.default_rng([seed, epoch])
     if sampling == "random":
         return random_starts(count, batch_size, steps, int(generator.integers(steps)), generator)
-    return sequential_starts(count, batch_size, steps, int(generator.integers(steps + 1)))  # the book's end, inclusive
+    return sequential_starts(count, batch_size, steps, int(generator.integers(steps + 1)))  # inclusive, as in the book
 
 
 def random_starts(count: int, batch_size: int, steps: int, offset: int, generator: np.random.Generator) -> list[Tensor]:
@@ -269,18 +269,18 @@ def random_starts(count: int, batch_size: int, steps: int, offset: int, generato
 
 
 def sequential_starts(count: int, batch_size: int, steps: int, offset: int) -> list[Tensor]:
-    length = max(count - offset - 1, 0) // batch_size  # of a row, all batches together; - 1: the last label
+    length = max(count - offset - 1, 0) // batch_size  # tokens of a row over all batches; - 1: the last label
     rows = offset + length * torch.arange(batch_size)  # [B]
     return [rows + steps * batch for batch in range(length // steps)]
 
 
 def needed(batch_size: int, steps: int, sampling: str) -> int:
-    """The shortest stream that makes a batch from every offset."""
+    """Return the length of the shortest stream that gives a batch from every offset."""
     return (batch_size + 1) * steps if sampling == "random" else (batch_size + 1) * steps + 1
 
 
 def smaller(count: int, steps: int, sampling: str) -> str:
-    """The largest batch, or else the longest window, that a stream of ``count`` suffices for, as a hint."""
+    """Return a hint with the largest batch, or else the longest window, that fits a stream of ``count`` tokens."""
     fixed = needed(0, 0, sampling)
     if (rows := (count - fixed) // steps - 1) >= 1:
         return f"train.batch_size={rows}, or a longer text"
@@ -290,6 +290,6 @@ def smaller(count: int, steps: int, sampling: str) -> str:
 
 
 def at(tokens: Tensor, starts: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Inputs and labels, int64 [B, T]: the tokens from ``starts`` [B] on, and the one that follows each."""
+    """Return inputs and labels, int64 [B, T]: the tokens from ``starts`` [B], and the token after each."""
     rows = tokens.unfold(0, steps + 1, 1).index_select(0, starts)  # [B, T + 1]
     return rows[:, :-1].long(), rows[:, 1:].long()

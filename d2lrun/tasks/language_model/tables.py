@@ -1,4 +1,4 @@
-"""A text on the terminal: its lines, tokens, and commonest words."""
+"""Tables of a text on the terminal: its lines, tokens, and most frequent words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST = 10  # tokens of a vocabulary that are shown
 
 
 def show_facts(console: Console, dataset: TextDataset, facts: Facts) -> None:
-    """What a text holds, and its commonest words, pairs and triples."""
+    """Print the statistics of a text, and its most frequent words, bigrams and trigrams."""
     heading(console, f"{dataset.name}: {counted(facts.tokens, 'token')} ({dataset.kind})")
     used = "all" if len(dataset.tokens) == facts.tokens else f"the first {len(dataset.tokens):,}"
     rows = [

@@ -1,4 +1,4 @@
-"""Language modelling: logits against the tokens that came next, perplexity (book 8.4).
+"""Language modelling: cross-entropy of logits and next tokens, perplexity (book 8.4).
 
 B batch, T time steps, V tokens of the vocabulary.
 """
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 SEEN = (
     "the model is bidirectional and reads the tokens that it predicts: its perplexity says nothing of unseen text "
-    "and is not compared with that of a one-way model"
+    "and cannot be compared with a one-way model"
 )
 
 
 def build(data: TextDataset, model: Any) -> LanguageModel:
-    """The task for a dataset; ``model`` is the config group of that name."""
+    """Return the task for a dataset; ``model`` is the config group of that name."""
     bidirectional, counting = getattr(model, "bidirectional", False), not MODELS[model.name].steps
     return LanguageModel(data.outputs, data.sampling == "sequential", bidirectional, counting)
 
 
 class LanguageModel:
-    """Logits [B, T, V] against the tokens that came next [B, T]: cross-entropy and perplexity (book 8.4).
+    """Logits [B, T, V] and next tokens [B, T]: cross-entropy and perplexity (book 8.4).
 
     ``size``: the number of tokens in the vocabulary.
-    ``stateful``: in training the hidden state of a batch is where the next begins, cut off from its history, and
-    not zeros (book 8.5). An evaluation carries it on in any case.
-    ``sees_targets``: the model is bidirectional and reads the tokens that it predicts (book 9.4), so that its figures
-    are not compared with those of a one-way model.
+    ``stateful``: in training, the hidden state after a batch is detached and starts the next batch, instead of zeros
+    (book 8.5). An evaluation always passes it on.
+    ``sees_targets``: the model is bidirectional and reads the tokens that it predicts (book 9.4), so its metrics are
+    not compared with a one-way model.
     ``counting``: the model learns in one pass, by counting n-grams (book 8.3).
-    A part that is measured as a whole also has bits per character, which can be compared between kinds of tokens.
+    If a part is measured completely, it also has bits per character, which can be compared between kinds of tokens.
     """
 
     unit, counts, remeasure_train = "tokens", 1, False
@@ -53,7 +53,7 @@ class LanguageModel:
         self.caveat = SEEN if sees_targets else None
 
     def learn(self, state: State, split: Split[TextSubset], config: Config) -> Course:
-        """By the steps of an optimizer, or by counting."""
+        """Learn by the steps of an optimizer, or by counting."""
         return (count_grams if self.counting else steps)(state, split, self, config)
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
@@ -61,7 +61,7 @@ class LanguageModel:
         return logits, detached(state)
 
     def loss(self, logits: Tensor, tokens: Tensor) -> Tensor:
-        """The logits of the last steps are measured, as many as there are ``tokens``; those before are history."""
+        """Return the loss of the last steps, as many as there are ``tokens``; the steps before are history."""
         logits = logits[:, logits.shape[1] - tokens.shape[1] :]
         return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
 
@@ -91,7 +91,7 @@ class LanguageModel:
         return False
 
     def floor(self, train: TextSubset, part: TextSubset) -> float:
-        """The perplexity of guessing by how often each token occurs in ``train``."""
+        """Return the perplexity of predictions by the frequency of each token in ``train``."""
         return unigram_perplexity(train.tokens, part.tokens, self.size)
 
     def at_chance(self, perplexity: float, floor: float) -> bool:
@@ -99,12 +99,12 @@ class LanguageModel:
 
 
 def unigram_perplexity(train: Tensor, tokens: Tensor, size: int) -> float:
-    """Of ``tokens`` [N] predicted by the counts in ``train`` [M] of the ``size`` tokens, with one added to each."""
+    """Return the perplexity of ``tokens`` [N] by the counts in ``train`` [M] plus 1, over ``size`` tokens."""
     counts, wanted = (each.cpu().long().bincount(minlength=size).double() for each in (train, tokens))
     log_probabilities = ((counts + 1) / (counts + 1).sum()).log()
     return (-(wanted * log_probabilities).sum() / wanted.sum()).exp().item()
 
 
 def detached(state: Any) -> Any:
-    """The hidden state, a tensor or a tuple of tensors, without its history."""
+    """Return the hidden state, a tensor or a tuple of tensors, detached from its history."""
     return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)

@@ -1,4 +1,4 @@
-"""What people see of a language model: texts that it writes, and how it stands beside guessing."""
+"""The output of a language model for people: generated texts, and the comparison with guessing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAMPLED = 50  # tokens of a sample, as in the book
 
 
 def prepare(data: TextDataset, directory: RunDirectory, say: Callable[[str], None]) -> None:
-    """Write vocabulary.json; raises Refused if the run began with another text."""
+    """Write vocabulary.json; raises Refused if the run started with another text."""
     vocabulary.keep(data, directory, say)
 
 
@@ -39,7 +39,7 @@ def check(data: TextDataset, directory: RunDirectory) -> None:
 
 
 def sample(experiment: Experiment[TextDataset, TextSubset], directory: RunDirectory, now: bool) -> None:
-    """Write samples.txt; with ``now`` the model first continues the dataset's prefix, greedily as in the book."""
+    """Write samples.txt; if ``now``, first continue the dataset's prefix greedily, as in the book."""
     state = experiment.state
     if now and not getattr(experiment.config.model, "bidirectional", False):
         earlier = [each for each in known_samples(state, directory) if each["epoch"] < state.epoch]
@@ -51,7 +51,7 @@ def sample(experiment: Experiment[TextDataset, TextSubset], directory: RunDirect
 
 
 def continuation(experiment: Experiment[TextDataset, TextSubset]) -> str:
-    """What the model makes of the dataset's prefix."""
+    """Return the model's continuation of the dataset's prefix."""
     data = experiment.data
     prefix = data.beginning()
     ids = generate(experiment.state.model, data.vocabulary.encode(prefix), SAMPLED)
@@ -59,13 +59,13 @@ def continuation(experiment: Experiment[TextDataset, TextSubset]) -> str:
 
 
 def write_samples(samples: list[dict[str, Any]], directory: RunDirectory) -> None:
-    """All of samples.txt anew, a line for each sample."""
+    """Rewrite samples.txt with a line for each sample."""
     lines = [f"epoch {each['epoch']}: {each['text'].replace(chr(10), '⏎')}\n" for each in samples]
     files.write_atomic(directory.samples, "".join(lines))
 
 
 def known_samples(state: State, directory: RunDirectory) -> list[dict[str, Any]]:
-    """The samples that the state has; if an earlier version saved it without them, those that samples.txt has."""
+    """Return the samples of the state; if an earlier version saved it without them, the samples in samples.txt."""
     if state.samples is not None:
         return state.samples
     found = files.read(directory.samples) if directory.samples.exists() else b""
@@ -75,9 +75,9 @@ def known_samples(state: State, directory: RunDirectory) -> list[dict[str, Any]]
 
 
 def describe(experiment: Experiment[TextDataset, TextSubset], directory: RunDirectory) -> dict[str, Any]:
-    """The perplexity of guesses that look at nothing, and what a low one means.
+    """Return the perplexity of two constant predictions, and a remark on a low perplexity.
 
-    uniform: every token alike. unigram: by how often each occurs in training (one is added to each count).
+    uniform: all tokens are equally probable. unigram: by the counts in training, plus 1.
     """
     split, size = experiment.split, experiment.data.outputs
     measured = split.train if split.val is None else split.val
@@ -91,14 +91,14 @@ def describe(experiment: Experiment[TextDataset, TextSubset], directory: RunDire
 def draw(
     experiment: Experiment[TextDataset, TextSubset], directory: RunDirectory, title: str, say: Callable[[str], None]
 ) -> None:
-    """Texts are no picture: samples.txt gets the last one, unless it has it."""
+    """Add the last sample to samples.txt if it is not there; there is no picture."""
     state = experiment.state
     if not any(each["epoch"] == state.epoch for each in known_samples(state, directory)):
         sample(experiment, directory, now=True)
 
 
 def show(console: Console, data: TextDataset, picture: Path) -> None:
-    """What the text holds, and how often its words occur."""
+    """Print the statistics of the text, and draw the frequencies of its words."""
     facts = facts_of(clean(data.read(), data.rule), data.kind, data.vocabulary)
     show_facts(console, data, facts)
     frequencies = {name: grams.frequencies for name, grams in facts.grams.items()}

@@ -1,4 +1,4 @@
-"""vocabulary.json: the tokens that a language model knows, and the proof of the text that it learned from."""
+"""vocabulary.json: the tokens that a language model knows, and the sha256 of its training text."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from d2lrun.errors import Refused
 from d2lrun.tasks.language_model.corpus import Vocabulary
 from d2lrun.tasks.language_model.stream import TextDataset
 
-LARGEST = 1 << 30  # bytes, as of the text
+LARGEST = 1 << 30  # most bytes, as for the text
 
 
 class Damaged(Exception):
-    """A file that is not what ``keep`` wrote; the message says why."""
+    """A file that ``keep`` did not write in this form; the message says why."""
 
 
 def keep(data: TextDataset, directory: RunDirectory, say: Say) -> None:
-    """Write the run's vocabulary.json; raises Refused, before anything is written, where it began with another text."""
+    """Write the run's vocabulary.json; raises Refused, before a write, if the run started with another text."""
     if directory.checkpoints.exists() and directory.vocabulary_file.exists():
         try:
             refuse_other(data, directory)
         except Damaged as damage:
-            say(f"{directory.vocabulary_file} is damaged: {damage}; written anew")
+            say(f"{directory.vocabulary_file} is damaged: {damage}; written again")
     files.write_json(directory.vocabulary_file, {**data.vocabulary.to_data(), "sha256": data.sha256()})
 
 
 def read(directory: RunDirectory) -> Vocabulary:
-    """The vocabulary of a language model's run; raises Refused where there is none or it is damaged."""
+    """Read the vocabulary of a language model's run; raises Refused if there is none or it is damaged."""
     path = directory.vocabulary_file
     try:
         return saved(directory)[0]
@@ -39,26 +39,26 @@ def read(directory: RunDirectory) -> Vocabulary:
             "train one: d2lrun model=rnn",
         ) from None
     except Damaged as damage:
-        raise Refused(f"{path} is damaged: {damage}", "train the run anew") from damage
+        raise Refused(f"{path} is damaged: {damage}", "train the run again") from damage
 
 
 def refuse_other(data: TextDataset, directory: RunDirectory) -> None:
-    """Raise Refused where the text is not the one that the run began with, and Damaged where that is not known."""
+    """Raise Refused if the text differs from the text that the run started with, and Damaged if that is unknown."""
     vocabulary, sha256 = saved(directory)
     if data.vocabulary != vocabulary:
-        what = "its vocabulary is no longer that of"
+        what = "its vocabulary is no longer the one in"
     elif sha256 not in (None, data.sha256()):
-        what = "its tokens no longer have the sha256 that stands in"
+        what = "its tokens no longer have the sha256 in"
     else:
         return
     raise Refused(
         f"{data.name} has changed since this run: {what} {directory.vocabulary_file}",
-        "bring the text back as it was, or train the run anew",
+        "restore the text as it was, or train the run again",
     )
 
 
 def saved(directory: RunDirectory) -> tuple[Vocabulary, str | None]:
-    """The vocabulary and the sha256 of the tokens: None in runs that kept none. Raises FileNotFoundError, Damaged."""
+    """Read the vocabulary and the sha256 of the tokens (None in old runs). Raises FileNotFoundError, Damaged."""
     try:
         content: Any = files.read_json(directory.vocabulary_file, LARGEST)
         vocabulary, sha256 = Vocabulary.from_data(content), content.get("sha256")

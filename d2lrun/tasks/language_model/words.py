@@ -1,4 +1,4 @@
-"""``d2lrun generate RUN``: let a language model continue a text. Imports torch when it is needed."""
+"""``d2lrun generate RUN``: let a language model continue a text. Functions import torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from d2lrun.errors import Refused
 from d2lrun.streams import complain
 from d2lrun.tasks import Question, Word
 
-DIGITS = 18  # of a whole number; what is longer may not fit into 64 bits
+DIGITS = 18  # most digits of a whole number: a longer one may not fit into 64 bits
 
 
 def numbers(options: dict[str, str]) -> dict[str, Any]:
-    """The options that are numbers, by their names; raises Refused."""
+    """Return the numeric options by name; raises Refused."""
     return {
         "length": whole(options, "length", 1),
         "temperature": number(options, "temperature"),
@@ -25,12 +25,12 @@ def numbers(options: dict[str, str]) -> dict[str, Any]:
 
 
 def check(options: dict[str, str]) -> None:
-    """Raise Refused for an option's value that is none."""
+    """Raise Refused for a wrong value of an option."""
     numbers(options)
 
 
 def generate(question: Question) -> None:
-    """Continue a text, token by token, on the terminal."""
+    """Print the continuation of a text, token by token."""
     options = question.options
     from d2lrun.report.text import printable
     from d2lrun.tasks.language_model.generate import continue_text
@@ -46,16 +46,16 @@ def generate(question: Question) -> None:
 
 
 def whole(options: dict[str, str], name: str, least: int) -> int:
-    """The option as a whole number; raises Refused."""
+    """Return the option as a whole number; raises Refused."""
     digits = options[name]
     if not digits.isdecimal() or len(digits) > DIGITS or int(digits) < least:
-        wanted = f"wanted a whole number at least {least}, of {DIGITS} digits at most"
+        wanted = f"wanted a whole number at least {least}, with at most {DIGITS} digits"
         raise Refused(f"{name}={digits}: {wanted}", "d2lrun generate --help")
     return int(digits)
 
 
 def number(options: dict[str, str], name: str) -> float:
-    """The option as a number that is not negative; raises Refused."""
+    """Return the option as a number that is not negative; raises Refused."""
     try:
         value = float(options[name])
     except ValueError:
@@ -66,7 +66,7 @@ def number(options: dict[str, str], name: str) -> float:
 
 
 def next_words(config: Config, directory: Path) -> list[object]:
-    """A language model is good for texts."""
+    """Return the words of ``generate`` for this run."""
     return ["generate", directory, *([f"prefix={config.dataset.prefix}"] if config.dataset.prefix else [])]
 
 
@@ -75,11 +75,11 @@ WORDS = {
         "[prefix=TEXT] [length=50] [temperature=0] [top_k=K] [seed=1]",
         "let a language model continue a text; temperature=0 takes the likeliest",
         {
-            "prefix": "the text to be continued; without it, that of the run's dataset",
-            "length": "so many tokens (characters or words) are written",
-            "temperature": "0: the likeliest token; 1: drawn by its chances; above: bolder",
-            "top_k": "draw from the K likeliest tokens only",
-            "seed": "of the draws: the same seed writes the same text",
+            "prefix": "the text to continue; default: the prefix of the run's dataset",
+            "length": "how many tokens (characters or words) to write",
+            "temperature": "0: the likeliest token; 1: drawn by probability; above 1: more random",
+            "top_k": "draw only from the K likeliest tokens",
+            "seed": "of the random draws: the same seed writes the same text",
         },
         generate,
         check,

@@ -1,4 +1,4 @@
-"""How often words and their pairs and triples occur, by rank: close to a straight line (Zipf's law, book 8.3)."""
+"""The frequencies of words, bigrams and trigrams by rank: close to a straight line (Zipf's law, book 8.3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from d2lrun.report.layout import head
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Told apart by colour-blind eyes (Okabe and Ito), and in print by the dashes.
+# Colours for colour-blind readers (Okabe and Ito), and dash patterns for print.
 STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": "-"},
     {"color": "#D55E00", "linestyle": "--"},
@@ -21,9 +21,9 @@ STYLES: tuple[dict[str, Any], ...] = (
 
 
 def draw_zipf(path: str | Path, frequencies: Mapping[str, Sequence[int]], title: str) -> None:
-    """Write a PNG with a curve for each name, such as "bigrams", of ``frequencies``, which fall.
+    """Write a PNG with a curve for each name, such as "bigrams", of the descending ``frequencies``.
 
-    Without any frequency there is nothing to draw and no file.
+    If there are no frequencies, no file is written.
     """
     if not any(frequencies.values()):
         return
@@ -35,7 +35,7 @@ def draw_zipf(path: str | Path, frequencies: Mapping[str, Sequence[int]], title:
 
 
 def draw_panel(axes: Axes, frequencies: Mapping[str, Sequence[int]]) -> None:
-    """The curves, both axes logarithmic; a text so short that it has no trigrams has no curve for them."""
+    """Draw the curves on logarithmic axes; a text without trigrams has no curve for them."""
     from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
     for style, (name, counts) in zip(STYLES, frequencies.items(), strict=False):

@@ -1,1 +1,1 @@
-"""Rows of numbers: what is the value of another one?"""
+"""Regression: predict a number from the features of a row."""

@@ -1,4 +1,4 @@
-"""What a regression learned: its line through the points, or what it predicts beside what is true."""
+"""Pictures of a regression: its line through the points, or predicted and true numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POINTS, TRUE, LEARNED = "#000000", "#009E73", "#D55E00"  # Okabe and Ito
 def draw_line(
     path: str | Path, points: tuple[Tensor, Tensor], grid: Tensor, truth: Tensor, learned: Tensor, title: str
 ) -> None:
-    """Write a PNG: the training rows, x [N] and y [N], the true function and the learned one [G] over ``grid`` [G]."""
+    """Write a PNG: training rows x [N] and y [N], and the true and learned function [G] over ``grid`` [G]."""
     figure, axes = panel(title)
     axes.plot(*(values.numpy() for values in points), ".", color=POINTS, markersize=4, alpha=0.6, label="training rows")
     axes.plot(grid.numpy(), truth.numpy(), color=TRUE, linestyle="--", linewidth=1.6, label="true")
@@ -32,10 +32,9 @@ def draw_line(
 def draw_agreement(
     path: str | Path, truth: Tensor, predicted: Tensor, target: str, title: str, logarithmic: bool
 ) -> None:
-    """Write a PNG with a point for each row: true [N] across, predicted [N] up, both alike on the diagonal.
+    """Write a PNG with a point for each row: true [N] on the x axis, predicted [N] on the y axis, and the diagonal.
 
-    ``logarithmic`` are axes of what is positive: equal shares are equally long on them, and what is predicted
-    below half of the lowest true one is drawn there.
+    ``logarithmic`` axes are for positive numbers; a prediction below half of the lowest true number is drawn there.
     """
     figure, axes = panel(title)
     if logarithmic:

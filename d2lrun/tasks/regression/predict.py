@@ -1,4 +1,4 @@
-"""The predicted numbers of rows, and submission.csv. N rows."""
+"""Predict the numbers of rows, and write submission.csv. N rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from d2lrun.training.evaluate import over_batches
 
 
 def predictions(model: nn.Module, features: Tensor, size: int) -> Tensor:
-    """What is predicted [N] of rows [N, D] in batches of ``size``, on the CPU."""
+    """Return the predictions [N] for rows [N, D] in batches of ``size``, on the CPU."""
     return over_batches(model, features.split(size))[:, 0].cpu()
 
 
 def write_submission(path: Path, model: nn.Module, data: TableDataset, size: int) -> Tensor:
-    """Write a csv as Kaggle takes it: Id and prediction of each test row. Returns the predictions [N].
+    """Write a csv in Kaggle's format: Id and prediction of each test row. Return the predictions [N].
 
-    None is below 1, as in the error of the logarithms: some rows would have none.
+    Predictions below 1 become 1, as in the error of the logarithms, since a logarithm needs a positive number.
     """
     predicted = predictions(model, data.test_features, size).clamp(min=1)  # [N]
     text = io.StringIO()

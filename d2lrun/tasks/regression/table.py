@@ -1,4 +1,4 @@
-"""Rows of numbers in memory: features and what is to be predicted of them (book 3.3, 4.4, 4.5, 4.10).
+"""Rows of numbers in memory: features and targets (book 3.3, 4.4, 4.5, 4.10).
 
 N rows, D features, B batch.
 """
@@ -15,23 +15,23 @@ from torch import Tensor
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.training.examples import Examples, Indexed
 
-# Training rows [n] -> the features [N, D] of all training rows and of all test rows, prepared by those rows alone.
+# Training rows [n] -> the features [N, D] of all training rows and of all test rows, fitted on those rows only.
 Prepare: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Field:
-    """A column of the file, or a made one."""
+    """A column of the file, or a generated one."""
 
     name: str
-    width: int = 1  # of the features that it becomes
+    width: int = 1  # number of features that the column becomes
     categories: int | None = None  # None: a number
-    missing: int = 0  # of its values, in training and test rows together
+    missing: int = 0  # missing values in training and test rows together
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """What a picture of a function of one variable is drawn with."""
+    """The data for the picture of a function of one variable."""
 
     points: Tensor  # x of the training rows [N]
     grid: Tensor  # x of the drawn line [G]
@@ -48,46 +48,46 @@ class TableDataset(Examples["TableSubset"]):
     train_targets: Tensor
     test_features: Tensor
     test_targets: Tensor | None
-    source: str  # where it was found or how it was made, for people
+    source: str  # where it was found or how it was generated, for messages
     fields: tuple[Field, ...]
-    target: str = "y"  # what is predicted, for people
-    logarithmic: bool = False  # whether what is predicted is positive and its error is relative: a price
-    prepare: Prepare | None = None  # None: the features are as they are, whatever trains
-    test_ids: tuple[str, ...] = ()  # of the test rows, where they have names
-    line: Line | None = None  # where the features are made of one variable
-    contents: tuple[Content, ...] = ()  # what was read or made
+    target: str = "y"  # name of the target, for messages
+    logarithmic: bool = False  # whether the target is positive and its error is relative, as for a price
+    prepare: Prepare | None = None  # None: the features do not depend on the training rows
+    test_ids: tuple[str, ...] = ()  # names of the test rows, if they have names
+    line: Line | None = None  # if the features are functions of one variable
+    contents: tuple[Content, ...] = ()  # the data that were read or generated
     pools: Mapping[str, str] = field(default_factory=dict)  # "train" and "test": fingerprints of rows and targets
 
     @property
     def inputs(self) -> tuple[int]:
-        """(D,): the shape of what the network is given."""
+        """(D,): the shape of the network's input."""
         return (self.train_features.shape[1],)
 
     @property
     def outputs(self) -> int:
-        """One number for each row."""
+        """The number of outputs: one for each row."""
         return 1
 
     @property
     def strata(self) -> Tensor:
-        """int64 [N] on the CPU, all 0: rows have no classes, the seed alone divides them."""
+        """Return int64 [N] on the CPU, all 0: rows have no classes, so the split depends only on the seed."""
         return torch.zeros(len(self.train_targets), dtype=torch.int64)
 
     def to(self, device: torch.device | str) -> TableDataset:
-        """The same dataset with its tensors on ``device``."""
+        """Return the same dataset with its tensors on ``device``."""
         names = ("train_features", "train_targets", "test_features", "test_targets")
         tensors: dict[str, Any] = {name: getattr(self, name) for name in names}
-        moved: dict[str, Any] = {name: None if one is None else one.to(device) for name, one in tensors.items()}
+        moved: dict[str, Any] = {name: None if value is None else value.to(device) for name, value in tensors.items()}
         return replace(self, **moved)
 
     def pool(self, name: str) -> str:
-        """The fingerprint of all rows and targets of "train" or "test", as they were read or made."""
+        """Return the fingerprint of all rows and targets of "train" or "test", as they were read or generated."""
         return self.pools.get(name) or fingerprint(getattr(self, f"{name}_features"), getattr(self, f"{name}_targets"))
 
     def fitted(self, index: Tensor) -> TableDataset:
-        """The dataset prepared by the training rows ``index`` [n] alone: of the others nothing is learned.
+        """Return the dataset with its preparation fitted on the training rows ``index`` [n] only.
 
-        The number of features stays. A made dataset needs no preparation and is returned as it is.
+        The number of features stays. A generated dataset needs no preparation and is returned unchanged.
         """
         if self.prepare is None:
             return self
@@ -95,7 +95,7 @@ class TableDataset(Examples["TableSubset"]):
         return replace(self, train_features=train, test_features=test)
 
     def part(self, name: str, index: Tensor | None = None) -> TableSubset | None:
-        """The rows ``index`` [n] of "train" or "test", all of them by default; None for a test set without targets."""
+        """Return the rows ``index`` [n] (default: all) of "train" or "test"; None for a test set without targets."""
         features, targets = getattr(self, f"{name}_features"), getattr(self, f"{name}_targets")
         if targets is None:
             return None
@@ -111,10 +111,10 @@ class TableSubset(Indexed):
     features: Tensor  # float32 [N, D]
     targets: Tensor  # float32 [N, 1]
     index: Tensor  # int64 [n]
-    pool: str = "train"  # what it is taken from: train or test
-    of: int | None = None  # rows of the whole part, if this is only its beginning
-    least: int = 1  # rows of a batch that trains
+    pool: str = "train"  # the pool that the indices refer to: train or test
+    of: int | None = None  # number of rows of the whole part, if this is only its beginning
+    least: int = 1  # least number of rows in a training batch
 
     def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, D] and targets [B, 1]."""
+        """Return features [B, D] and targets [B, 1]."""
         return self.features.index_select(0, batch), self.targets.index_select(0, batch)

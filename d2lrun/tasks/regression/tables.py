@@ -1,4 +1,4 @@
-"""Rows of a table on the terminal: what the fields are, what was predicted."""
+"""Tables of a regression on the terminal: the fields of a dataset, and predictions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from d2lrun.tasks.regression.table import TableDataset
 
-SHOWN = 5  # fields with missing values, predicted rows
+SHOWN = 5  # most fields with missing values, and most predicted rows
 
 
 def show_table(console: Console, dataset: TableDataset) -> None:
-    """What the rows and fields of a table are, and what is predicted."""
+    """Print the rows, fields and targets of a table."""
     numbers = sum(field.categories is None for field in dataset.fields)
     absent = sorted((field for field in dataset.fields if field.missing), key=lambda field: -field.missing)
     train, test = len(dataset.train_features), len(dataset.test_features)
@@ -46,7 +46,7 @@ def show_table(console: Console, dataset: TableDataset) -> None:
 
 
 def show_numbers(console: Console, dataset: TableDataset, predicted: Tensor) -> None:
-    """The first of the predictions [N] of the test rows, and how many they are."""
+    """Print the first of the predictions [N] for the test rows, and their number."""
     table = grid("Id", dataset.target)
     for name, value in zip(dataset.test_ids[:SHOWN], predicted.tolist(), strict=False):
         table.add_row(name, measured(value))

@@ -1,4 +1,4 @@
-"""Regression: predicted numbers against true ones, squared error (book 3.3, 4.4, 4.10). B batch."""
+"""Regression: the squared error of predicted numbers (book 3.3, 4.4, 4.10). B batch."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def build(data: TableDataset, model: Any) -> Regression:
-    """The task for a dataset; ``model`` is the config group of that name."""
+    """Return the task for a dataset; ``model`` is the config group of that name."""
     return Regression(data.logarithmic)
 
 
 class Regression:
-    """Predictions [B, 1] against numbers [B, 1]: the mean squared error (book 3.3, 4.4).
+    """Predictions [B, 1] and targets [B, 1]: the mean squared error (book 3.3, 4.4).
 
-    ``logarithmic``: also the root mean square of log predicted - log true, each prediction at least 1, so that an
-    error counts by its share of what is right (book 4.10); it is measured and not trained with.
-    As in the book the training part is measured again after each epoch, in eval mode with the weights that the
-    epoch ended with: train and test figures are of one kind, and dropout is off in both.
+    ``logarithmic``: also the root mean square of log predicted - log true, with predictions of at least 1, which
+    measures relative errors (book 4.10); it is a metric, not the loss.
+    As in the book, the training part is measured again after each epoch, in eval mode with the weights after the
+    epoch. So train and test metrics are measured in the same way, without dropout.
     """
 
     unit, stateful, remeasure_train = "examples", False, True
@@ -40,7 +40,7 @@ class Regression:
         self.counts = 2 if logarithmic else 1
 
     def learn(self, state: State, split: Split[TableSubset], config: Config) -> Course:
-        """By the steps of an optimizer."""
+        """Learn by the steps of an optimizer."""
         return steps(state, split, self, config)
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: None) -> tuple[Tensor, None]:
@@ -50,7 +50,7 @@ class Regression:
         return F.mse_loss(predictions, targets)
 
     def count(self, predictions: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
-        """[summed squared error] and, where asked for, [summed squared error of the logarithms]."""
+        """Return [sum of squared errors], and if ``logarithmic`` also the sum for the logarithms."""
         sums = [loss * targets.numel()]
         if self.counts == 2:
             sums.append((predictions.clamp(min=1).log() - targets.log()).square().sum())
@@ -64,11 +64,11 @@ class Regression:
         return dict.fromkeys(("loss", "log_rmse")[: self.counts], part.fingerprint)
 
     def weight_metrics(self, model: nn.Module) -> dict[str, float]:
-        """Of a linear model ‖w‖₂, which weight decay draws towards 0 (book 4.5)."""
+        """Return ‖w‖₂ of a linear model, which weight decay moves towards 0 (book 4.5)."""
         return {"weight_norm": model.weight.detach().norm().item()} if isinstance(model, nn.Linear) else {}
 
     def stuck(self, records: list[dict[str, Any]]) -> bool:
-        """Never while it trains: ``floor`` is asked at the end."""
+        """Return False during training; the comparison with ``floor`` is made at the end."""
         return False
 
     def floor(self, train: TableSubset, part: TableSubset) -> float:

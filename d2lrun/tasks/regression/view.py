@@ -1,4 +1,4 @@
-"""What people see of a regression: the learned function, or what was predicted beside what is true."""
+"""The output of a regression for people: the learned function, or predicted and true numbers."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 def prepare(data: TableDataset, directory: RunDirectory, say: Callable[[str], None]) -> None:
-    """A run keeps nothing of its rows."""
+    """Do nothing: a run has no other record of its rows."""
 
 
 def check(data: TableDataset, directory: RunDirectory) -> None:
-    """Any rows will do: their content was compared before."""
+    """Do nothing: the content of the rows was compared before."""
 
 
 def sample(experiment: Experiment[TableDataset, TableSubset], directory: RunDirectory, now: bool) -> None:
-    """There are no samples."""
+    """Do nothing: there are no samples."""
 
 
 def describe(experiment: Experiment[TableDataset, TableSubset], directory: RunDirectory) -> dict[str, Any]:
-    """Nothing more; if the test rows have no targets, what is predicted of them goes to submission.csv."""
+    """Return no more entries; if the test rows have no targets, write their predictions to submission.csv."""
     data = experiment.split.train.data  # prepared as in training
     if data.test_targets is None:
         write_submission(directory.submission, experiment.state.model, data, experiment.config.train.batch_size)
@@ -44,9 +44,9 @@ def describe(experiment: Experiment[TableDataset, TableSubset], directory: RunDi
 def draw(
     experiment: Experiment[TableDataset, TableSubset], directory: RunDirectory, title: str, say: Callable[[str], None]
 ) -> None:
-    """predictions.png: the function that was learned, of one variable; else what was predicted beside what is true.
+    """Draw predictions.png: the learned function of one variable, or else predicted and true numbers.
 
-    Of the validation part, or without one of the test set, or if that has no targets of the training part.
+    The numbers are from the validation part, else from the test set, else (without test targets) from training.
     """
     with optional(directory.predictions, say):
         if experiment.data.line is None:
@@ -56,7 +56,7 @@ def draw(
 
 
 def draw_function(experiment: Experiment[TableDataset, TableSubset], line: Line, path: Path, title: str) -> None:
-    """The function that was learned, over its one variable."""
+    """Draw the learned function over its one variable."""
     size = experiment.config.train.batch_size
     learned = predictions(experiment.state.model, line.features.to(experiment.state.device), size)
     points = line.points, experiment.data.train_targets.cpu()[:, 0]
@@ -64,7 +64,7 @@ def draw_function(experiment: Experiment[TableDataset, TableSubset], line: Line,
 
 
 def draw_rows(experiment: Experiment[TableDataset, TableSubset], path: Path, title: str) -> None:
-    """Predicted beside true numbers."""
+    """Draw predicted and true numbers."""
     data, split, size = experiment.data, experiment.split, experiment.config.train.batch_size
     parts = {"validation rows": split.val, "test rows": split.test, "training rows": split.train}
     name, part = next((name, part) for name, part in parts.items() if part is not None)
@@ -75,5 +75,5 @@ def draw_rows(experiment: Experiment[TableDataset, TableSubset], path: Path, tit
 
 
 def show(console: Console, data: TableDataset, picture: Path) -> None:
-    """What the rows and fields are; there is no picture."""
+    """Print the rows and fields of the dataset; there is no picture."""
     show_table(console, data)

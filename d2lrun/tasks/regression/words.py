@@ -1,4 +1,4 @@
-"""``d2lrun predict RUN``: the numbers of test rows without targets. Imports torch when it is needed."""
+"""``d2lrun predict RUN``: predict the numbers of test rows without targets. Functions import torch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def predict(question: Question) -> None:
-    """Print the first predictions; all go to submission.csv. Raises Refused if every row has a target already."""
+    """Print the first predictions and write all to submission.csv. Raises Refused if every row has a target."""
     directory, config = question.directory, question.config
     if not DATASETS[config.dataset.name].unlabelled:
         raise Refused(
-            f"{directory.path}: each row of {config.dataset.name} has its target, there is none to predict",
+            f"{directory.path}: each row of {config.dataset.name} has a target, so there is none to predict",
             f"d2lrun evaluate {directory.path} measures it on the test rows",
         )
     from d2lrun.report.text import say
@@ -34,7 +34,7 @@ def predict(question: Question) -> None:
 
 
 def next_words(config: Config, directory: Path) -> list[object]:
-    """Rows without targets can be predicted; others are measured."""
+    """Return the words of ``predict`` if the test rows have no targets, else of ``evaluate``."""
     return ["predict" if DATASETS[config.dataset.name].unlabelled else "evaluate", directory]
 
 

@@ -61,7 +61,7 @@ def test_another_text_is_refused_and_nothing_overwritten(begun, data, changed, w
     before = begun.vocabulary_file.read_bytes()
     with pytest.raises(Refused, match=what) as caught:
         vocabulary.keep(changed(data), begun, print)
-    assert "bring the text back as it was" in caught.value.hint
+    assert "restore the text as it was" in caught.value.hint
     assert begun.vocabulary_file.read_bytes() == before
 
 
