@@ -72,6 +72,7 @@ def places(config: Config) -> dict[str, Any]:
 
 
 def absolute(path: str | list[str]) -> str | list[str]:
+    """Return the path, or each path of a list, as an absolute path."""
     if isinstance(path, list):
         return [absolute(each) for each in path]
     return os.path.abspath(os.path.expanduser(path))

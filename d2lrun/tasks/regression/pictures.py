@@ -53,6 +53,7 @@ def draw_agreement(
 
 
 def panel(title: str) -> tuple[object, Axes]:
+    """Return a figure with one panel, and its axes."""
     figure = new_figure(900, 700)
     head(figure, title)
     figure.set_layout_engine("tight")
