@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ data: $(READY) ## fetch and verify Fashion-MNIST: from local folders, public mir
 test: $(READY) $(DATA) ## the test suite, on all cores
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
+check: lint ## check style, types and what the quick tests cover, in about a minute
+	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+
 test-ray: ## test sweeps under Ray, in .venv-ray: its launcher needs older packages than the locked ones
 	@$(PYTHON) -m venv .venv-ray
 	@grep -E '^torch(vision)?==' requirements.lock > .venv-ray/lock.txt
@@ -141,8 +144,8 @@ test-hydra-next: ## test composing, sweeps and launchers with Hydra's newest pre
 mutants: $(READY) ## break the code in random places and see whether a test fails: make mutants ARGS="--count 50 --seed 1"
 	@$(BIN)/python benchmarks/mutants.py $(ARGS)
 
-lint: $(READY) ## check style and common mistakes (ruff)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(READY) ## check style and common mistakes (ruff) and types (mypy)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(READY) ## format the code (ruff)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -155,7 +158,7 @@ lock: $(READY) ## make requirements.lock again from pyproject.toml
 	@cp .venv/lock.txt requirements.lock
 
 clean: ## remove .venv and caches; outputs/ and the data stay
-	rm -rf .venv .venv-ray .venv-hydra-next .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-ray .venv-hydra-next .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements.lock

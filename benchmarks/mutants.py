@@ -1,7 +1,7 @@
 """Faults put into the code on purpose, one at a time: a test that belongs to the place has to fail.
 
     make mutants ARGS="--count 50 --seed 1"           of the whole package
-    make mutants ARGS="d2lrun/files.py d2lrun/sweeps"  of some modules or folders
+    make mutants ARGS="d2lrun/disk/files.py d2lrun/sweeps"  of some modules or folders
 
 A mutant is one small change: another operator, number or truth value, a negated condition, a statement left out, None
 in place of what is returned. Each is tried in a temporary copy of the project, against one file of tests after
@@ -33,7 +33,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "d2lrun"
-LAST = ("tests/test_run.py", "tests/test_kfold.py", "tests/test_cli.py", "tests/sweeps/test_sweep.py")
+LAST = ("tests/runs/test_run.py", "tests/runs/test_kfold.py")
 SLOW = re.compile(r"/faults/|_end_to_end|test_launchers|test_kill")  # they start processes; asked only as mirrors
 IMPORTERS = 5  # files of tests that import the module and are asked, the smallest first
 IGNORED = (".git", ".venv*", "outputs", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", "dist")
@@ -201,7 +201,9 @@ def drawn(root: Path, modules: list[str], count: int, seed: int) -> list[Mutant]
         path = root / module
         files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
         if not path.exists() or PACKAGE not in Path(module).parts[:1]:
-            raise SystemExit(f"error: {module}: no module of {PACKAGE}/\nhint: give one such as {PACKAGE}/files.py")
+            raise SystemExit(
+                f"error: {module}: no module of {PACKAGE}/\nhint: give one such as {PACKAGE}/disk/files.py"
+            )
     every = [each for file in files for each in mutants_of(file.relative_to(root).as_posix(), file.read_bytes())]
     return random.Random(seed).sample(every, min(count, len(every)))
 

@@ -28,12 +28,13 @@ os._exit(0)
 
 D2LRUN_SCRIPT = """
 import os
-from d2lrun import cli, run
+from d2lrun.cli import main
+from d2lrun.training import fit
 def stop_after_one_step(*arguments):
-    next(fit(*arguments))
+    next(loop(*arguments))
     os._exit(0)
-fit, run.fit = run.fit, stop_after_one_step
-cli.main()
+loop, fit.fit = fit.fit, stop_after_one_step
+main.main()
 """
 
 # The largest child's memory; a process between, because a child inherits the peak of the one that starts it.

@@ -1,6 +1,6 @@
 """Training steps per second by d2lrun's own threads and by fixed choices, in turn: alone and beside a busy process.
 
-d2lrun   what d2lrun chooses (d2lrun/threads.py)
+d2lrun   what d2lrun chooses (d2lrun/training/threads.py)
 one      one thread
 spin     a thread for each core, which spins while it waits: what torch does by itself
 sleep    a thread for each core, which sleeps while it waits (OMP_WAIT_POLICY=passive)

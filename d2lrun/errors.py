@@ -4,6 +4,7 @@ Only ``cli/main.py`` turns them into an exit code; all other modules raise them.
 """
 
 import re
+from collections.abc import Sequence
 
 MACHINE, VALUES = "machine", "values"  # the values of ``cause`` in result.json
 
@@ -22,6 +23,7 @@ class Refused(D2lrunError):
     """The request cannot be carried out as given: configuration, data, device, directory."""
 
     code = 2
+    complaints: Sequence[object] = ()  # what is wrong with a config, one by one
 
 
 class InUse(Refused):

@@ -38,19 +38,19 @@ class Handler:
         elif not resent:
             exit_at_once(signum)
         if self.is_due(frame):
-            raise self.stopped()
+            raise self.stopped(self.received)
 
     def is_due(self, frame: FrameType | None) -> bool:
         """Whether to raise Stopped in ``frame``: main catches it, it is not raised yet, and no import is active."""
         return self.is_caught and self.raised() is None and not is_importing(frame)
 
-    def stopped(self) -> BaseException:
+    def stopped(self, received: int) -> BaseException:
         """Return a new Stopped; only a weak reference to it is kept."""
         from weakref import ref
 
         from d2lrun.errors import Stopped
 
-        error = Stopped(self.received, "stopped")
+        error = Stopped(received, "stopped")
         self.raised = ref(error)
         return error
 
@@ -68,8 +68,9 @@ class Handler:
         return received if self.raised() is None else None
 
 
-def nothing() -> None:
+def nothing() -> BaseException | None:
     """Return None, as a weak reference to a deleted object does."""
+    return None
 
 
 handler = Handler()
@@ -101,7 +102,7 @@ def finish() -> None:
 def raise_received() -> None:
     """Raise Stopped if a signal waits for the end of an import, or if C code or a ``finally`` lost its Stopped."""
     if handler.received is not None:
-        raise handler.raised() or handler.stopped()
+        raise handler.raised() or handler.stopped(handler.received)
 
 
 def heeded() -> list[int]:
@@ -123,7 +124,7 @@ def send(signum: int, thread: int) -> None:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(thread, signum)
     else:
-        _thread.interrupt_main(signum)
+        _thread.interrupt_main(signum)  # type: ignore[arg-type]  # it takes any int
 
 
 def exit_at_once(signum: int, frame: FrameType | None = None) -> None:

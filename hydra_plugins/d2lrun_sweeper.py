@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -31,9 +32,10 @@ class D2lrunSweeper(Sweeper):
     """Gives ``task_function.steer`` a way to launch runs, and lets it decide which and when."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.steer: Any = task_function.steer  # type: ignore[attr-defined]
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function.job, config=config
+        task: Any = task_function
+        self.steer = task.steer
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task.job, config=config
         )
         self.launched = 0
         from d2lrun.sweeps import workers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import struct
 import sys
 import threading
@@ -24,6 +25,21 @@ from d2lrun import signals
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.errors import D2lrunError, Stopped
 from d2lrun.tasks.classification.images import ImageDataset
+
+# Files whose tests start processes or train whole networks: `make check` leaves them out.
+SLOW = re.compile(
+    r"/faults/|_end_to_end|sweeps/test_(launchers|search|sweep|refit)|models/test_(kill|models|densenet|googlenet|build)"
+    r"|runs/test_(run|kfold|cost|identity|next_step)|cli/test_(main|completion|doctor)|report/test_(compare|summary)"
+    r"|training/test_(fit|devices|threads)|config/test_(hints|bounds|hydra_internal)|disk/test_(locate|files|download)"
+    r"|tests/test_(benchmarks|makefile|mutants|new_task|readme|signals|streams)"
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if SLOW.search(item.path.as_posix()):
+            item.add_marker(pytest.mark.slow)
+
 
 settings.register_profile("d2lrun", deadline=None)  # a busy machine breaks any
 settings.load_profile("d2lrun")

@@ -136,8 +136,11 @@ OF_DATA = ("config.dataset", "data", "dataset")
 
 
 def asks_the_kind(tree: ast.AST) -> Iterator[str]:
-    """The places where a file names a task, a dataset, a network or a class of them."""
+    """The places where a file names a task, a dataset, a network or a class of them, or imports a task or a dataset."""
+    folders = (*(f"d2lrun.tasks.{task}" for task in TASKS), "d2lrun.datasets.")
     for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(folders):
+            yield node.module
         if isinstance(node, ast.Name) and node.id in CLASSES:
             yield node.id
         elif isinstance(node, ast.Constant) and node.value in NAMES - WORDS:
@@ -167,6 +170,7 @@ def test_only_tasks_datasets_networks_and_tables_name_them(file, tree):
         "kinds == ('images',)",
         "hasattr(config.dataset, 'dir')",
         "{'regression': 1}",
+        "from d2lrun.tasks.regression import table",
     ],
 )
 def test_a_question_for_the_kind_is_seen(code):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import pages
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,19 +20,11 @@ DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of the code and of conf/, with the README's network added."""
-    for folder in ("d2lrun", "conf"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    section = DOCS["networks"].partition("## Add a network")[2].partition("\n## ")[0]
-    network, line = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (yaml,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    python_file, yaml_file = re.findall(r"`((?:d2lrun/models|conf/model)/[\w./-]+)`", section)
-    (tmp_path / python_file).write_text(network, encoding="utf-8")
-    (tmp_path / yaml_file).write_text(yaml, encoding="utf-8")
-    config = tmp_path / "d2lrun" / "config.py"
-    text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace("MODELS = {\n", "MODELS = {\n" + line), encoding="utf-8")
-    return tmp_path
+    """A copy of the project, with the network of docs/networks.md added."""
+    project = pages.copied(tmp_path)
+    named = pages.follow(project, "networks", "Add a network")
+    assert pages.changed(project) == set(named) and len(named) == 3
+    return project
 
 
 def d2lrun(project, *words):

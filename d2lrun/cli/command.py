@@ -33,7 +33,7 @@ UNUSED = ("config_name", "config_path", "experimental_rerun")  # options of Hydr
 def parse(words: list[str]) -> Namespace:
     """Parse Hydra's own options and the overrides; raises Refused for an option that does not exist."""
     parser = hydra_internal.options_parser()
-    parser.error = lambda message: refuse_option(message, words)
+    parser.error = lambda message: refuse_option(message, words)  # type: ignore[method-assign]
     options, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         refuse_option(f"{unknown[0]}: no such option", words)
@@ -78,7 +78,8 @@ def meant_by(words: list[str], config_dir: str | None = None) -> list[str] | Non
 
     None if it is the same command line, or if the result does not compose.
     """
-    ours, hydras = [], []
+    ours: list[str] = []
+    hydras: list[str] = []
     actions = hydra_internal.options_parser()._option_string_actions
     rest = list(words)
     while rest:

@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -209,7 +209,7 @@ def overrides(before: list[str], word: str) -> list[str]:
     """Return the groups, options, keys and values that fit the config that ``before`` describes."""
     config_dir = next((before[at] for at in range(1, len(before)) if before[at - 1] in ("--config-dir", "-cd")), None)
     given = [each for each in before if not each.startswith("-") and "=" in each and each != config_dir]
-    sign = re.match(r"[+~]*", word)[0]
+    sign = re.findall(r"^[+~]*", word)[0]
     key, equals, value = word[len(sign) :].partition("=")
     groups = options(config_dir)
     if not equals:
@@ -232,7 +232,7 @@ def options(config_dir: str | None) -> dict[str, list[str]]:
     from d2lrun.config.keys import conf_dir
 
     groups: dict[str, list[str]] = {}
-    for folder in filter(None, (conf_dir(), config_dir)):
+    for folder in (str(conf_dir()), *([config_dir] if config_dir else [])):
         with suppress(OSError):
             for group, option in user_yaml.options(os.path.expanduser(folder)):
                 groups.setdefault(group, []).append(option)
@@ -251,13 +251,11 @@ def launchers() -> list[str]:
 
 def composed(given: list[str], config_dir: str | None) -> dict[str, Any]:
     """Return the config of the overrides; if they do not compose, the default config; if that fails, {}."""
-    from omegaconf import OmegaConf
-
-    from d2lrun.config.compose import gather
+    from d2lrun.config.compose import as_dict, gather
 
     for words, folder, resolve in ((given, config_dir, True), (given, config_dir, False), ([], None, True)):
         with suppress(Exception):
-            return OmegaConf.to_container(gather(words, folder)[0], resolve=resolve)
+            return as_dict(gather(words, folder)[0], resolve)
     return {}
 
 
@@ -288,14 +286,14 @@ def values(config: dict[str, Any], key: str) -> list[str]:
 def kind_of(key: str, config: dict[str, Any]) -> Any:
     """Return the type of a key, for the options that ``config`` selects; None for an unknown key."""
     from d2lrun.config.keys import VARIANTS, Config
-    from d2lrun.config.schema import arms, keys_of
+    from d2lrun.config.schema import dataclasses_in, keys_of
 
     group, _, rest = key.partition(".")
     chosen = config.get(group) if group in VARIANTS else None
     name = chosen.get("engine" if group == "sweep" else "name") if isinstance(chosen, dict) else None
-    kind: Any = VARIANTS[group].get(name) if chosen else Config
+    kind: Any = VARIANTS[group].get(str(name)) if chosen else Config
     for part in (rest if chosen else key).split("."):
-        kind = next((arm for arm in arms(kind) if is_dataclass(arm)), None)
+        kind = next(iter(dataclasses_in(kind)), None)
         kind = keys_of(kind).get(part) if kind else None
     return kind
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 USAGE = """\
 d2lrun trains the networks of "Dive into Deep Learning" from one command line.
@@ -42,7 +43,7 @@ options
 
 KEYS = ("seed", "train", "run")
 WIDTH = 80  # columns of a terminal
-WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
+WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 NAME = 15  # least columns for the name of an option; more if a name of the group is longer
 
 

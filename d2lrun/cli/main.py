@@ -63,8 +63,8 @@ def table_of_verbs() -> dict[str, tuple[str, str]]:
         table[verb] = line
         if verb == AFTER:
             for other, by_task in tasks.words().items():
-                word = next(iter(by_task.values()))
-                table[other] = (" ".join(["RUN", *([word.usage] if word.usage else []), MOVED]), word.does)
+                own = dict.fromkeys(part for word in by_task.values() for part in re.findall(r"\[.+?\]", word.usage))
+                table[other] = " ".join(["RUN", *own, MOVED]), "; ".join(word.does for word in by_task.values())
     return table
 
 
@@ -194,9 +194,10 @@ def print_help(verb: str | None, words: list[str]) -> int:
 
     if verb:
         usage, line = VERBS[verb]
-        print("\n".join([*wrapped(f"usage: d2lrun {verb} ", usage), "", *wrapped("", line), *explained(usage)]))
-        for task, word in list(tasks.words().get(verb, {}).items())[1:]:
-            print("\n".join(["", *wrapped(f"of a {TASKS[task].title}: ", word.does), *explained(word.usage)]))
+        by_task = tasks.words().get(verb, {})
+        several = [line for task, word in by_task.items() for line in wrapped(f"of a {TASKS[task].title}: ", word.does)]
+        does = several if len(by_task) > 1 else wrapped("", line)
+        print("\n".join([*wrapped(f"usage: d2lrun {verb} ", usage), "", *does, *explained(usage)]))
         return 0
     config_dir = next((words[at] for at in range(1, len(words)) if words[at - 1] in ("--config-dir", "-cd")), None)
     print(overview(conf_dir(), VERBS, config_dir), end="")

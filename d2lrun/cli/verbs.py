@@ -102,7 +102,8 @@ def sweep(words: list[str]) -> int:
             engine.carry_out(planned, launch, workers)
             refit.carry_out(planned, launch)
 
-    task.job, task.steer = partial(job, os.getcwd()), steer
+    steered: Any = task
+    steered.job, steered.steer = partial(job, os.getcwd()), steer
     console = terminal()
     with listened_to():
         say(console, planned.opening())
@@ -221,9 +222,10 @@ def ask(verb: str, words: list[str]) -> int:
     by_task = tasks.words()[verb]
     defaults = {key: value for word in by_task.values() for key, value in word.options.items()}
     directory, options = a_run(words, defaults, more=any(word.takes_files for word in by_task.values()))
-    for word in by_task.values():
-        word.check(options)
+    for each in by_task.values():
+        each.check(options)
     config = config_of(directory, options)
+    directory.refuse_folds()
     word = by_task.get(tasks.task_name(config))
     if word is None:
         refuse_task(verb, directory, tasks.task_name(config))
@@ -426,7 +428,8 @@ def terminal() -> Console:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=visible(segment.text))
 
-    return Terminal(file=streams.Terminal(sys.stdout) if sys.stdout.isatty() else sys.stdout, highlight=False)
+    file: Any = streams.Terminal(sys.stdout) if sys.stdout.isatty() else sys.stdout
+    return Terminal(file=file, highlight=False)
 
 
 def print_error(error: D2lrunError) -> None:

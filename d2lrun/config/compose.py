@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import yaml
 from hydra import compose as hydra_compose
@@ -44,7 +44,7 @@ def compose(overrides: list[str], config_dir: str | None = None) -> Config:
 
 def show(overrides: list[str], config_dir: str | None = None) -> str:
     """Return the composed config as YAML, with interpolations as written; raises Refused like ``compose``."""
-    known = Known()
+    known = Known() if config_dir else SHIPPED
     compose_all([overrides], config_dir, known)
     data, _ = gather(overrides, config_dir, known)
     return OmegaConf.to_yaml(data)
@@ -70,6 +70,9 @@ class Known:
     used: set[tuple[str, str]] = field(default_factory=set)
 
 
+SHIPPED = Known()  # of conf/ alone, which stays as it is while a process runs
+
+
 def compose_all(
     combinations: list[list[str]], config_dir: str | None = None, known: Known | None = None
 ) -> list[Config]:
@@ -77,7 +80,7 @@ def compose_all(
 
     At least one list, or a list that was composed before with the same ``known``, must use an option of ``config_dir``.
     """
-    known = known or Known()
+    known = known or (Known() if config_dir else SHIPPED)
     configs: list[Config] = []
     complaints: dict[Complaint, None] = {}  # in order, each once
     explained: set[Complaint] = set()
@@ -167,7 +170,7 @@ def composer(
     Hydra composes once for each choice of options (0.06 s), and the values are set in a copy of the result (1 ms), in
     the same way as in Hydra.
     """
-    known = known or Known()
+    known = known or (Known() if config_dir else SHIPPED)
     folder = f"file://{user_yaml.existing_folder(config_dir)}" if config_dir else ""
     search = [f"hydra.searchpath=[{quoted(folder, refers=True)}]"] if folder else []  # Hydra resolves no ${…} in it
 
@@ -182,7 +185,7 @@ def composer(
     def gathered(overrides: list[str]) -> tuple[DictConfig, list[Complaint]]:
         parsed, complaints = parse_overrides(overrides)
         choices, values = check_options(parsed, known.options, complaints)
-        known.used |= {(each.key_or_group, each.value()) for each in parsed if isinstance(each.value(), str)}
+        known.used |= {(each.key_or_group, value) for each in parsed if isinstance(value := each.value(), str)}
         try:
             data = copy.deepcopy(composed(tuple(choices)))
             for override in values:
@@ -213,11 +216,11 @@ def give_way(data: DictConfig, choices: tuple[str, ...], alone: Callable[[str], 
         name = schema.option_of(group, schema.chosen(group, data))
         if name is None or len(choices) < 2:
             continue
-        values = OmegaConf.to_container(data[group])
+        values = as_dict(data[group])
         strays = [key for key, value in values.items() if not schema.takes(group, name, key, value)]
         strays = [key for key in strays if any(schema.takes(group, each, key, values[key]) for each in VARIANTS[group])]
         single = single or [alone(choice) for choice in choices if strays]
-        own = [OmegaConf.to_container(each[group]) for each in single if schema.chosen(group, each) == name]
+        own = [as_dict(each[group]) for each in single if schema.chosen(group, each) == name]
         grid = data.sweep.get("grid") or {}
         aimless = [key for key in grid if key.startswith(f"{group}.") and key not in schema.all_keys({group: name})]
         with open_dict(data):
@@ -325,9 +328,14 @@ def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> C
 def resolved(data: DictConfig, complaints: list[Complaint]) -> dict[str, Any]:
     """Return what Hydra composed as plain data, with every ${…} replaced by its value; raises Refused."""
     try:
-        return OmegaConf.to_container(data, resolve=True)
+        return as_dict(data, resolve=True)
     except FAULTS as error:
         refuse_composition(error, complaints)
+
+
+def as_dict(data: DictConfig, resolve: bool = False) -> dict[str, Any]:
+    """A mapping of OmegaConf's as plain data, with ``resolve`` every ${…} replaced by its value."""
+    return cast("dict[str, Any]", OmegaConf.to_container(data, resolve=resolve))
 
 
 def parse_overrides(overrides: list[str]) -> tuple[list[Override], list[Complaint]]:
@@ -364,7 +372,7 @@ def check_options(
     """Return the overrides that Hydra composes, such as existing options, and the values to force in after that."""
     choices, values = [], []
     for override in parsed:
-        key, text = override.key_or_group, override.input_line
+        key, text = override.key_or_group, override.input_line or ""
         if override.is_sweep_override():
             wanted = Complaint(text, "several values; add -m to run one after the other")
             strange = key == "device" and [name for name in text.partition("=")[2].split(",") if not is_device(name)]

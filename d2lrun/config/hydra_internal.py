@@ -24,7 +24,9 @@ from d2lrun.config.keys import conf_dir
 def ignore_byte_order_marks() -> None:
     """Let Hydra read ``# @package`` in the first line of a file that begins with a byte order mark."""
     header = ConfigSource._get_header_dict
-    ConfigSource._get_header_dict = staticmethod(lambda text: header(text.removeprefix("\ufeff")))
+    ConfigSource._get_header_dict = staticmethod(  # type: ignore[method-assign, assignment]
+        lambda text: header(text.removeprefix("\ufeff"))
+    )
 
 
 def version_base(version: str) -> dict[str, str]:

@@ -170,12 +170,19 @@ class Run:
     name: str | None  # a label, appended to the date and time
     pictures: bool  # write pictures and the page; not for the runs of a sweep
 
+    @property
+    def folder(self) -> str:
+        """``dir`` of a run that has one, as each of a sweep."""
+        if self.dir is None:
+            raise AssertionError("no directory was chosen for this run")
+        return self.dir
+
 
 @dataclass
-class Grid:
-    """A sweep over all combinations of values (``-m``)."""
+class SweepSettings:
+    """The keys of every sweep (``-m``)."""
 
-    engine: Literal["grid"]
+    engine: Literal["grid", "optuna"]
     name: str | None  # of the folder <run.root>/sweeps/<name>; null: from the swept keys
     on_error: Literal["continue", "stop"]  # what a failed run means for the others
     metric: str | None  # validation metric for the ranking; null: accuracy, perplexity or loss, the first that exists
@@ -186,7 +193,14 @@ class Grid:
 
 
 @dataclass
-class Search(Grid):
+class Grid(SweepSettings):
+    """A sweep over all combinations of values (``-m``)."""
+
+    engine: Literal["grid"]
+
+
+@dataclass
+class Search(SweepSettings):
     """A sweep in which Optuna chooses the values (``-m``)."""
 
     engine: Literal["optuna"]
@@ -214,7 +228,7 @@ class Book:
     band: dict[str, list[Number]]
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, type]] = {
     "optimizer": {"sgd": SGD, "adam": Adam, "adamw": Adam},
     "schedule": {"constant": Constant, "step": Step, "cosine": Cosine},
     "device": dict.fromkeys(("auto", "cpu", "cuda", "mps"), Device),

@@ -7,9 +7,9 @@ A metric has the name <split>_<name>, such as val_accuracy. In the files of K fo
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeGuard
 
 from d2lrun.config.tables import TASKS
 
@@ -64,11 +64,21 @@ def mean_and_std(value: Any) -> tuple[float | None, float | None]:
     return finite(mean), finite(std)
 
 
+def spread_of(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation (by n − 1) of numbers; (None, None) if one is None, no std of a single one."""
+    from statistics import fmean, stdev
+
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None, None
+    return fmean(known), stdev(known) if len(known) > 1 else None
+
+
 def finite(value: Any) -> float | None:
     """Return the value if it is a finite number, else None."""
     return value if is_finite(value) else None
 
 
-def is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> TypeGuard[float]:
     """Whether the value is a finite number in the range of a float; not a bool, not NaN."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -78,7 +78,7 @@ def spelled(value: str, leaf: Callable[[str], str], lists: bool, several: bool =
 
 def argument(part: str, inner: Callable[[str], str]) -> str:
     """Convert an argument of a function, such as ``a.txt`` or ``reverse=true``."""
-    name, value = ARGUMENT.fullmatch(part.strip()).groups()
+    (name, value), *_ = ARGUMENT.findall(part.strip())
     return f"{name}{value}" if name else inner(value)
 
 

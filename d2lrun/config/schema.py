@@ -24,10 +24,9 @@ from d2lrun.errors import Refused
 
 PLACES = ("dataset.dir", "dataset.path")  # paths of the data: their content is compared, not the path
 # Keys that may change in a continued run: it is still the same experiment.
-CIRCUMSTANCES = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
+EARLIER = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
+CIRCUMSTANCES = (*EARLIER, "dataset.path", "device.name")  # EARLIER: before data had fingerprints
 GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
-EARLIER = CIRCUMSTANCES  # for config hashes from before data had fingerprints
-CIRCUMSTANCES += ("dataset.path", "device.name")
 TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"
 MOST_UNKNOWN = 20  # most unknown keys of one group with their own complaint: a suggestion for each takes time
@@ -152,7 +151,7 @@ def field_value(kind: Any, value: Any, where: str, complaints: list[Complaint], 
     """Return the value of one key: a group of variants, a nested dataclass, or plain data."""
     if whole and where in VARIANTS:
         return variant(where, value, complaints)
-    nested = next((arm for arm in arms(kind) if is_dataclass(arm)), None)
+    nested = next(iter(dataclasses_in(kind)), None)
     if nested and not (value is None and type(None) in arms(kind)):
         return build(nested, value, where, complaints)
     try:
@@ -196,12 +195,12 @@ def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
     if group == "device":
         return unknown_device(name)
     close = hints.option(group, str(name), options)
-    depth = re.search(r"\d*$", str(name))[0]
+    depth = re.findall(r"\d*$", str(name))[0]
     depths = get_args(MODELS[close].arguments.get("depth")) if group == "model" and close in MODELS else ()
     if group == "validation" and re.fullmatch(r"0?\.\d+|\d+", str(name)):
         key = "validation.fraction" if "." in str(name) else "validation.k"
         return Complaint(shown(group, name), f"no such option{did_you_mean(key)}", key)
-    if depth in map(str, depths):
+    if close and depth in map(str, depths):
         close += f" model.depth={depth}"  # resnet50
     wanted = f"no such option{did_you_mean(close)} (have: {', '.join(options)})"
     if isinstance(name, str) and name in VARIANTS.get(group, {}):
@@ -407,8 +406,8 @@ def every_key(names: Mapping[str, str] | None = None, cls: type = Config, path: 
     for key, kind in keys_of(cls).items():
         where = join(path, key)
         options = VARIANTS.get(where, {}) if cls is Config else {}
-        classes = [options[names[where]]] if where in (names or {}) else [*options.values()]
-        for nested in classes or [arm for arm in arms(kind) if is_dataclass(arm)]:
+        classes = [options[names[where]]] if names and where in names else [*options.values()]
+        for nested in classes or dataclasses_in(kind):
             yield from every_key(names, nested, where)
         yield where, kind
 
@@ -440,8 +439,8 @@ def is_list(key: str) -> bool:
 
 def meant(complaints: list[Complaint], data: Any) -> list[Complaint]:
     """Return the complaints, with a suggestion for each unknown key, given the options that ``data`` selects."""
-    names = {group: option_of(group, chosen(group, data)) for group in VARIANTS}
-    names = {group: name for group, name in names.items() if name is not None}
+    options = {group: option_of(group, chosen(group, data)) for group in VARIANTS}
+    names = {group: name for group, name in options.items() if name is not None}
     return [unknown_key(each.key, names) if each.wanted == UNKNOWN else each for each in complaints]
 
 
@@ -486,7 +485,8 @@ def unknown_key(key: str, names: dict[str, str]) -> Complaint:
 def near_key(last: str, keys: list[str], likeness: float = hints.NEAR) -> str | None:
     """Return the key whose last part is similar to ``last``."""
     lasts = {each.rpartition(".")[2]: each for each in reversed(keys)}
-    return lasts.get(hints.near(last, lasts, likeness))
+    near = hints.near(last, lasts, likeness)
+    return lasts[near] if near else None
 
 
 def renamed(key: str, close: str) -> Complaint:
@@ -507,6 +507,11 @@ def suggestion(word: str, options: list[str]) -> str:
 def arms(kind: Any) -> tuple[Any, ...]:
     """Return the types of a union, or the single type."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def dataclasses_in(kind: Any) -> list[type]:
+    """The arms of a type that are dataclasses."""
+    return [arm for arm in arms(kind) if isinstance(arm, type) and is_dataclass(arm)]
 
 
 def join(path: str, key: Any) -> str:

@@ -35,7 +35,7 @@ def load(config: Any, say: Say = lambda line: None, progress: Progress | None = 
 
 def stamps(data: Any) -> list[tuple[int, int] | None]:
     """Return modification time and size of each file of a dataset; if they change, the dataset is read again."""
-    found = []
+    found: list[tuple[int, int] | None] = []
     for content in data.contents:
         try:
             status = os.stat(os.path.expanduser(content.origin))

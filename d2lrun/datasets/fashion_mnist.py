@@ -90,14 +90,17 @@ def own_files(files: Files, dir: str | None) -> dict[str, Found]:
     if not dir:
         raise Refused("dataset.verify=false needs dataset.dir", "give dataset.dir=FOLDER with the four IDX files")
     [folders] = places_of(files, dir).values()
-    found, problems = {}, []
+    found: dict[str, Found] = {}
+    missing, problems = [], []
     for name in files.sums:
         path = next(iter(candidates(name, folders)), None)
+        if path is None:
+            missing.append(name)
+            continue
         try:
-            found[name] = read(path, OWN_LIMIT, digest=None) if path else None
+            found[name] = read(path, OWN_LIMIT, digest=None)
         except Unusable as problem:
             problems.append(f"{path}: {problem}")
-    missing = [name for name, file in found.items() if file is None]
     problems += [f"{dir}: no {name} or {name}.gz" for name in missing]
     if problems:
         message = "\n  ".join([f"dataset.dir={dir}: not four files that can be read", *problems])

@@ -63,7 +63,7 @@ def load(
     """
     found = locate(files, dir, mirrors, say, progress)
     train, test = (read(found[name]) for name in (TRAIN, TEST))
-    prices = [row.pop(TARGET, None) for row in train]
+    prices = [row.pop(TARGET, "") for row in train]
     if not train or not test or train[0].keys() != test[0].keys() or any(map(is_missing, prices)):
         raise faulty(found[TRAIN], f"wanted the columns of {found[TEST].origin}, and {TARGET}")
     targets = torch.tensor([float(price) for price in prices])[:, None]  # [N, 1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from d2lrun.datasets.made import draw, tensor
 from d2lrun.disk.content import made
@@ -31,16 +32,18 @@ def load(
     The inputs depend only on ``seed`` and on D, so a larger training set contains the smaller one.
     """
     slope = np.broadcast_to(np.asarray(weights, float), inputs)  # [D]
-    tensors, contents = [], []
+    tensors: list[tuple[Tensor, Tensor]] = []  # of what trains, then of what tests
+    contents = []
     for place, count in enumerate((n_train, n_test)):
         x, errors = draw(seed, place, count, inputs)
         y = x @ slope + bias + noise * errors  # [N]
-        tensors += [tensor(x), tensor(y)[:, None]]  # [N, D], [N, 1]
+        tensors.append((tensor(x), tensor(y)[:, None]))  # [N, D], [N, 1]
         contents.append(made(f"made by seed {seed}", x, y))
     fields = tuple(Field(f"x{number}") for number in range(1, inputs + 1))
     return TableDataset(
         "linear",
-        *tensors,
+        *tensors[0],
+        *tensors[1],
         source=f"made by seed {seed}",
         fields=fields,
         contents=tuple(contents),

@@ -24,10 +24,12 @@ def fingerprint(*parts: str | np.ndarray | Tensor) -> str:
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
-            data, kind = part.encode("utf-8", "surrogatepass"), "text"
+            data: bytes | memoryview = part.encode("utf-8", "surrogatepass")
+            kind = "text"
         else:
             array = np.ascontiguousarray(part.cpu().numpy() if isinstance(part, Tensor) else part)
-            data, kind = memoryview(array).cast("B") if array.size else b"", f"{array.dtype.str} {array.shape}"
+            data = array.data.cast("B") if array.size else b""
+            kind = f"{array.dtype.str} {array.shape}"
         digest.update(f"{kind} {len(data)}:".encode())  # so two different lists of parts never give the same bytes
         digest.update(data)
     return digest.hexdigest()[:DIGITS]

@@ -9,13 +9,16 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 from urllib import request
 from urllib.error import HTTPError
 
 from d2lrun import __version__
 from d2lrun.counts import counted
 from d2lrun.disk.files import CHUNK, sha256
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Progress = Callable[[int, "int | None"], object]  # bytes so far, bytes in all if known
 GZIP = b"\x1f\x8b"
@@ -52,7 +55,7 @@ def unpack(raw: io.RawIOBase, limit: int) -> bytearray:
     Raises Unusable if the result has more than ``limit`` bytes or the gzip data is damaged.
     """
     with io.BufferedReader(raw, 1 << 16) as buffered:
-        stream = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == GZIP else buffered
+        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == GZIP else buffered
         try:
             return read(stream, limit)
         except EOFError:
@@ -61,7 +64,7 @@ def unpack(raw: io.RawIOBase, limit: int) -> bytearray:
             raise Unusable(f"damaged gzip data: {error}") from None
 
 
-def read(stream: BinaryIO, limit: int) -> bytearray:
+def read(stream: io.BufferedIOBase, limit: int) -> bytearray:
     """Read a stream; raises Unusable if it has more than ``limit`` bytes."""
     # A bytearray, because a tensor that shares its memory is writable.
     content = bytearray()
@@ -161,15 +164,15 @@ class Transfer(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         if time.monotonic() > self.deadline:
             raise Unusable(f"too slow: {counted(self.done, 'byte')} when the time was up")
-        chunk = self.response.read1(len(buffer))  # at most one wait, so that the deadline is checked
+        chunk = self.response.read1(len(memoryview(buffer)))  # at most one wait, so that the deadline is checked
         self.done += len(chunk)
         if self.done > self.limit:
             raise Unusable(f"more than {counted(self.limit, 'byte')}, which is the limit")
         if not chunk and self.total is not None and self.done < self.total:
             raise Unusable(f"ended after {self.done:,} of {counted(self.total, 'byte')}", passing=True)
         self.progress(self.done, self.total)
-        buffer[: len(chunk)] = chunk
+        memoryview(buffer)[: len(chunk)] = chunk
         return len(chunk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from d2lrun.config.metrics import is_finite as number
 
@@ -35,10 +35,12 @@ def mapping(kind: Kind) -> Kind:
     return lambda value: isinstance(value, dict) and all(map(kind, value.values()))
 
 
-def record(needed: Mapping[str, Kind], others: Mapping[str, Kind] | None = None) -> Kind:
+def record(
+    needed: Mapping[str, Kind], others: Mapping[str, Kind] | None = None
+) -> Callable[[Any], TypeGuard[dict[str, Any]]]:
     """Check for an object with all keys of ``needed``; values of ``needed`` and ``others`` have these kinds."""
 
-    def check(value: Any) -> bool:
+    def check(value: Any) -> TypeGuard[dict[str, Any]]:
         if not isinstance(value, dict) or not needed.keys() <= value.keys():
             return False
         kinds = {**needed, **(others or {})}

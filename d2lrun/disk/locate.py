@@ -49,24 +49,26 @@ def locate(
 
     Raises Refused that names every place and its error.
     """
-    places, problems = places_of(files, dir, say), []
-    found = {name: search(name, files, places, problems, say) for name in files.sums}
-    unkept = [name for name, file in found.items() if not file or file.origin.endswith(".gz")]
-    if dir and None in found.values():
-        raise refusal(files, dir, [name for name, file in found.items() if not file], places, problems)
+    places = places_of(files, dir, say)
+    problems: list[str] = []
+    searched = {name: search(name, files, places, problems, say) for name in files.sums}
+    found = {name: file for name, file in searched.items() if file}
+    unkept = [name for name in files.sums if name not in found or found[name].origin.endswith(".gz")]
+    if dir and len(found) < len(files.sums):
+        raise refusal(files, dir, [name for name in files.sums if name not in found], places, problems)
     if dir or not unkept:
         return found
     with writable_cache(cache_of(files.dataset), say) as cache:
         for name in unkept:
             kept = cache and kept_meanwhile(cache / name, files)
             try:
-                found[name] = kept or found[name] or fetch(name, files, mirrors, say, progress)
+                found[name] = kept or found.get(name) or fetch(name, files, mirrors, say, progress)
             except Unavailable as failure:
-                missing = [name for name, file in found.items() if not file]
+                missing = [name for name in files.sums if name not in found]
                 raise refusal(files, dir, missing, places, problems, failure.problems) from None
             if cache and not kept:
                 keep(cache / name, found[name], say)
-    return found
+    return {name: found[name] for name in files.sums}
 
 
 def places_of(files: Files, dir: str | None, say: Say = lambda line: None) -> dict[Path, list[Path]]:
@@ -126,14 +128,15 @@ def read(path: Path, limit: int, digest: str | None) -> Found:
 def writable_cache(folder: Path, say: Say) -> Iterator[Path | None]:
     """Lock the cache ``folder`` for this process; yield None and report it if the folder cannot be written."""
     with contextlib.ExitStack() as stack:
+        usable: Path | None = folder
         try:
             stack.enter_context(lock(folder / ".lock", lambda holder: say(f"waiting for {folder}: {holder} has it")))
         except OSError as error:
             say(f"{folder} cannot be written, so nothing is kept: {error}")
-            folder = None
+            usable = None
         else:
             remove_leftovers(folder)
-        yield folder
+        yield usable
 
 
 def kept_meanwhile(path: Path, files: Files) -> Found | None:

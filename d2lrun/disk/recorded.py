@@ -12,7 +12,7 @@ import yaml
 
 from d2lrun.config import schema
 from d2lrun.config.keys import VARIANTS
-from d2lrun.config.metrics import is_finite, mean_and_std, split_of
+from d2lrun.config.metrics import is_finite, mean_and_std, split_of, spread_of
 from d2lrun.counts import counted
 from d2lrun.disk import files
 from d2lrun.disk.rundir import FOLDS, RunDirectory, is_at_chance, notes_of, parse_yaml
@@ -38,6 +38,10 @@ class Entry:
     measured: dict[str, list[str]] | None = None  # for each metric the fingerprints of the examples it was measured on
     notes: list[str] = field(default_factory=list)  # remarks about the metrics
     at_chance: bool = False
+
+    def mean(self, metric: str) -> float | None:
+        """The value of a metric, of K folds the mean; None if it was not measured or is not finite."""
+        return self.metrics.get(metric, (None, None))[0]
 
     @property
     def standing(self) -> str:
@@ -116,7 +120,8 @@ def read_job(sweep: Path, job: dict[str, Any]) -> Entry:
         if entry.status == "unfinished" and status not in ("finished", "pending"):
             entry.status = status  # failed, pruned, running: sweep.json is more exact
     else:
-        values = job.get("values") if isinstance(job.get("values"), dict) else {}
+        told = job.get("values")
+        values = told if isinstance(told, dict) else {}
         config = {f"{key}.name" if key in VARIANTS else key: value for key, value in values.items()}
         entry = Entry(folder or sweep / "?", status, config or None, metrics_of(job.get("metrics")))
     entry.problem = entry.problem or " ".join(str(job.get("error") or "").split())
@@ -208,8 +213,8 @@ def over_folds(folds: list[Entry]) -> dict[str, tuple[float | None, float | None
     found = {}
     for name in done[0] if done else ():
         values = [metrics.get(name, (None, None))[0] for metrics in done]
-        if all(map(is_finite, values)):
-            found[name] = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+        if None not in values:
+            found[name] = spread_of(values)
     return found
 
 

@@ -55,7 +55,7 @@ def parse_yaml(text: str) -> Any:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
             problem = f"nested deeper than {DEEPEST} levels" if depth > DEEPEST else "an alias"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
     return loader(text).get_single_data()
 
 
@@ -100,6 +100,12 @@ class RunDirectory:
     def result(self) -> dict[str, Any] | None:
         """Return the content of result.json; None if it does not exist or cannot be read."""
         return read_object(self.result_file)
+
+    def known_result(self) -> dict[str, Any]:
+        """result.json of a run that has ended; raises Failed if it is not readable."""
+        if (result := self.result()) is None:
+            raise Failed(f"cannot read {self.result_file}", "give the command again")
+        return result
 
     def data(self) -> dict[str, Any] | None:
         """Return the identity of the data that the run, or its first fold, recorded (identity.py).
@@ -318,9 +324,9 @@ def read_object(path: Path) -> dict[str, Any] | None:
 def is_sound(result: dict[str, Any]) -> bool:
     """Whether the result.json of a finished run has all keys that are read, with values of the right kind."""
     floor, metrics = result.get("floor"), result.get("metrics")
-    return (
+    return bool(
         (IS_FOLDED if "folds" in result else IS_RESULT)(result)
-        and bool(metrics)
+        and metrics
         and (not floor or floor["metric"] in metrics)
     )
 

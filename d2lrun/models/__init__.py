@@ -93,7 +93,7 @@ def trains_on(model: nn.Module, inputs: Tensor) -> bool:
     return True
 
 
-def misfit(config: Any, inputs: tuple[int, int, int], smallest: int | None, error: Exception) -> Refused:
+def misfit(config: Any, inputs: tuple[int, ...], smallest: int | None, error: Exception) -> Refused:
     """Return the Refused for images (C, H, W) that a network does not accept; it accepts ``smallest`` pixels a side."""
     _, height, width = inputs
     name = getattr(config, "arch", config.name)

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -71,7 +72,8 @@ def check_arguments(name: str, make: Callable[..., nn.Module], given: dict[str, 
     missing = [each for each in needed if each not in given]
     strange = [each for each in given if each not in [each.name for each in parameters]]
     if missing or strange:
-        line = inspect.getsourcelines(make.__init__ if isinstance(make, type) else make)[1]
+        made_by = make.__init__ if isinstance(make, type) else make  # type: ignore[misc]
+        line = inspect.getsourcelines(made_by)[1]
         problems = [f"it wants {', '.join(missing)}, which is not given"] if missing else []
         problems += [f"it does not take {', '.join(strange)}"] if strange else []
         raise Refused(
@@ -87,19 +89,19 @@ def wrong_size(name: str, make: Callable[..., nn.Module], inputs: tuple[int, ...
 
     def init(self: nn.Module, *arguments: Any, **options: Any) -> None:
         original(self, *arguments, **options)
-        frame = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)
         while frame and Path(frame.f_code.co_filename) != path:
             frame = frame.f_back
         if frame:
             lines[id(self)] = frame.f_lineno
 
-    nn.Module.__init__ = init
+    nn.Module.__init__ = init  # type: ignore[method-assign]
     try:
         model = make(inputs=inputs).eval()
     except Exception as failure:
         return mistake(name, failure)
     finally:
-        nn.Module.__init__ = original
+        nn.Module.__init__ = original  # type: ignore[method-assign]
     for layer in model.modules():
         if not any(layer.children()):
             layer.register_forward_pre_hook(lambda layer, given: entered.append((layer, given)))

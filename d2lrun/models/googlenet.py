@@ -51,8 +51,8 @@ class GoogLeNet(nn.Sequential):
         def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Module:
             return Convolution(in_channels, out_channels, kernel_size, batch_norm, stride)
 
-        def inception(in_channels: int, *paths) -> nn.Module:
-            return Inception(in_channels, *paths, batch_norm=batch_norm)
+        def inception(in_channels: int, c1: int, c2: tuple[int, int], c3: tuple[int, int], c4: int) -> nn.Module:
+            return Inception(in_channels, c1, c2, c3, c4, batch_norm)
 
         def halve() -> nn.Module:
             return nn.MaxPool2d(kernel_size=3, stride=2, padding=1)

@@ -57,8 +57,8 @@ def parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     9.7); from scratch each gate has its own matrix, [D, D].
     """
     named = dict(module.named_parameters())
-    biases = [parameter for parameter in named.values() if parameter.dim() == 1]
-    weights = [parameter for parameter in named.values() if parameter.dim() > 1]
+    biases: list[Tensor] = [parameter for parameter in named.values() if parameter.dim() == 1]
+    weights: list[Tensor] = [parameter for parameter in named.values() if parameter.dim() > 1]
     if isinstance(module, Stack):
         weights = [weight.detach().T for weight in weights]  # stored as [inputs, outputs]; a view of the same memory
     return weights, biases

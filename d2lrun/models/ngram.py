@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +77,9 @@ class NGram(nn.Module):
         self.levels = [self.level(n) for n in range(1, self.order + 1)]
         return self
 
-    def load_state_dict(self, state: dict[str, Tensor], strict: bool = True, assign: bool = False) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> None:
         """Count the saved stream."""
-        self.fit(state["stream"])
+        self.fit(state_dict["stream"])
 
     @property
     def sizes(self) -> list[int]:

@@ -6,7 +6,7 @@ Shapes: T time steps, B batch, F features of a step, D hidden units, V vocabular
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ State: TypeAlias = "Tensor | tuple[Tensor, ...]"  # [layers · directions, B, D]
 
 def network(
     cell: Callable[[int, int], nn.Module],
-    layer: type[nn.RNNBase],
+    layer: type[nn.RNN | nn.GRU | nn.LSTM],
     *,
     inputs: tuple[int, int, int] | None,
     classes: int,
@@ -156,7 +156,7 @@ class Stack(nn.Module):
         """Return the initial state of all cells, zeros, for a batch of the size of ``x``."""
         weight = next(self.parameters())
         zeros = weight.new_zeros(len(self.cells), x.shape[1], self.hidden)
-        return (zeros,) * self.cells[0].states
+        return (zeros,) * cast(int, self.cells[0].states)
 
 
 def weight(rows: int, columns: int) -> nn.Parameter:

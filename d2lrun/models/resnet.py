@@ -62,7 +62,11 @@ def skip(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 
 # By depth: the block, and the number of blocks in each stage.
-STAGES = {18: (Residual, (2, 2, 2, 2)), 34: (Residual, (3, 4, 6, 3)), 50: (Bottleneck, (3, 4, 6, 3))}
+STAGES: dict[int, tuple[type[Residual | Bottleneck], tuple[int, ...]]] = {
+    18: (Residual, (2, 2, 2, 2)),
+    34: (Residual, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+}
 
 
 class ResNet(nn.Sequential):

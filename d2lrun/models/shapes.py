@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ def output_side(side: int, kernel: int, stride: int = 1, padding: int | Fraction
     return (side - kernel + 2 * padding + stride) // stride
 
 
-def window(layer: nn.Module, axis: int = 0) -> tuple[int, int, int | Fraction]:
+def window(layer: Any, axis: int = 0) -> tuple[int, int, int | Fraction]:
     """Return (kernel, stride, padding) of a convolution or pooling along the height (0) or the width (1).
 
     The kernel includes the dilation. A padding given as a word becomes a number: the mean of both ends if an even

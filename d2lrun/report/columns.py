@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from d2lrun.report.text import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
     from rich.text import Text
 
@@ -67,7 +67,7 @@ def build(console: Console, columns: list[Column], best: int | None = None) -> T
 
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, collapse_padding=True)
     for column in columns:
-        justify = "right" if column.number else "left"
+        justify: JustifyMethod = "right" if column.number else "left"
         table.add_column(printable(console, column.head), justify=justify, overflow="fold", no_wrap=column.number)
     for number, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
         table.add_row(*(cell_text(console, cell) for cell in cells), style="bold" if number == best else None)

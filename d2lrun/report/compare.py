@@ -50,10 +50,9 @@ def differing(entries: list[Entry]) -> list[str]:
     whole = [config for config in configs if "model.name" in config and "seed" in config] or configs
     keys = [key for key in dict.fromkeys(itertools.chain(*whole)) if not key.startswith(IGNORED)]
     found = [key for key in keys if likeness.varies(key, whole)]
-    hidden = schema.PLACES if records_data(whole) else schema.EARLIER
-    hidden = () if DATA in found else hidden
+    hidden = () if DATA in found else schema.PLACES if records_data(whole) else schema.EARLIER
     data_keys = [key for key in found if key.startswith("dataset.")]
-    found = [key for key in found if not key.startswith(tuple(hidden)) and not (key == DATA and data_keys)]
+    found = [key for key in found if not key.startswith(hidden) and not (key == DATA and data_keys)]
 
     def rank(key: str) -> tuple[bool, bool]:
         return shown_key(key) == key, not all(key in config for config in whole)
@@ -98,7 +97,7 @@ def arranged(entries: list[Entry], metric: str | None) -> list[Entry]:
     sign = better_first(metric)
 
     def rank(entry: Entry) -> tuple[bool, float]:
-        value = entry.metrics.get(metric, (None, None))[0]
+        value = entry.mean(metric)
         return value is None, 0.0 if value is None else sign * value
 
     return sorted(entries, key=rank)
@@ -110,18 +109,20 @@ def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
     The test set is never used to choose. Runs that were not measured on the same examples are not ranked.
     """
     metric = next((name for name in metric_names(entries) if split_of(name) == "val"), None)
-    done = [each for each in entries if each.status == "finished" and each.metrics.get(metric, (None,))[0] is not None]
-    if metric is None or len(done) < 2:
+    if metric is None:
+        return None, None
+    done = [each for each in entries if each.status == "finished" and each.mean(metric) is not None]
+    if len(done) < 2:
         return None, None
     if unknown := [str(entries.index(each) + 1) for each in done if each.measured is None]:
         note = f"an earlier version made run {', '.join(unknown)} and recorded nothing of the data; d2lrun resume does"
         return None, note
-    sets = [frozenset(each.measured.get(metric, ())) for each in done]
+    sets = [frozenset((each.measured or {}).get(metric, ())) for each in done]
     if not likeness.alike(sets):
         keys = [shown_key(key) for key in likeness.causes(sets, [visible(each.config) for each in done])]
         return None, f"{words(metric)} was not measured on the same examples: {', '.join(keys) or 'the data'} differs"
     sign = better_first(metric)
-    values = [sign * each.metrics[metric][0] for each in done]
+    values = [sign * mean for each in done if (mean := each.mean(metric)) is not None]
     choice = likeness.choose(values, sets, [each.at_chance for each in done])
     if choice.tied:
         return None, f"several runs tie for the best {words(metric)}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Colours for colour-blind readers (Okabe and Ito), and a dash pattern and marker for print.
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "train": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
     "val": {"color": "#009E73", "linestyle": "--", "marker": "s"},
     "test": {"color": "#D55E00", "linestyle": "-.", "marker": "^"},
@@ -86,7 +86,9 @@ def steep(values: list[float]) -> bool:
 def draw_band(axes: Axes, span: tuple[float, float], ends: list[float], color: str, split: str) -> None:
     """Draw a shaded box at the last epoch, with the final values of the book's builds."""
     label = f"book, {split} [{ends[0]:.3f}, {ends[1]:.3f}]"
-    axes.fill_between(span, *ends, facecolor=color, edgecolor=color, alpha=0.3, linewidth=1, label=label, zorder=1.5)
+    axes.fill_between(
+        span, ends[0], ends[1], facecolor=color, edgecolor=color, alpha=0.3, linewidth=1, label=label, zorder=1.5
+    )
 
 
 def final(epochs: list[int], values: list[float]) -> str:

@@ -37,7 +37,9 @@ def import_matplotlib() -> None:
     if "matplotlib" in sys.modules:
         return
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it reports that it builds a font cache
-    defaults = Path(find_spec("matplotlib").origin).with_name("mpl-data") / "matplotlibrc"
+    spec = find_spec("matplotlib")
+    assert spec and spec.origin, "matplotlib is always installed"
+    defaults = Path(spec.origin).with_name("mpl-data") / "matplotlibrc"
     before = {name: os.environ.pop(name, None) for name in ("MPLBACKEND", "MATPLOTLIBRC")}
     os.environ["MATPLOTLIBRC"] = str(defaults)
     folder = os.getcwd() if os.path.exists("matplotlibrc") else None

@@ -64,9 +64,9 @@ def draw_cell(axes: Axes, x: int, y: int, cell: Point | None, topic: Topic, imag
     from matplotlib.patches import Rectangle
 
     value = cell.metrics.get(topic.main) if cell else None
-    if value is None:
+    if cell is None or value is None:
         failed = cell is not None and cell.state == "failed"
-        frame = {"facecolor": "#E6E6E6" if cell else "white", "edgecolor": "#BBBBBB", "linewidth": 0.5}
+        frame: dict[str, Any] = {"facecolor": "#E6E6E6" if cell else "white", "edgecolor": "#BBBBBB", "linewidth": 0.5}
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, hatch="////" if failed else None, **frame))
         text, colour = ("✗" if failed else cell.state if cell else "not run"), RED if failed else GREY
     else:
@@ -114,8 +114,9 @@ def draw_measured(axes: Axes, points: list[Point], keys: list[str], topic: Topic
     for kind, label in (("", None), ("pruned", f"{PRUNED} (colour)")):
         own = [each for each in points if each.state == kind]
         if own:
-            edges = colours.to_rgba([each.metrics[topic.main][0] for each in own])
-            look = {"c": edges, "edgecolors": INK, "linewidths": 0.4} if not kind else {"linewidths": 2}
+            values = [each.metrics[topic.main][0] for each in own]
+            edges = colours.to_rgba(values)  # type: ignore[arg-type]  # it takes any sequence
+            look: dict[str, Any] = {"c": edges, "edgecolors": INK, "linewidths": 0.4} if not kind else {"linewidths": 2}
             look |= {"facecolors": "none", "edgecolors": edges} if kind else {}
             axes.scatter(*([each.values[key] for each in own] for key in keys), **look, label=label)
     return colours

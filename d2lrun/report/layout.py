@@ -15,7 +15,7 @@ from d2lrun.report.labels import middle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
@@ -61,14 +61,14 @@ def dress(figure: Figure) -> None:
         text.set_fontfamily(chosen)
 
 
-def axes_of(figure: Figure) -> Iterator[Axis]:
+def axes_of(figure: Figure) -> Iterator[XAxis | YAxis]:
     """Yield the x and y axis of all axes in the figure."""
     for axes in figure.axes:
         if axes.axison:
             yield from (axes.xaxis, axes.yaxis)
 
 
-def turn_or_thin(axis: Axis) -> bool:
+def turn_or_thin(axis: XAxis | YAxis) -> bool:
     """Turn overlapping names of an x axis; keep only every second, third, … other label; return whether it changed."""
     from matplotlib.ticker import FixedLocator
 
@@ -97,7 +97,7 @@ def crowded(boxes: list[Bbox]) -> bool:
     return any(left.padded(AIR / 2).overlaps(right.padded(AIR / 2)) for left, right in pairwise(boxes))
 
 
-def fit_label(axis: Axis) -> bool:
+def fit_label(axis: XAxis | YAxis) -> bool:
     """Shorten the name of an axis to the length of the axis; return whether it was longer."""
     box = axis.axes.get_window_extent()
     return fit(axis.label, box.width if axis.axis_name == "x" else box.height)
@@ -108,7 +108,7 @@ def fit(text: Text, room: float) -> bool:
     words = text.get_text()
     if not words or length_of(text) <= room:
         return False
-    text.set_fontsize(max(SMALLEST, text.get_fontsize() * room / length_of(text)))
+    text.set_fontsize(max(SMALLEST, float(text.get_fontsize()) * room / length_of(text)))
     cells = cell_len(words)
     while cells > 3 and length_of(text) > room:
         cells = min(cells - 1, int(cells * room / length_of(text)))

@@ -94,7 +94,12 @@ def draw_series(axes: Axes, rows: list[tuple[float, float, float | None]], scale
             above, place = mean > scale.high, axes.get_xaxis_transform()
             look = {"color": style["color"], "markersize": 6, "transform": place}
             axes.plot([x], [scale.edge(mean)], "^" if above else "v", **look)
-            text = {"xytext": (0, -12 if above else 6), "textcoords": "offset points", "ha": "center", "fontsize": 7}
+            text: dict[str, Any] = {
+                "xytext": (0, -12 if above else 6),
+                "textcoords": "offset points",
+                "ha": "center",
+                "fontsize": 7,
+            }
             axes.annotate(f"{mean:.2g}", (x, scale.edge(mean)), xycoords=place, color=style["color"], **text)
 
 
@@ -131,7 +136,7 @@ def mark_lost(axes: Axes, points: list[Point], key: str, bottom: bool) -> None:
     for state, style, label in (("failed", CROSS, "failed or diverged"), ("unfinished", OPEN, "not finished")):
         xs = [each.values[key] for each in points if each.state == state or (state == "failed" and each.partly)]
         if xs:
-            place = {"transform": axes.get_xaxis_transform(), "label": label}
+            place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "label": label}
             axes.plot(xs, [0.035 if bottom else 0.965] * len(xs), **style, **place)
 
 

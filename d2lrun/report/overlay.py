@@ -73,7 +73,7 @@ def style_of(place: int, best: bool, count: int) -> dict[str, Any]:
 
 def add_legend(figure: Figure, width: float, lines: list[Line2D]) -> None:
     """Put the legend below the panels, in as many columns as fit, and increase the height of the figure."""
-    columns = columns_of([line.get_label() for line in lines], width)
+    columns = columns_of([str(line.get_label()) for line in lines], width)
     legend = figure.legend(
         handles=lines, loc="lower left", bbox_to_anchor=(0.01, 0), ncols=columns, fontsize=8, frameon=False
     )

@@ -52,7 +52,7 @@ def parallel_figure(points: list[Point], keys: list[str], topic: Topic) -> Figur
     axes.axis("off")
     labelled = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # one entry for all pruned lines
     if labelled:
-        place = {"loc": "upper left", "bbox_to_anchor": (0, 0)}
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, 0)}
         axes.legend(labelled.values(), labelled, fontsize=8, frameon=False, ncols=2, **place)
     return figure
 
@@ -63,13 +63,13 @@ def draw_combination(
     """Draw the line of a combination from its values at heights ``ys`` to its metric, or below all without a metric."""
     last = len(ys)
     if topic.main not in each.metrics:
-        style = CROSS if each.state == "failed" else OPEN
-        axes.plot(range(last + 1), [*ys, -0.08], color=style["color"], linewidth=0.8, linestyle=":", alpha=0.7)
-        axes.plot([last], [-0.08], **style)
+        sign = CROSS if each.state == "failed" else OPEN
+        axes.plot(range(last + 1), [*ys, -0.08], color=sign["color"], linewidth=0.8, linestyle=":", alpha=0.7)
+        axes.plot([last], [-0.08], **sign)
         return
     mean = each.metrics[topic.main][0]
     end = float(norm(min(mean, scale.high)))
-    style = {"color": colours(end), "alpha": 0.8, "linewidth": thin}
+    style: dict[str, Any] = {"color": colours(end), "alpha": 0.8, "linewidth": thin}
     if each.state == "pruned":
         style |= {"linestyle": "--", "linewidth": 0.5}
         axes.plot([last], [end], **HOLLOW, label=PRUNED)

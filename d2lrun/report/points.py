@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 RUNS = ("seed", "validation.fold")  # numbers that are only names
 MOST = 40  # most words on one axis
 WORD = 24  # most characters of a value on an axis
-CROSS = {"marker": "x", "color": RED, "linestyle": "", "markersize": 7, "markeredgewidth": 2}
-OPEN = {"marker": "s", "color": GREY, "linestyle": "", "markersize": 6, "fillstyle": "none"}
-HOLLOW = {"marker": "o", "color": INK, "linestyle": "", "markersize": 6, "fillstyle": "none"}
+CROSS: dict[str, Any] = {"marker": "x", "color": RED, "linestyle": "", "markersize": 7, "markeredgewidth": 2}
+OPEN: dict[str, Any] = {"marker": "s", "color": GREY, "linestyle": "", "markersize": 6, "fillstyle": "none"}
+HOLLOW: dict[str, Any] = {"marker": "o", "color": INK, "linestyle": "", "markersize": 6, "fillstyle": "none"}
 PRUNED = "pruned: value when stopped"
-STAR = {"marker": "*", "color": "#E69F00", "linestyle": "", "markersize": 15, "markeredgecolor": INK, "zorder": 5}
+STAR: dict[str, Any] = {
+    "marker": "*",
+    "color": "#E69F00",
+    "linestyle": "",
+    "markersize": 15,
+    "markeredgecolor": INK,
+    "zorder": 5,
+}
 
 
 @dataclass

@@ -112,7 +112,7 @@ def plain_ticks(axis: Axis) -> None:
             return texts
 
     def same(text: str, value: float) -> bool:
-        return math.isclose(float(text), value, rel_tol=1e-9, abs_tol=1e-9 * abs(axis.get_view_interval()).max())
+        return math.isclose(float(text), value, rel_tol=1e-9, abs_tol=1e-9 * max(map(abs, axis.get_view_interval())))
 
     if axis.get_scale() == "log":
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades(axis) else (1.0,)))

@@ -69,15 +69,15 @@ def draw_trials(axes: Axes, trials: Sequence[Mapping[str, Any]], scale: Scale, b
             if part:
                 xs = [trial["number"] for trial in part]
                 ys = [edge_of(trial, scale, bottom) if across else trial["value"] for trial in part]
-                place = {"transform": axes.get_xaxis_transform()} if across else {}
+                place: dict[str, Any] = {"transform": axes.get_xaxis_transform()} if across else {}
                 axes.plot(xs, ys, **{**style, **place, "linestyle": "", "markersize": 5, "label": label})
                 label = "_nolegend_"
     for trial in trials:
         if is_finite(trial["value"]) and not scale.holds(trial["value"]):
-            edge, place = edge_of(trial, scale, bottom), axes.get_xaxis_transform()
-            look = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY}
+            edge, transform = edge_of(trial, scale, bottom), axes.get_xaxis_transform()
+            look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY}
             shift = (0, -12 if edge > 0.5 else 6)
-            axes.annotate(f"{trial['value']:.2g}", (trial["number"], edge), shift, xycoords=place, **look)
+            axes.annotate(f"{trial['value']:.2g}", (trial["number"], edge), shift, xycoords=transform, **look)
 
 
 def edge_of(trial: Mapping[str, Any], scale: Scale, bottom: bool) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +27,7 @@ class Window:
 
     n: int
     kernel: int
-    padding: int
+    padding: int | Fraction
     stride: int
 
     @property
@@ -126,7 +127,7 @@ def show_windows(console: Console, windows: list[tuple[str, str, Window]]) -> No
     console.print()
 
 
-def show_table(console: Console, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def show_table(console: Console, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print the rows; the second column, the shapes, only if the terminal has 60 columns."""
     columns = [0, *range(1 if console.width >= 60 else 2, len(header))]
     table = grid(*(header[column] for column in columns))
@@ -232,7 +233,7 @@ def describe(module: nn.Module) -> str:
         groups = [f"groups {module.groups}"] if module.groups > 1 else []
         return ", ".join([channels, sides(module.kernel_size), *movement(module, default_stride=1), *groups])
     if kind[:7] in ("AvgPool", "MaxPool"):
-        kernel = module.kernel_size
+        kernel: Any = module.kernel_size
         sizes = sides(kernel if isinstance(kernel, tuple) else (kernel,) * int(kind[-2]))
         return ", ".join([f"{kind} {sizes}", *movement(module, default_stride=kernel)])
     if isinstance(module, nn.modules.dropout._DropoutNd):

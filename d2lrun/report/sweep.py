@@ -76,8 +76,8 @@ def show_groups(console: Console, sweep: dict[str, Any]) -> None:
 def layouts(sweep: dict[str, Any], order: list[int]) -> list[list[Column]]:
     """Return the columns of the table for the groups in ``order``: one per key, or all keys in one that wraps."""
     groups = [sweep["groups"][number] for number in order]
-    marks = [mark(sweep, number) for number in order]
-    marks = [Column("", marks)] if any(marks) else []
+    signs = [mark(sweep, number) for number in order]
+    marks = [Column("", signs)] if any(signs) else []
     keys = group_keys(sweep)
     names = short_names(keys)
     each = [Column(names[key], [value_cell(group, key) for group in groups], number=False) for key in keys]
@@ -161,9 +161,12 @@ def ranking(sweep: dict[str, Any]) -> list[int]:
         return numbers
     means = [mean_and_std(group["metrics"].get(name))[0] for group in sweep["groups"]]
     sign = -1 if sweep["direction"] == "max" else 1
-    with_metric = [number for number in numbers if means[number] is not None]
-    with_metric.sort(key=lambda number: (bool(sweep["groups"][number].get("lacks")), sign * means[number]))
-    return with_metric + [number for number in numbers if means[number] is None]
+
+    def rank(number: int) -> tuple[bool, bool, float]:
+        mean, lacks = means[number], bool(sweep["groups"][number].get("lacks"))
+        return (True, False, 0.0) if mean is None else (False, lacks, sign * mean)
+
+    return sorted(numbers, key=rank)
 
 
 def main_metrics(sweep: dict[str, Any]) -> list[str]:
@@ -269,7 +272,7 @@ def metric_columns(job: dict[str, Any]) -> list[tuple[str, str]]:
 
 def flat_metrics(metrics: dict[str, Any]) -> dict[str, float | None]:
     """{"val_loss": {"mean": 1, "std": 2}} -> {"val_loss": 1, "val_loss_std": 2}."""
-    flat = {}
+    flat: dict[str, float | None] = {}
     for name, value in metrics.items():
         flat.update(
             {name: value.get("mean"), f"{name}_std": value.get("std")} if isinstance(value, dict) else {name: value}

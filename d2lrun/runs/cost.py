@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +21,7 @@ from d2lrun.report.text import duration, say
 from d2lrun.runs.run import Experiment, Log, build, explained
 from d2lrun.training import devices, threads
 from d2lrun.training.fit import keep_freed_memory, train_batch
+from d2lrun.training.task import Subset
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +65,7 @@ def measure(config: Config, console: Console) -> tuple[Cost, Experiment]:
         raise explained(error, config) or error from error
 
 
-def timings(experiment: Experiment) -> tuple[Cost, Experiment]:
+def timings(experiment: Experiment[Any, Subset]) -> tuple[Cost, Experiment]:
     """Time the experiment on its first batch, with the same steps as ``fit``; return (cost, experiment)."""
     keep_freed_memory()
     config = experiment.config

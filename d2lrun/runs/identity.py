@@ -26,12 +26,12 @@ from d2lrun.disk.locate import Say
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import OtherData, Refused
 from d2lrun.tasks import task_of
-from d2lrun.training.task import Split, Task
+from d2lrun.training.task import Split, Subset, Task
 
 SHOWN = 12  # digits of a sha256 in a message
 
 
-def identify(config: Config, data: Any, split: Split, task: Task) -> dict[str, Any]:
+def identify(config: Config, data: Any, split: Split[Subset], task: Task) -> dict[str, Any]:
     """Return the content of .data.json."""
     parts = {name: part for name in ("train", "val", "test") if (part := getattr(split, name)) is not None}
     return {
@@ -68,20 +68,17 @@ def contents(data: Any) -> dict[str, Any]:
 def places(config: Config) -> dict[str, Any]:
     """Return the absolute paths to data that the config names, by key."""
     given = schema.flatten(schema.to_dict(config))
-    return {key: absolute(given[key]) for key in schema.PLACES if given.get(key)}
+    found = {key: given[key] for key in schema.PLACES if given.get(key)}
+    return {key: [*map(absolute, each)] if isinstance(each, list) else absolute(each) for key, each in found.items()}
 
 
-def absolute(path: str | list[str]) -> str | list[str]:
+def absolute(path: str) -> str:
     """Return the path, or each path of a list, as an absolute path."""
-    if isinstance(path, list):
-        return [absolute(each) for each in path]
     return os.path.abspath(os.path.expanduser(path))
 
 
-def joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the identity of a run with K folds from the identities of its folds; None without folds."""
-    if not identities:
-        return None
+def joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the identity of a run with K folds from the identities of its folds, at least one."""
     first, *others = identities
     if not others:
         return first

@@ -11,13 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from math import ceil, nan
-from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, cast
 
 from d2lrun import datasets
 from d2lrun.config import schema
-from d2lrun.config.keys import Config, Once
-from d2lrun.config.metrics import mean_and_std
+from d2lrun.config.keys import Config, KFold, Once
+from d2lrun.config.metrics import mean_and_std, spread_of
 from d2lrun.disk import files
 from d2lrun.disk.rundir import REFIT, RunDirectory, claim, config_hash, lift_submission
 from d2lrun.errors import Diverged, Failed, Pruned, Stopped, facts_of
@@ -35,13 +35,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SUMMED = ("epochs", "steps", "seconds")
-SHARED = ("model", "dataset", "parameters", "device", "precision", "channels_last", "compile", "deterministic")
-SHARED += ("threads", "versions")
+OF_DEVICE = ("device", "precision", "channels_last", "compile", "deterministic", "threads")
+SHARED = ("model", "dataset", "parameters", *OF_DEVICE, "versions")
 
 
 def is_folded(config: Config) -> bool:
     """Whether the config trains all K folds, not a single fold and not another kind of validation."""
     return config.validation.name == "kfold" and config.validation.fold is None
+
+
+def folds_of(config: Config) -> KFold:
+    """The group ``validation`` of a config that names all folds."""
+    return cast(KFold, config.validation)
 
 
 def run_folds(
@@ -61,7 +66,7 @@ def run_folds(
         for name, fold_config in folds(config, directory):
             results[name] = train_fold(name, fold_config, console, progress, quiet=bool(results))
             log.say(fold_line(name, results[name]))
-        if config.validation.refit:
+        if folds_of(config).refit:
             refit_config = everything(config, [result["selected_epoch"] for result in results.values()])
             refit_config = inside(refit_config, directory, REFIT)
             refit = train_fold(REFIT, refit_config, console, progress, quiet=True)
@@ -93,10 +98,11 @@ def run_folds(
 
 def folds(config: Config, directory: RunDirectory) -> Iterator[tuple[str, Config]]:
     """Yield the folder name of each fold (fold-0, …; in a repetition fold-0-repeat-1, …) and its config."""
-    for repeat in range(config.validation.repeats):
-        for fold in range(config.validation.k):
+    whole = folds_of(config)
+    for repeat in range(whole.repeats):
+        for fold in range(whole.k):
             name = f"fold-{fold}" + (f"-repeat-{repeat}" if repeat else "")
-            validation = replace(config.validation, fold=fold, repeats=1, refit=False)
+            validation = replace(whole, fold=fold, repeats=1, refit=False)
             seed = seed_of(config, repeat)
             yield name, replace(inside(config, directory, name), seed=seed, validation=validation)
 
@@ -134,7 +140,7 @@ def train_fold(
             config = identity.locate_data(config, directory, say=lambda line: None)
             if directory.data() is None:
                 adopt(config, directory)
-            return directory.result() | {"data": directory.data()}
+            return directory.known_result() | {"data": directory.data()}
         try:
             labelled = partial(progress, lines=0, label=name)
             return run(config, directory, console, ["validation.name"], labelled, quiet)
@@ -153,6 +159,7 @@ def summarise(
     """Return the content of result.json: the folds, and mean and standard deviation of every metric over them."""
     metrics = spread([result["metrics"] for result in results.values()])
     means = {name: nan if (mean := mean_and_std(each)[0]) is None else mean for name, each in metrics.items()}
+    read = [result["data"] for result in results.values() if "data" in result]
     first = next(iter(results.values()), {"model": config.model.name, "dataset": schema.data_name(config.dataset)})
     return {
         "status": status,
@@ -166,7 +173,7 @@ def summarise(
         "floor": mean_floor([result.get("floor") for result in results.values()]),
         "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
         "config_hash": config_hash(config),
-        "data": identity.joined([result["data"] for result in results.values() if "data" in result]),
+        "data": identity.joined(read) if read else None,
         "notes": first.get("notes", []),
     }
 
@@ -178,19 +185,18 @@ def spread(metrics: list[dict[str, float | None]]) -> dict[str, dict[str, float 
     """
     found: dict[str, dict[str, float | None]] = {}
     for name in metrics[0] if metrics else ():
-        values = [fold.get(name) for fold in metrics]
-        known = None not in values
-        std = stdev(values) if known and len(values) > 1 else None
-        found[name] = {"mean": fmean(values) if known else None, "std": std}
+        mean, std = spread_of([fold.get(name) for fold in metrics])
+        found[name] = {"mean": mean, "std": std}
     return found
 
 
 def mean_floor(floors: list[dict[str, Any] | None]) -> dict[str, Any] | None:
     """Return the mean metric of the best constant prediction, and whether no fold is better; None if unknown."""
-    if not floors or None in floors:
+    known = [floor for floor in floors if floor is not None]
+    if not known or len(known) < len(floors):
         return None
-    at_chance = all(floor["at_chance"] for floor in floors)
-    return {**floors[0], "value": fmean(floor["value"] for floor in floors), "at_chance": at_chance}
+    at_chance = all(floor["at_chance"] for floor in known)
+    return {**known[0], "value": fmean(floor["value"] for floor in known), "at_chance": at_chance}
 
 
 def of_fold(name: str, result: dict[str, Any]) -> dict[str, Any]:

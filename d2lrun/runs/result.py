@@ -13,7 +13,7 @@ from d2lrun.config.keys import Config
 from d2lrun.config.metrics import SPEED, split_of
 from d2lrun.disk.rundir import config_hash
 from d2lrun.training.fit import State
-from d2lrun.training.task import CHANCE_EPOCHS, Split, Task
+from d2lrun.training.task import CHANCE_EPOCHS, Split, Subset, Task
 
 
 def describe(
@@ -85,7 +85,7 @@ def compare_with_book(config: Config, metrics: dict[str, float], changed: list[s
 
 
 def compare_with_constant(
-    config: Config, task: Task, split: Split, metrics: dict[str, float], epochs: int
+    config: Config, task: Task, split: Split[Subset], metrics: dict[str, float], epochs: int
 ) -> dict[str, Any]:
     """Return {"floor": …}: the metric of the best constant prediction on val, else test, else train.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from d2lrun import datasets, models
@@ -36,7 +36,7 @@ from d2lrun.training import devices, optim
 from d2lrun.training.evaluate import evaluate, exhaust, precise
 from d2lrun.training.experiment import Experiment
 from d2lrun.training.fit import State
-from d2lrun.training.task import CHANCE_EPOCHS, Split
+from d2lrun.training.task import CHANCE_EPOCHS, Split, Subset
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,7 +116,7 @@ def build(config: Config, log: Log, began: int | None = None) -> Experiment:
     if began is None:
         devices.share(config.device, model, units_of_a_step(split, config))
     devices.place(model, device, config.device)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trained: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # an n-gram model has no parameters
     task = task_of(config, data)
     sums = torch.zeros(task.counts, dtype=precise(device), device=device)
@@ -124,12 +124,12 @@ def build(config: Config, log: Log, began: int | None = None) -> Experiment:
     return Experiment(config, data, split, task, state, identity.identify(config, data, split, task))
 
 
-def units_of_a_step(split: Split, config: Config) -> int:
+def units_of_a_step(split: Split[Subset], config: Config) -> int:
     """Return the number of examples or tokens in the first training batch."""
     return split.train.count(split.train.shuffled(config.train.batch_size, config.seed, epoch=0)[:1])
 
 
-def trainable(split: Split, model: nn.Module, config: Config, log: Log) -> Split:
+def trainable(split: Split[Subset], model: nn.Module, config: Config, log: Log) -> Split[Subset]:
     """Return a split whose training batches all fit the model; ``model`` is still on the CPU.
 
     Some networks with batch normalisation cannot train on a batch of one example. If only the last batch has one
@@ -265,7 +265,7 @@ def draw(experiment: Experiment, directory: RunDirectory, result: dict[str, Any]
     comparable = result["book"] is not None and result["book"]["changed"] == []
     title = f"{config.model.name} on {schema.data_name(config.dataset)}, seed {config.seed}"
     with optional(directory.curves, log.say):
-        draw_curves(state.records, directory.curves, title, config.book.band if comparable else None)
+        draw_curves(state.records, directory.curves, title, config.book.band if config.book and comparable else None)
     view_of(config).draw(experiment, directory, title, log.say)
     for line in fonts.notices():
         log.say(line)

@@ -9,7 +9,7 @@ from typing import Any
 
 from d2lrun.config import compose, schema
 from d2lrun.config.compose import MOST
-from d2lrun.config.keys import Grid
+from d2lrun.config.keys import SweepSettings
 from d2lrun.config.overrides import is_hydras
 from d2lrun.disk import files
 from d2lrun.errors import Refused
@@ -44,7 +44,7 @@ def plan(request: Request) -> Sweep:
 
 
 def combined(
-    settings: Grid, fixed: list[str], axes: list[list[list[str]]], config_dir: str | None
+    settings: SweepSettings, fixed: list[str], axes: list[list[list[str]]], config_dir: str | None
 ) -> list[list[list[str]]]:
     """Return the axes of a sweep, from the command and from ``sweep``: each is a list of lists of overrides."""
     typed = {key_of(axis[0][0]) for axis in axes} | {key_of(text) for text in fixed}

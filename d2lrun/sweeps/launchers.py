@@ -49,7 +49,7 @@ def check(steering: list[str]) -> None:
         taken: list[str] = []
         for text in sorted(steering, key=lambda text: not text.startswith("hydra/")):  # the launcher before its keys
             try:
-                word = parse_override(text).input_line
+                word = parse_override(text).input_line or ""
                 composed = hydra_compose("config", [*taken, word], return_hydra_config=True)
             except (HydraException, OmegaConfBaseException) as error:
                 raise unfit(text, keys, error) from error

@@ -81,7 +81,7 @@ class Monitor:
 
     def directory(self, job: Job) -> RunDirectory:
         """Return the directory of a job, as an absolute path."""
-        return RunDirectory(self.start / job.config.run.dir)
+        return RunDirectory(self.start / job.config.run.folder)
 
     def look(self, last: bool = False) -> bool:
         """Read the files that changed since the last call; return whether there were any.
@@ -90,7 +90,7 @@ class Monitor:
         """
         changed = False
         for job in self.jobs():
-            folder = job.config.run.dir
+            folder = job.config.run.folder
             directory = self.directory(job)
             written = stamp(directory.result_file)
             new = folder not in self.rows or written != self.written[folder]
@@ -130,7 +130,7 @@ class Monitor:
 
     def of(self, job: Job) -> dict[str, Any]:
         """Return the job in the form of ``report.jobs``."""
-        row, metric = self.rows[job.config.run.dir], self.metric()
+        row, metric = self.rows[job.config.run.folder], self.metric()
         if job is self.sweep.chosen:
             metric = metric and metric.replace("val_", "test_")
         epochs = job.config.train.epochs * folds_of(job)
@@ -150,7 +150,7 @@ class Monitor:
     def summary(self) -> dict[str, Any]:
         """Return the content of sweep.json."""
         chosen = self.sweep.chosen
-        rows = [self.rows[job.config.run.dir] for job in list(self.sweep.jobs) if job.config.run.dir in self.rows]
+        rows = [self.rows[job.config.run.folder] for job in list(self.sweep.jobs) if job.config.run.folder in self.rows]
         refit_entry = refit.refit_row(chosen, self.directory(chosen), self.folder) if chosen else None
         return self.sweep.summary(rows) | {"refit": refit_entry}
 
@@ -160,7 +160,7 @@ class Monitor:
 
     def records(self) -> list[list[dict[str, Any]]]:
         """Return the lines of metrics.jsonl of each run of the sweep, in the order of the jobs in sweep.json."""
-        return [self.directory(job).records() for job in self.sweep.jobs if job.config.run.dir in self.rows]
+        return [self.directory(job).records() for job in self.sweep.jobs if job.config.run.folder in self.rows]
 
     def show(self) -> bool:
         """Print the table; write sweep.csv, the pictures and the page; return whether a run is not finished."""

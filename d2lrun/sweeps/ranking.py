@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, stdev
 from typing import Any
 
-from d2lrun.config.metrics import direction, main_metric, mean_and_std, split_of
+from d2lrun.config.metrics import direction, main_metric, mean_and_std, split_of, spread_of
 from d2lrun.report import likeness
 from d2lrun.report.likeness import Choice
 
@@ -40,9 +39,8 @@ def spread(values: list[Any]) -> dict[str, Any]:
     numbers = [mean_and_std(value)[0] for value in values]
     if len(values) == 1 and isinstance(values[0], dict):  # a mean over K folds
         return {"std": None, **values[0], "mean": numbers[0]}
-    known = None not in numbers
-    std = stdev(numbers) if known and len(numbers) > 1 else None
-    return {"mean": fmean(numbers) if known else None, "std": std, "n": len(numbers)}
+    mean, std = spread_of(numbers)
+    return {"mean": mean, "std": std, "n": len(numbers)}
 
 
 def measured_on(jobs: list[dict[str, Any]], group: dict[str, Any], metric: str | None) -> frozenset[str]:
@@ -107,9 +105,10 @@ def ranked(
     groups = grouped(jobs)
     candidates = complete(groups, metric)
     sets = [measured_on(jobs, groups[place], metric) for place in candidates]
-    may_rank = metric is not None and likeness.alike(sets)
+    may_rank = False
     chosen = None
-    if may_rank:
+    if metric is not None and likeness.alike(sets):
+        may_rank = True
         sign = -1 if direction(metric) == "max" else 1
         values = [sign * groups[place]["metrics"][metric]["mean"] for place in candidates]
         lost = [all(jobs[job].get("at_chance") for job in groups[place]["jobs"]) for place in candidates]

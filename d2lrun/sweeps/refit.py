@@ -37,7 +37,7 @@ def chosen(sweep: Sweep, best: dict[str, Any], places: list[int]) -> Job:
     from d2lrun.runs import kfold
 
     members = [sweep.jobs[place] for place in places]
-    results = [member.directory.result() for member in members]
+    results = [member.directory.known_result() for member in members]
     runs = [run for result in results for run in result.get("folds") or [result]]
     config = kfold.everything(members[0].config, [run.get("selected_epoch") or run["epochs"] for run in runs])
     name = f"{FOLDER[:-1]}{config.model.name}-seed{config.seed}-{content(sweep, config)}"

@@ -42,7 +42,7 @@ def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
     """Parse a command line; if a key is repeated, its last word counts. Raises Refused."""
     overrides = list({key_of(text): text for text in overrides}.values())
     fixed, axes, intervals = compose.expand(overrides, config_dir)
-    known = compose.Known()
+    known = compose.Known() if config_dir else compose.SHIPPED
     settings, root = compose.sweep_settings(fixed, config_dir, known)
     return Request(overrides, fixed, axes, intervals, settings, root, config_dir, known, command)
 
@@ -67,10 +67,10 @@ def folder(request: Request, keys: list[str]) -> Path:
     named = [text for text in request.fixed if key_of(text) == "experiment"]
     words = [str(parse_override(text).value()) for text in named]
     words += [key for key in sorted(keys) if not (named and key in settings.grid)]
-    words = "_".join(words) or "one"
-    rest = [*(text for text in lasting(request.fixed) if text not in named), request.config_dir or "", words[WORDS:]]
+    stem = "_".join(words) or "one"
+    rest = [*(text for text in lasting(request.fixed) if text not in named), request.config_dir or "", stem[WORDS:]]
     digest = hashlib.sha256("\n".join(rest).encode("utf-8", "surrogateescape")).hexdigest()[:6]
-    name = re.sub(r"[^\w.-]+", "-", words[:WORDS]).strip("-_.") + (f"-{digest}" if any(rest) else "")
+    name = re.sub(r"[^\w.-]+", "-", stem[:WORDS]).strip("-_.") + (f"-{digest}" if any(rest) else "")
     return Path(request.root).expanduser() / "sweeps" / (settings.name or name)
 
 

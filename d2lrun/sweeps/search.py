@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from d2lrun.config import compose, schema
-from d2lrun.config.keys import Config
+from d2lrun.config.keys import Config, Search
 from d2lrun.config.metrics import direction, main_metric, mean_and_std, validated
 from d2lrun.config.tables import DATASETS
 from d2lrun.disk import files
@@ -46,7 +46,8 @@ STATUS = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING
 class Study(Sweep):
     """A sweep with a search space; its jobs are the trials so far."""
 
-    request: Request | None = None
+    settings: Search
+    request: Request = field(kw_only=True)
     space: dict[str, Numbers | Choices] = field(default_factory=dict)  # by key, as typed
     seed: int = 0
     direction: str = "max"
@@ -73,7 +74,7 @@ class Study(Sweep):
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The content of sweep.json. A trial that failed by its values has ended; a lost trial has not."""
         found = super().summary(rows)
-        lost = sum(job.config.run.dir in self.lost for job in list(self.by_number.values()))
+        lost = sum(job.config.run.folder in self.lost for job in list(self.by_number.values()))
         finished = self.counts["finished"]
         if finished < FEW and self.ended >= self.settings.trials and len(self.space) > 1:
             found["note"] = f"the importance of the keys needs {FEW} finished trials; there are {finished}"
@@ -101,7 +102,7 @@ class Study(Sweep):
 def plan(request: Request) -> Study:
     """Return the search that a command line describes, with its values checked; raises Refused with all complaints."""
     trial.engine()
-    settings = request.settings
+    settings = cast(Search, request.settings)  # the engine of the command
     for name in ("zip", "combinations"):
         if getattr(settings, name):
             raise Refused(f"sweep.{name}: a search combines the values itself", "leave it out, or use sweep=grid")
@@ -282,7 +283,7 @@ def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -
         if jobs:
             again = launched(jobs, launch or train_here)
             note_lost(study, [job for job in jobs if job not in again])
-            if len(study.by_number) > known and all(job.config.run.dir in study.lost for job in jobs):
+            if len(study.by_number) > known and all(job.config.run.folder in study.lost for job in jobs):
                 break
         elif running:
             time.sleep(PATIENCE)
@@ -311,7 +312,7 @@ def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
     """
     with study.alone(), optuna_errors_as(Failed):
         running = settle(study)
-        to_end = [job for job in unique(running.values()) if job.config.run.dir not in study.lost]
+        to_end = [job for job in unique(running.values()) if job.config.run.folder not in study.lost]
         jobs = [job for job in to_end if not job.is_held()][:size]
         while len(jobs) < size and study.ended + len(running) < study.settings.trials:
             number, job = ask(study)
@@ -320,7 +321,7 @@ def next_jobs(study: Study, size: int) -> tuple[list[Job], bool]:
                 look(study)
             else:
                 running[number] = job
-                free = job.config.run.dir not in study.lost and not job.is_held()
+                free = job.config.run.folder not in study.lost and not job.is_held()
                 jobs = unique([*jobs, *([job] if free else [])])
         look(study)
         return jobs, bool(to_end)
@@ -363,7 +364,7 @@ def overrides_of(study: Study, params: dict[str, Any]) -> list[str]:
 
 def unique(jobs: Iterable[Job]) -> list[Job]:
     """Return the jobs without repetitions: the same values drawn twice are one job."""
-    return list({job.config.run.dir: job for job in jobs}.values())
+    return list({job.config.run.folder: job for job in jobs}.values())
 
 
 def settle(study: Study) -> dict[int, Job]:
@@ -434,7 +435,7 @@ def note_lost(study: Study, jobs: list[Job]) -> None:
 
     Their trials stay open in the study, with their values. A command tries each of them once.
     """
-    study.lost |= {job.config.run.dir for job in jobs if not trial.is_over(job.directory)}
+    study.lost |= {job.config.run.folder for job in jobs if not trial.is_over(job.directory)}
 
 
 def draw(study: Study) -> None:

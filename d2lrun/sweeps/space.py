@@ -56,7 +56,7 @@ def space_of(texts: list[str], config_dir: str | None) -> dict[str, Numbers | Ch
     """Return the space of each key: an interval, a range of whole numbers, or single values. Raises Refused."""
     _, axes, _ = compose.expand(texts, config_dir)
     values = {axis[0].partition("=")[0]: axis for axis in axes if axis}
-    found = {}
+    found: dict[str, Numbers | Choices] = {}
     for override in (parse_override(text, several=True) for text in texts):
         key = override.get_key_element()
         if not override.is_discrete_sweep():
@@ -65,16 +65,21 @@ def space_of(texts: list[str], config_dir: str | None) -> dict[str, Numbers | Ch
             raise Refused(
                 f"{override.input_line}: no value in it", "a range begins below its end, or has a step below 0"
             )
-        elif override.is_range_sweep() and isinstance(override.value().step, int):
+        elif override.is_range_sweep() and isinstance(sweep_of(override).step, int):
             found[key] = whole_range(override, [int(text.partition("=")[2]) for text in values[key]])
         else:
             found[key] = Choices(tuple(text.partition("=")[2] for text in values[key]))
     return found
 
 
+def sweep_of(override: Override) -> Any:
+    """Hydra's object for an interval or a range: it has start, and end or stop and step, and tags."""
+    return override.value()
+
+
 def interval(override: Override) -> Numbers:
     """Parse ``interval(a,b)``, on a log scale if it is wide, or ``int(interval(a,b))``. Raises Refused."""
-    text, value = override.input_line, override.value()
+    text, value = override.input_line, sweep_of(override)
     low, high = value.start, value.end
     if not low < high:
         raise Refused(f"{text}: nothing between its ends", "give the lower end first")
@@ -87,7 +92,7 @@ def interval(override: Override) -> Numbers:
 
 def whole_range(override: Override, values: list[int]) -> Numbers:
     """Parse ``range(a,b,step)``, without its end, as always in Hydra. Raises Refused."""
-    step, log = abs(override.value().step), on_log_scale(override, default=False)
+    step, log = abs(sweep_of(override).step), on_log_scale(override, default=False)
     if log and (step > 1 or min(values) < 1):
         raise Refused(f"{override.input_line}: a log scale begins above 0 and has no steps", "leave the tag out")
     return Numbers(min(values), max(values), log, step)
@@ -95,7 +100,7 @@ def whole_range(override: Override, values: list[int]) -> Numbers:
 
 def on_log_scale(override: Override, default: bool) -> bool:
     """Return whether the tag is ``log`` (or ``linear``: False), else ``default``; raises Refused for other tags."""
-    tags = override.value().tags
+    tags = sweep_of(override).tags
     if len(tags) > 1 or not tags <= {"log", "linear"}:
         raise Refused(f"{override.input_line}: wanted the tag log or linear", "tag(log,interval(0.1,1))")
     return "log" in tags if tags else default

@@ -53,7 +53,7 @@ class Job:
     @property
     def directory(self) -> RunDirectory:
         """The run's directory."""
-        return RunDirectory(Path(self.config.run.dir))
+        return RunDirectory(Path(self.config.run.folder))
 
     @property
     def spoiled(self) -> bool:
@@ -112,7 +112,7 @@ class Sweep:
 
     def configs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the flat config of the job of each row, without the keys for place and device."""
-        found = {os.path.relpath(job.config.run.dir, self.directory): job.config for job in self.jobs}
+        found = {os.path.relpath(job.config.run.folder, self.directory): job.config for job in self.jobs}
         flat = (schema.flatten(schema.to_dict(found[row["directory"]])) for row in rows)
         return [{key: each[key] for key in each if not key.startswith(("run.", "sweep."))} for each in flat]
 

@@ -113,13 +113,14 @@ def prepare(config: Any, began: int | None = None) -> torch.device:
     if device.type == "cpu":
         threads.adapt()
     products = "tf32" if config.precision == "tf32" else "ieee"
-    for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+    backends: Any = torch.backends  # whose types lack these
+    for backend in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
         backend.fp32_precision = products  # torch's default is tf32 for convolutions
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS raises an error
     if torch.are_deterministic_algorithms_enabled() != config.deterministic:
         torch.use_deterministic_algorithms(config.deterministic)  # this imports the compiler, which takes 0.5 s
-    torch.utils.deterministic.fill_uninitialized_memory = False  # no kernel here reads memory before it writes it
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no kernel here reads memory before it writes it
     return device
 
 
@@ -141,10 +142,11 @@ def compiler_missing(device: torch.device) -> str | None:
 
 def place(model: nn.Module, device: torch.device, config: Any) -> nn.Module:
     """Move the model to its device, and set the precision and compilation of its forward pass; return the model."""
-    model.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    memory_format = torch.channels_last if config.channels_last else torch.preserve_format
+    model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     last = last_layer(model) if config.precision in MIXED else None
     if last is not None and len(last.weight) <= EXACT_OUTPUTS:
-        last.forward = in_float32(last.forward, device)
+        last.forward = in_float32(last.forward, device)  # type: ignore[method-assign]
     if config.precision in MIXED or config.compile:
         model.forward = wrapped(model.forward, device, MIXED.get(config.precision))
     if config.compile:  # compile for each shape separately, so that a resumed run gets the same bits
@@ -152,7 +154,7 @@ def place(model: nn.Module, device: torch.device, config: Any) -> nn.Module:
     return model
 
 
-def last_layer(model: nn.Module) -> nn.Module | None:
+def last_layer(model: nn.Module) -> nn.Linear | nn.Conv2d | None:
     """Return the layer that computes the logits or predictions: the last registered layer with weights."""
     layers = [layer for layer in model.modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
     return layers[-1] if layers else None

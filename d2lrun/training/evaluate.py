@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ def evaluate(
     The result does not depend on ``size``, except for the rounding of sums.
     """
     model.eval()
-    sums, units = 0.0, 0
+    sums: Any = 0.0  # a tensor from the first batch on
+    units = 0
     for chain in part.ordered(size):
         carry = None
         for batch in chain:
@@ -26,7 +28,7 @@ def evaluate(
                 inputs, targets = part.load(batch)
                 logits, carry = task.forward(model, inputs, carry)
                 sums = sums + task.count(logits, targets, task.loss(logits, targets)).to(precise(logits.device))
-                units += targets.numel()
+                units += part.count([batch])
             yield None
     return task.metrics(name, sums, units, part)
 

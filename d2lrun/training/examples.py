@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from d2lrun.disk.content import fingerprint
 from d2lrun.training import split_check, splits
-from d2lrun.training.task import Split
+from d2lrun.training.task import Part, Split
 
 Self = TypeVar("Self")
 
 
-class Examples(ABC):
+class Examples(ABC, Generic[Part]):
     """A dataset of two pools of examples, "train" and "test". Images and rows of a table are such datasets."""
 
     class_names: tuple[str, ...] = ()  # names of the classes to stratify by, for messages
@@ -32,8 +32,12 @@ class Examples(ABC):
         """Return the fingerprint of all examples of "train" or "test"."""
 
     @abstractmethod
-    def part(self, name: str, index: Tensor | None = None) -> Any:
+    def part(self, name: str, index: Tensor | None = None) -> Part | None:
         """Return the examples ``index`` [n] (default: all) of "train" or "test"; None if they have no targets."""
+
+    def train_part(self, index: Tensor | None = None) -> Part:
+        """The training examples ``index`` [n], by default all: they always have targets."""
+        return cast("Part", self.part("train", index))
 
     def fitted(self: Self, index: Tensor) -> Self:
         """Return the dataset with its preparation fitted on the training examples ``index`` [n] only."""
@@ -43,15 +47,15 @@ class Examples(ABC):
         """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
         split_check.check_examples(config, self.strata, self.class_names)
 
-    def split(self, validation: Any, seed: int) -> Split:
+    def split(self, validation: Any, seed: int) -> Split[Part]:
         """Return the split that the config group ``validation`` describes; raises Refused."""
         if validation.name in ("none", "once"):
-            return Split(self.part("train"), None, self.part("test"), test_each_epoch=validation.name == "none")
+            return Split(self.train_part(), None, self.part("test"), test_each_epoch=validation.name == "none")
         divide = splits.holdout if validation.name == "holdout" else splits.fold
         train, val = divide(validation, self.strata, seed)
         data = self.fitted(train)
         test = data.part("test") if validation.name == "holdout" else None
-        return Split(data.part("train", train), data.part("train", val), test)
+        return Split(data.train_part(train), data.train_part(val), test)
 
 
 class Indexed:

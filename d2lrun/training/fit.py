@@ -26,7 +26,7 @@ from d2lrun.errors import Diverged
 from d2lrun.training import devices
 from d2lrun.training.evaluate import evaluate
 from d2lrun.training.optim import learning_rate
-from d2lrun.training.task import Course, Split, Task
+from d2lrun.training.task import Course, Split, Subset, Task
 
 Pauses: TypeAlias = Iterator["dict[str, Any] | None"]
 
@@ -99,7 +99,7 @@ def moved(carry: Any, device: torch.device) -> Any:
     return None if carry is None else carry.to(device)
 
 
-def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:
+def fit(state: State, split: Split[Subset], task: Task, config: Config) -> Pauses:
     """Train ``state`` until ``config.train.epochs``, or until patience runs out.
 
     All arguments are on one device. Raises Diverged before a step if the loss or the gradient is not finite.
@@ -114,13 +114,14 @@ def fit(state: State, split: Split, task: Task, config: Config) -> Pauses:
             time = state.epoch + Fraction(state.batch, len(batches))
             lr = learning_rate(config.schedule, config.optimizer.lr, time, train.epochs)
             train_batch(state, *split.train.load(batch), task, lr, train.clip)
+            state.units += split.train.count([batch])
             state.seconds += perf_counter() - started
             yield None
         record = yield from close_epoch(state, split, task, config)
         yield record
 
 
-def steps(state: State, split: Split, task: Task, config: Config) -> Course:
+def steps(state: State, split: Split[Subset], task: Task, config: Config) -> Course:
     """Return the Course of a network that learns by the steps of ``fit``."""
     batches = split.train.shuffled(config.train.batch_size, config.seed, epoch=0)[: config.train.limit_batches]
     return Course(batches, fit(state, split, task, config))
@@ -166,7 +167,6 @@ def train_batch(state: State, inputs: Tensor, targets: Tensor, task: Task, lr: f
     state.scaler.step(state.optimizer)  # skips the step if its gradient was too large for fp16
     state.scaler.update()  # then halves the scale for the next step
     state.sums += task.count(logits.detach(), targets, loss.detach())
-    state.units += targets.numel()
     state.skipped += too_large
     state.batch += 1
     state.step += 1
@@ -177,7 +177,9 @@ def scale_left(scaler: torch.amp.GradScaler) -> bool:
     return scaler.is_enabled() and scaler.get_scale() > 1
 
 
-def close_epoch(state: State, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, Any]]:
+def close_epoch(
+    state: State, split: Split[Subset], task: Task, config: Config
+) -> Generator[None, None, dict[str, Any]]:
     """Evaluate, then move the state to the next epoch; return the epoch's record."""
     started = perf_counter()
     learned = task.metrics("train", state.sums, state.units)
@@ -214,7 +216,9 @@ def keep_best(state: State, epoch: int, val_loss: float) -> None:
         state.best = {"epoch": epoch, "val_loss": val_loss, "model": weights}
 
 
-def remeasure(model: nn.Module, split: Split, task: Task, config: Config) -> Generator[None, None, dict[str, float]]:
+def remeasure(
+    model: nn.Module, split: Split[Subset], task: Task, config: Config
+) -> Generator[None, None, dict[str, float]]:
     """Return the metrics of the training part in eval mode, with the weights after the epoch."""
     part, train = split.train, config.train
     part = part if train.limit_batches is None else part.limited(train.limit_batches, train.batch_size)
@@ -222,7 +226,7 @@ def remeasure(model: nn.Module, split: Split, task: Task, config: Config) -> Gen
 
 
 def evaluate_epoch(
-    model: nn.Module, split: Split, task: Task, config: Config
+    model: nn.Module, split: Split[Subset], task: Task, config: Config
 ) -> Generator[None, None, dict[str, float]]:
     """Return the metrics of the subset that the split monitors after every epoch, such as val or test."""
     if split.monitored is None:

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 
-def build(config: Any, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+def build(config: Any, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
     """Return the optimizer that the config group ``optimizer`` describes."""
     groups = list(parameters) if config.decay_bias else spared(parameters)
     shared = {"lr": config.lr, "weight_decay": config.weight_decay}
@@ -22,7 +22,7 @@ def build(config: Any, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimi
     return adam(groups, betas=(config.beta1, config.beta2), eps=config.eps, **shared)
 
 
-def spared(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+def spared(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
     """Return two parameter groups: weights with decay, and biases and gains (one dimension) without (book 4.5)."""
     groups: list[dict[str, Any]] = [{"params": []}, {"params": [], "weight_decay": 0.0}]
     for parameter in parameters:

@@ -37,7 +37,7 @@ def check_examples(config: Config, labels: Tensor, names: tuple[str, ...]) -> No
     if config.validation.name == "holdout":
         check_holdout(config.validation, labels, names, config.seed)
     elif config.validation.name == "kfold":
-        check_folds(config, labels, names)
+        check_folds(config.validation, config, labels, names)
 
 
 def seed_of(config: Config, repeat: int) -> int:
@@ -58,7 +58,7 @@ def check_holdout(validation: Holdout, labels: Tensor, names: tuple[str, ...], s
     else:
         share = f": each of {classes} classes keeps its share" if validation.stratify and classes > 1 else ""
         wrong = f"none to validate{share}"
-    changes = ([], [("stratify", True)]) if not validation.stratify else ([],)
+    changes: list[list[tuple[str, Any]]] = [[]] if validation.stratify else [[], [("stratify", True)]]
     for change in changes:
         fraction = working(balance(labels, validation.stratify or bool(change), seed), validation.fraction)
         if fraction is not None:
@@ -89,12 +89,11 @@ def balance(labels: Tensor, stratify: bool, seed: int) -> Callable[[float], int]
     return side
 
 
-def check_folds(config: Config, labels: Tensor, names: tuple[str, ...]) -> None:
+def check_folds(validation: KFold, config: Config, labels: Tensor, names: tuple[str, ...]) -> None:
     """Raise Refused if a fold has no example, or if its training part lacks a class."""
-    validation = config.validation
     if (fault := fault_of_folds(validation, config, labels, names)) is None:
         return
-    changes = [("k", len(labels))] if 2 <= len(labels) < validation.k else []
+    changes: list[tuple[str, Any]] = [("k", len(labels))] if 2 <= len(labels) < validation.k else []
     mixed = [(key, True) for key in ("shuffle", "stratify") if not getattr(validation, key)]
     for change in (changes, [*changes, *mixed]):
         if fault_of_folds(replace(validation, **dict(change)), config, labels, names) is None:
@@ -158,7 +157,11 @@ def working(side: Callable[[float], int], wanted: float) -> float | None:
         return wanted
     for digits in range(1, DIGITS + 1):
         scale = 10**digits
-        numerator = nearest(range(1, scale), lambda number, scale=scale: side(number / scale), wrong)
+
+        def scaled(number: int, scale: int = scale) -> int:
+            return side(number / scale)
+
+        numerator = nearest(range(1, scale), scaled, wrong)
         if numerator is not None:
             found = numerator / scale
             if 10 <= numerator <= scale - 10:

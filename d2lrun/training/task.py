@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from d2lrun.training.fit import State
 
 Self = TypeVar("Self")
+Part = TypeVar("Part", bound="Subset", covariant=True)
 CHANCE_EPOCHS = 3  # LeNet stays at chance for a whole epoch and then learns (book 6.6)
 
 
@@ -57,15 +58,15 @@ class Subset(Protocol):
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Generic[Part]):
     """The subsets of a dataset; ``val`` or ``test`` is None if there is none."""
 
-    train: Any  # each a Subset of one kind
-    val: Any = None
-    test: Any = None
+    train: Part
+    val: Part | None = None
+    test: Part | None = None
     test_each_epoch: bool = False  # as the book does; otherwise the test set is measured once, at the end
 
-    def limited(self, batches: int | None, size: int) -> Split:
+    def limited(self, batches: int | None, size: int) -> Split[Part]:
         """Return the split with ``val`` and ``test`` limited to ``batches`` batches of ``size``; None: no limit."""
         if batches is None:
             return self
@@ -73,16 +74,21 @@ class Split:
         return replace(self, val=val, test=test)
 
     @property
-    def monitored(self) -> tuple[str, Any] | None:
+    def monitored(self) -> tuple[str, Part] | None:
         """The name and the subset that is measured after every epoch."""
         if self.val is not None:
             return "val", self.val
         return ("test", self.test) if self.test_each_epoch and self.test is not None else None
 
     @property
-    def final_test(self) -> Any:
+    def final_test(self) -> Part | None:
         """The test set if it is measured once, at the end; else None."""
         return None if self.test_each_epoch else self.test
+
+    @property
+    def pictured(self) -> Part:
+        """The test set, else what is monitored, else what trains: a fold never looks at the test set."""
+        return self.final_test or (self.monitored[1] if self.monitored else self.train)
 
 
 class Dataset(Protocol):
@@ -114,7 +120,7 @@ class Dataset(Protocol):
     def check_split(self, config: Config) -> None:
         """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
 
-    def split(self, validation: Any, seed: int) -> Split:
+    def split(self, validation: Any, seed: int) -> Split[Subset]:
         """Return the split that the config group ``validation`` describes; raises Refused.
 
         With K folds, return the fold ``validation.fold``, or the first. A fold never uses the test set. The
@@ -140,7 +146,7 @@ class Task(Protocol):
     compared: str  # the metric that is compared with the best constant prediction
     constant: str  # a description of the best constant prediction, which uses no input
 
-    def learn(self, state: State, split: Split, config: Config) -> Course:
+    def learn(self, state: State, split: Split[Any], config: Config) -> Course:
         """Return how the model learns: by the steps of ``training.fit``, or in the task's own way."""
 
     def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:

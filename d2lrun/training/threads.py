@@ -88,7 +88,8 @@ class Sleep:
 
     def end(self) -> None:
         """Stop the second team of threads."""
-        self.over.set()
+        if self.over is not None:
+            self.over.set()
         self.over = None
 
 

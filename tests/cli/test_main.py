@@ -8,18 +8,23 @@ import re
 import signal
 import subprocess
 import sys
+import traceback
+from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
 import yaml
 from PIL import Image
 
-from d2lrun import __version__
+from d2lrun import __version__, tasks
 from d2lrun.cli import main as cli
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import to_dict
+from d2lrun.config.tables import TASKS
 
+PACKAGE = Path(cli.__file__).parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
 CONTRACT = {
     *("config.yaml", "metrics.jsonl", "result.json", "checkpoints", "model.safetensors"),
@@ -116,6 +121,16 @@ def test_every_argument_of_a_verb_is_explained_within_a_terminal(capsys, verb):
     assert all(len(line) <= 80 for line in lines)
 
 
+@pytest.mark.parametrize("verb", tasks.words())
+def test_a_verb_of_several_tasks_has_the_words_of_each(capsys, verb):
+    cli.dispatch([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for task, word in tasks.words()[verb].items():
+        title = f"of a {TASKS[task].title}: " if len(tasks.words()[verb]) > 1 else ""
+        assert f"{title}{word.does}" in said
+        assert word.options.keys() <= set(re.findall(r"\w+(?==)", cli.VERBS[verb][0]))
+
+
 def test_every_explained_argument_is_one_of_some_verb():
     words = {word for usage, _ in cli.VERBS.values() for word in re.findall(r"\w+(?:\.\w+)*", usage)}
     assert set(cli.ARGUMENTS) <= words
@@ -188,6 +203,21 @@ def main(monkeypatch, *words):
         for number, handler in before.items():
             signal.signal(number, handler)
     return end.value.code
+
+
+def test_at_most_seven_frames_lie_between_main_and_the_optimizers_step(monkeypatch, tmp_path, own_images):
+    """A reader follows one batch through few functions."""
+    frames = []
+
+    def step(self, *arguments, **options):
+        frames.append([frame.name for frame in traceback.extract_stack() if PACKAGE in Path(frame.filename).parents])
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    monkeypatch.chdir(tmp_path)
+    few = ["train.epochs=1", "train.limit_batches=1", "run.pictures=false", "device=cpu"]
+    assert main(monkeypatch, "model=softmax", *own_images, *few) == 0
+    after = frames[0][frames[0].index("main") + 1 :]
+    assert len(after) <= 7 and after[-2:] == ["fit", "train_batch"]
 
 
 def test_a_refusal_of_a_whole_process(d2lrun):

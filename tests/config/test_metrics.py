@@ -39,6 +39,12 @@ def test_a_metric_has_one_direction_in_all_tasks():
     assert {way for _, way in pairs} <= {"min", "max"}
 
 
+def test_a_metric_that_ranks_ranks_in_each_task_that_has_it():
+    """A sweep finds the metric that ranks by its name alone."""
+    lines = [list(task.metrics) for task in TASKS.values()]
+    assert {first for first, *_ in lines}.isdisjoint(name for _, *others in lines for name in others)
+
+
 def test_each_dataset_names_a_task():
     assert {entry.task for entry in DATASETS.values()} <= set(TASKS)
 

@@ -1,4 +1,4 @@
-"""Plain data against the dataclasses of config.py."""
+"""Plain data against the dataclasses of keys.py."""
 
 from __future__ import annotations
 

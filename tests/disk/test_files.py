@@ -56,7 +56,7 @@ def test_a_full_disk_leaves_the_old_content_alone(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
     code = """if True:
         import resource, sys
-        from d2lrun.files import write_atomic
+        from d2lrun.disk.files import write_atomic
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
             write_atomic(sys.argv[1], bytes(5000))
@@ -97,7 +97,7 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
     code = """if True:
         import os, sys
-        from d2lrun.files import write_atomic
+        from d2lrun.disk.files import write_atomic
         write_atomic(sys.argv[1], lambda file: os.kill(os.getpid(), 9))
     """
     with python(code, tmp_path / "a") as process:
@@ -133,7 +133,7 @@ def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
 HOLD = """if True:
     import sys
     from pathlib import Path
-    from d2lrun.files import lock
+    from d2lrun.disk.files import lock
     with lock(Path(sys.argv[1])):
         print("held", flush=True)
         sys.stdin.readline()

@@ -226,7 +226,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(files, tmp_path, mirror)
 
 FIRST_RUN = """if True:
     import json, sys
-    from d2lrun.datasets.locate import Files, locate
+    from d2lrun.disk.locate import Files, locate
     sums, mirror = json.loads(sys.argv[1])
     found = locate(Files("toy", sums, 1 << 20), None, [mirror], lambda line: print(line, flush=True))
     print("found", *(len(file.content) for file in found.values()))

@@ -191,6 +191,8 @@ def test_files_of_the_user_are_never_changed(composed, tmp_path_factory, files, 
     config.run.dir = str(folder)
     ours = as_text(config).encode()
     assume(not any(ours.startswith(content) for content in files.values()))  # as a killed write leaves it
+    halves = [content for name, content in files.items() if name.endswith(".tmp")]
+    assume(not any(content.startswith(b"seed: ") for content in halves))  # as a killed write of another config
     if told:
         other = schema.to_dict(config) | {"seed": 77}
         files = files | {"config.yaml": json.dumps(other, indent=1).encode()}

@@ -40,7 +40,9 @@ def test_a_disk_that_was_full_from_the_start(room, fresh, end, experiment, train
 
 
 def test_a_disk_that_is_full_at_the_end_loses_nothing(room, train, resume, golden):
-    failed = train(fault="at('d2lrun.runs.run:finish', 1, lambda: full_disk(10_000), 'before')")  # the weights: 51,200
+    failed = train(
+        fault="at('d2lrun.runs.run:write_result', 1, lambda: full_disk(10_000), 'before')"
+    )  # the weights: 51,200
     assert (failed.code, failed.err.count("\n")) == (1, 2)
     assert "File too large" in failed.err
     room.assert_tidy()

@@ -19,7 +19,7 @@ MOMENTS = {  # function, which call of it, before or after; the step of the newe
     "behind the checkpoint of an epoch": (SAVE, 4, "after", 16),
     "in the last epoch": (STEP, 43, "after", 40),
     "in the last evaluation": (BATCH, 2 * 20 + 16 + 3, "before", 45),
-    "before the weights are written": ("d2lrun.runs.run:finish", 1, "before", 48),
+    "before the weights are written": ("d2lrun.runs.run:write_result", 1, "before", 48),
     "before the result is written": ("d2lrun.runs.run:draw", 1, "after", 48),
 }
 

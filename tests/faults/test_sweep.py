@@ -122,7 +122,7 @@ def test_two_at_once_try_a_failing_run_once_between_them(sweep):
 
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_between_two_runs_is_obeyed(sweep, whole, name, code):
-    ended = sweep(fault=f"at('d2lrun.runs.kfold:train', 2, lambda: send({name!r}))")
+    ended = sweep(fault=f"at('d2lrun.runs.run:run', 2, lambda: send({name!r}))")
     assert ended.code == code
     assert ended.err.startswith("\nstopped, saved; continue with: d2lrun -m ")
     assert [job["status"] for job in sweep.table()["jobs"]].count("finished") == 2

@@ -90,7 +90,12 @@ def test_a_run_stopped_amid_an_epoch_continues_with_the_state_it_carried(room, w
 def test_no_epoch_is_twice_in_the_samples(room, write, resume, model, when):
     """Killed between a sample and the checkpoint behind it; and as the last picture is drawn."""
     whole = write.whole(model)
-    assert write(model, fault=f"at('d2lrun.runs.run:sample', 1, lambda: send('SIGKILL'), {when!r})").code == -9
+    assert (
+        write(
+            model, fault=f"at('d2lrun.tasks.language_model.view:write_samples', 1, lambda: send('SIGKILL'), {when!r})"
+        ).code
+        == -9
+    )
     assert resume(fault="at('d2lrun.runs.run:draw', 1, lambda: send('SIGKILL'))").code == -9
     assert resume().code == 0
     assert_same(room.run, whole)
@@ -141,7 +146,12 @@ def test_a_checkpoint_of_an_earlier_version_keeps_the_samples_that_can_be_read(r
 
 def test_counting_killed_is_counted_anew(room, write, resume):
     whole = write.whole("ngram")
-    assert write("ngram", fault="at('d2lrun.training.fit:watch', 1, lambda: send('SIGKILL'))").code == -9
+    assert (
+        write(
+            "ngram", fault="at('d2lrun.tasks.language_model.counting:evaluate_epoch', 1, lambda: send('SIGKILL'))"
+        ).code
+        == -9
+    )
     assert resume().code == 0
     assert_same(room.run, whole)
 
@@ -232,7 +242,7 @@ def test_counting_needs_a_gram(forks, room, words):
     (room.path / "mine.txt").write_bytes(b"abc")
     few = forks(room, [*small("ngram"), *words, "validation=none", "dataset.path=[mine.txt]", "dataset.steps=1"])
     assert few.code == 2
-    assert "3 tokens hold no gram of 6" in few.err and "model.order" in few.err
+    assert "no gram of 6 in 3 tokens" in few.err and "model.order" in few.err
 
 
 def test_a_text_too_short_to_hold_a_window_out_is_refused_before_it_trains(forks, room, words):

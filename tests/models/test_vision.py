@@ -9,7 +9,7 @@ import pytest
 
 USE = """
 import torch
-from d2lrun.vision import torchvision
+from d2lrun.models.vision import torchvision
 assert torchvision.models.squeezenet1_0(num_classes=10)(torch.rand(1, 3, 32, 32)).shape == (1, 10)
 assert torchvision.transforms.functional.resize(torch.rand(1, 28, 28), [56, 56]).shape == (1, 56, 56)
 assert torchvision.datasets.FashionMNIST

@@ -177,18 +177,18 @@ def test_a_repetition_of_the_largest_seed_is_a_sound_run(words):
 def looks(stripes, monkeypatch):
     """By the folder of a run: how many images of the test set were given to a network in it."""
     tests, found, current = {image.numpy().tobytes() for image in stripes.test_images}, {}, []
-    inputs, run = ImageDataset.inputs, kfold.run
+    prepared, run = ImageDataset.prepared, kfold.run
 
     def spied(data, images):
         found[current[-1]] += sum(image.numpy().tobytes() in tests for image in images)
-        return inputs(data, images)
+        return prepared(data, images)
 
     def told(config, directory, *arguments):
         current.append(directory.path.name)
         found[directory.path.name] = 0
         return run(config, directory, *arguments)
 
-    monkeypatch.setattr(ImageDataset, "inputs", spied)
+    monkeypatch.setattr(ImageDataset, "prepared", spied)
     monkeypatch.setattr(kfold, "run", told)
     return found
 

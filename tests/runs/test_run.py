@@ -498,14 +498,20 @@ def test_a_deleted_directory_ends_the_run_and_is_not_made_anew(train, at_step, t
     assert list(place.iterdir()) == [] if anew else not place.exists()
 
 
+VIEW = "d2lrun.tasks.classification.view"
+
+
 def broken(*arguments):
     raise ValueError("no such font\nand more")
 
 
-@pytest.mark.parametrize("name, file", [("draw_curves", "curves.png"), ("draw_images", "predictions.png")])
+DRAWS = [("d2lrun.runs.run.draw_curves", "curves.png"), (f"{VIEW}.draw_predictions", "predictions.png")]
+
+
+@pytest.mark.parametrize("name, file", DRAWS)
 def test_a_picture_that_fails_is_named_and_the_run_is_finished(train, monkeypatch, name, file):
     monkeypatch.setattr("d2lrun.runs.run.draw", draw)
-    monkeypatch.setattr(f"d2lrun.runs.run.{name}", broken)
+    monkeypatch.setattr(name, broken)
     done = train("train.epochs=1")
     assert done.result["status"] == "finished"
     assert f"{file} is missing: ValueError: no such font" in done.said

@@ -210,7 +210,7 @@ def test_the_direction_is_known_before_anything_is_measured(planned, words, dire
 
 
 def test_accuracy_and_perplexity_are_not_compared(planned):
-    with pytest.raises(Refused, match="an accuracy and a loss cannot be compared"):
+    with pytest.raises(Refused, match="val_accuracy and val_perplexity cannot be compared"):
         planned("model=rnn", "dataset=fashion-mnist,pydoc", LR)
 
 

@@ -123,6 +123,25 @@ def plain_loop(config, data):
     return net, records
 
 
+class OneHot(Classification):
+    """The same task with labels [B, K] of 0 and 1."""
+
+    def count(self, logits, labels, loss):
+        return super().count(logits, labels.argmax(dim=1), loss)
+
+
+def test_an_example_with_several_targets_counts_once(stripes):
+    """Labels as vectors come to the metrics of labels as numbers."""
+    config = configure("model=softmax", epochs=1)
+    numbers, vectors = Training(config, stripes), Training(config, stripes)
+    parts = {"train": vectors.parts.train, "test": vectors.parts.test}
+    parts = {name: replace(part, labels=F.one_hot(part.labels, 10).float()) for name, part in parts.items()}
+    vectors.loop = fit(vectors.state, replace(vectors.parts, **parts), OneHot(10), config)
+    (wanted,), (found,) = numbers.finish().records, vectors.finish().records
+    for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+        assert found[name] == pytest.approx(wanted[name], rel=1e-5)
+
+
 @pytest.fixture(scope="module", params=["softmax", "mlp", "lenet"])
 def both(request, stripes):
     config = configure(f"model={request.param}", "device.channels_last=false", epochs=3)

@@ -17,7 +17,7 @@ from d2lrun.training.examples import Examples, Indexed
 
 
 @dataclass(frozen=True, eq=False)
-class ImageDataset(Examples):
+class ImageDataset(Examples["ImageSubset"]):
     """Images are uint8 [N, C, H, W], labels int64 [N] that index ``classes``."""
 
     name: str

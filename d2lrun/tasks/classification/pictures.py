@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Sheet:
     def __init__(self, height: int, width: int):
         self.height, self.width = height, width
         self.pixels = np.full((height, width, 3), 255, dtype=np.uint8)
-        self.words: list[tuple[float, float, str, dict[str, object]]] = []
+        self.words: list[tuple[float, float, str, dict[str, Any]]] = []
 
     def paste(self, image: Tensor, y: int, x: int, frame: str = "") -> None:
         """Put an image uint8 [C, H, W] into the tile at (y, x), with a ``frame`` of a #rrggbb colour."""
@@ -49,7 +49,7 @@ class Sheet:
             outside[:] = list(bytes.fromhex(frame[1:]))
         self.pixels[y : y + height, x : x + width] = tile
 
-    def write(self, y: float, x: float, text: str, **style: object) -> None:
+    def write(self, y: float, x: float, text: str, **style: Any) -> None:
         """Write ``text`` with its middle at height ``y`` and its left end at ``x``."""
         self.words.append((y, x, text, {"size": 15, "color": INK, "va": "center", **style}))
 
@@ -88,7 +88,7 @@ def draw_predictions(
         sheet.write(top + 12, MARGIN, title, size=22, weight="bold")
         for place, n in enumerate(half):
             y, x = top + HEADING + place // ACROSS * ROW, MARGIN + place % ACROSS * PITCH
-            truth, guess = classes[labels[n]], classes[predicted[n]]
+            truth, guess = classes[int(labels[n])], classes[int(predicted[n])]
             add_prediction(sheet, y, x, images[n], truth, guess, confidence[n].item())
         top += HEADING + rows(half) * ROW
     sheet.save(path)

@@ -44,8 +44,10 @@ def predict_images(
 
     The most probable class is first. ``invert`` is yes, no, or auto: auto makes a light background dark.
     """
-    shape = tuple(data.train_images.shape[1:])  # the stored size of the training images
-    images = torch.stack([fit_image(image, shape, invert) for image in pixels]).to(data.train_images.device)
+    channels, height, width = data.train_images.shape[1:]  # the stored size of the training images
+    images = torch.stack([fit_image(image, (channels, height, width), invert) for image in pixels]).to(
+        data.train_images.device
+    )
     certainty, ranked = probabilities(model, data, images, size).topk(min(top, data.outputs), dim=1)
     remarks = [remark(image, invert) for image in pixels]
     rows = zip(remarks, ranked.tolist(), certainty.tolist(), strict=True)

@@ -28,13 +28,14 @@ def build(data: ImageDataset, model: Any) -> Classification:
 class Classification:
     """Logits [B, K] against labels [B]: cross-entropy and accuracy."""
 
-    unit, counts, stateful, remeasure_train, caveat = "examples", 2, False, False, None
+    unit, counts, stateful, remeasure_train = "examples", 2, False, False
+    caveat: str | None = None
     compared, constant = "accuracy", "always the commonest class"
 
     def __init__(self, classes: int):
         self.classes = classes
 
-    def learn(self, state: State, split: Split, config: Config) -> Course:
+    def learn(self, state: State, split: Split[ImageSubset], config: Config) -> Course:
         """Learn by the steps of an optimizer."""
         return steps(state, split, self, config)
 
@@ -49,11 +50,11 @@ class Classification:
         correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
         return torch.stack((loss * len(labels), correct))
 
-    def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
+    def metrics(self, name: str, sums: Tensor, units: int, part: ImageSubset | None = None) -> dict[str, float]:
         loss, correct = sums.tolist()
         return {f"{name}_loss": loss / units, f"{name}_accuracy": correct / units}
 
-    def measured_on(self, part: Any) -> dict[str, str]:
+    def measured_on(self, part: ImageSubset) -> dict[str, str]:
         return dict.fromkeys(("loss", "accuracy"), part.fingerprint)
 
     def weight_metrics(self, model: nn.Module) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.report.text import optional, say
-from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.tasks.classification.images import ImageDataset, ImageSubset
 from d2lrun.tasks.classification.pictures import draw_predictions, draw_samples
 from d2lrun.tasks.classification.predict import probabilities
 from d2lrun.tasks.classification.tables import show_counts
@@ -28,19 +28,20 @@ def check(data: ImageDataset, directory: RunDirectory) -> None:
     """Do nothing: the content of the images was compared before."""
 
 
-def sample(experiment: Experiment, directory: RunDirectory, now: bool) -> None:
+def sample(experiment: Experiment[ImageDataset, ImageSubset], directory: RunDirectory, now: bool) -> None:
     """Do nothing: there are no samples."""
 
 
-def describe(experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
+def describe(experiment: Experiment[ImageDataset, ImageSubset], directory: RunDirectory) -> dict[str, Any]:
     """Nothing more."""
     return {}
 
 
-def draw(experiment: Experiment, directory: RunDirectory, title: str, say: Callable[[str], None]) -> None:
+def draw(
+    experiment: Experiment[ImageDataset, ImageSubset], directory: RunDirectory, title: str, say: Callable[[str], None]
+) -> None:
     """Draw predictions.png: the first images and the most confident errors, of the test set or the held-out images."""
-    data, split = experiment.data, experiment.split
-    part = split.final_test or split.monitored[1]  # a fold never uses the test set
+    data, part = experiment.data, experiment.split.pictured
     index = part.index[:PICTURED]
     images, labels = part.images[index], part.labels[index]
     with optional(directory.predictions, say):

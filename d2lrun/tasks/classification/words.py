@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from d2lrun.config.keys import Config
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word
+
+if TYPE_CHECKING:
+    from d2lrun.tasks.classification.images import ImageDataset
 
 
 def check(options: dict[str, str]) -> None:
@@ -26,6 +30,7 @@ def predict(question: Question) -> None:
     from d2lrun.tasks.classification.tables import show_classes, show_predictions
 
     pixels = [read_image(Path(file)) for file in question.files]  # first, so a bad file is refused early
+    data: ImageDataset
     data, model = question.load()
     size = question.config.train.batch_size
     if pixels:

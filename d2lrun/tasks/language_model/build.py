@@ -10,7 +10,7 @@ import torch
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
 from d2lrun.tasks.language_model.corpus import Vocabulary, clean, number
-from d2lrun.tasks.language_model.stream import TextDataset
+from d2lrun.tasks.language_model.stream import TextDataset, unreadable
 
 
 def build(
@@ -24,7 +24,7 @@ def build(
     reserved: Sequence[str],
     max_tokens: int | None,
     contents: Sequence[Content] = (),
-    read: Callable[[], str] | None = None,
+    read: Callable[[], str] = unreadable,
 ) -> TextDataset:
     """Return the dataset of a text: the vocabulary of the whole text, and its first ``max_tokens`` tokens.
 

@@ -100,7 +100,8 @@ def clean(text: str, rule: str) -> list[str]:
 
 def tokenise(lines: Iterable[str], kind: str) -> Iterator[list[str]]:
     """Yield the tokens of each line."""
-    split = chinese_words() if kind == "jieba" else {"char": list, "word": str.split}[kind]
+    plain: dict[str, Callable[[str], Iterable[str]]] = {"char": list, "word": str.split}
+    split = chinese_words() if kind == "jieba" else plain[kind]
     for line in lines:
         yield list(split(line))
 

@@ -27,7 +27,8 @@ def check_text(config: Config, data: TextDataset) -> None:
 
     def side(value: float) -> int:
         """Return 1 if the value is too large (the part ``less`` is too short), -1 if it is too small, else 0."""
-        part, _ = too_short(replace(validation, **{key: value}), config, data)
+        change: dict[str, Any] = {key: value}
+        part, _ = too_short(replace(validation, **change), config, data)
         return 0 if part is None else 1 if part == less else -1
 
     value = getattr(validation, key)

@@ -32,6 +32,11 @@ HISTORY = 128  # tokens that are read before the first prediction of an evaluati
 FIRST = 14  # tokens at the beginning of a sample
 
 
+def unreadable() -> str:
+    """Raise Refused: the text of a dataset was given as such, and is in no file."""
+    raise Refused("the text of the dataset cannot be read again", "give it as a file")
+
+
 Spans: TypeAlias = "Sequence[tuple[int, int]]"  # of characters: from one, up to another
 
 
@@ -60,7 +65,7 @@ class TextDataset:
     cut_fingerprint: str = ""  # of the cleaned text, where it is cut into tokens, and the vocabulary
     text_fingerprint: str = ""  # of the cleaned text, independent of its tokens
     contents: tuple[Content, ...] = ()  # the files that were read
-    read: Callable[[], str] | None = None  # reads the whole text again; None: it cannot be read again
+    read: Callable[[], str] = unreadable  # reads the whole text again
 
     def to(self, device: torch.device | str) -> TextDataset:
         """Return the same dataset with its tokens on ``device``."""
@@ -98,7 +103,7 @@ class TextDataset:
         """Raise Refused, with a hint that works, if a subset of any fold is too short for a window or a batch."""
         check_text(config, self)
 
-    def split(self, validation: Any, seed: int = 0) -> Split:
+    def split(self, validation: Any, seed: int = 0) -> Split[TextSubset]:
         """Return the split: the end of the stream, or one of K pieces, validates; there is no test set.
 
         The split does not depend on the seed. The stream is split before it is cut into windows. Raises Refused.
@@ -116,8 +121,14 @@ class TextDataset:
         places = [slice(self.at(start), self.at(end)) for start, end in spans]
         tokens = torch.cat([self.tokens[place] for place in places])
         widths = None if self.begins is None else np.concatenate([np.diff(self.begins)[place] for place in places])
-        prints = (fingerprint(each, str(spans)) for each in (self.cut_fingerprint, self.text_fingerprint))
-        return TextSubset(tokens, self.steps, self.sampling, widths, *prints)
+        return TextSubset(
+            tokens,
+            self.steps,
+            self.sampling,
+            widths,
+            fingerprint=fingerprint(self.cut_fingerprint, str(spans)),
+            text_fingerprint=fingerprint(self.text_fingerprint, str(spans)),
+        )
 
     def parts(self, train: Spans, val: Spans) -> tuple[TextSubset, TextSubset]:
         """Return the training and the validation part; raises Refused if the validation part is too short."""

@@ -52,7 +52,7 @@ class LanguageModel:
         self.size, self.stateful, self.sees_targets, self.counting = size, stateful, sees_targets, counting
         self.caveat = SEEN if sees_targets else None
 
-    def learn(self, state: State, split: Split, config: Config) -> Course:
+    def learn(self, state: State, split: Split[TextSubset], config: Config) -> Course:
         """Learn by the steps of an optimizer, or by counting."""
         return (count_grams if self.counting else steps)(state, split, self, config)
 
@@ -69,7 +69,7 @@ class LanguageModel:
         """[summed loss]."""
         return (loss * tokens.numel()).reshape(1)
 
-    def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
+    def metrics(self, name: str, sums: Tensor, units: int, part: TextSubset | None = None) -> dict[str, float]:
         total = sums.item()
         loss = total / units
         metrics = {f"{name}_loss": loss, f"{name}_perplexity": exp(min(loss, 700.0))}  # beyond that exp overflows
@@ -77,7 +77,7 @@ class LanguageModel:
             metrics[f"{name}_bits_per_character"] = total / log(2) / part.characters
         return metrics
 
-    def measured_on(self, part: Any) -> dict[str, str]:
+    def measured_on(self, part: TextSubset) -> dict[str, str]:
         seen = " that are seen" if self.sees_targets else ""
         tokens, text = part.fingerprint + seen, part.text_fingerprint + seen
         return {"loss": tokens, "perplexity": tokens, "bits_per_character": text}

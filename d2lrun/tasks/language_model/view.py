@@ -14,7 +14,7 @@ from d2lrun.tasks.language_model import vocabulary
 from d2lrun.tasks.language_model.corpus import clean, untokenise
 from d2lrun.tasks.language_model.facts import facts_of
 from d2lrun.tasks.language_model.generate import generate
-from d2lrun.tasks.language_model.stream import TextDataset
+from d2lrun.tasks.language_model.stream import TextDataset, TextSubset
 from d2lrun.tasks.language_model.tables import show_facts
 from d2lrun.tasks.language_model.task import unigram_perplexity
 from d2lrun.tasks.language_model.zipf import draw_zipf
@@ -38,7 +38,7 @@ def check(data: TextDataset, directory: RunDirectory) -> None:
     vocabulary.refuse_other(data, directory)
 
 
-def sample(experiment: Experiment, directory: RunDirectory, now: bool) -> None:
+def sample(experiment: Experiment[TextDataset, TextSubset], directory: RunDirectory, now: bool) -> None:
     """Write samples.txt; if ``now``, first continue the dataset's prefix greedily, as in the book."""
     state = experiment.state
     if now and not getattr(experiment.config.model, "bidirectional", False):
@@ -50,7 +50,7 @@ def sample(experiment: Experiment, directory: RunDirectory, now: bool) -> None:
         write_samples(state.samples, directory)
 
 
-def continuation(experiment: Experiment) -> str:
+def continuation(experiment: Experiment[TextDataset, TextSubset]) -> str:
     """Return the model's continuation of the dataset's prefix."""
     data = experiment.data
     prefix = data.beginning()
@@ -74,7 +74,7 @@ def known_samples(state: State, directory: RunDirectory) -> list[dict[str, Any]]
     return [{"epoch": epoch, "text": texts[epoch]} for epoch in sorted(texts)]
 
 
-def describe(experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
+def describe(experiment: Experiment[TextDataset, TextSubset], directory: RunDirectory) -> dict[str, Any]:
     """Return the perplexity of two constant predictions, and a remark on a low perplexity.
 
     uniform: all tokens are equally probable. unigram: by the counts in training, plus 1.
@@ -88,7 +88,9 @@ def describe(experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
     return {"baselines": {"uniform": float(size), "unigram": unigram}, "note": note}
 
 
-def draw(experiment: Experiment, directory: RunDirectory, title: str, say: Callable[[str], None]) -> None:
+def draw(
+    experiment: Experiment[TextDataset, TextSubset], directory: RunDirectory, title: str, say: Callable[[str], None]
+) -> None:
     """Add the last sample to samples.txt if it is not there; there is no picture."""
     state = experiment.state
     if not any(each["epoch"] == state.epoch for each in known_samples(state, directory)):

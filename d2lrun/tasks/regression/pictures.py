@@ -10,6 +10,7 @@ from d2lrun.report.layout import head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from torch import Tensor
 
 POINTS, TRUE, LEARNED = "#000000", "#009E73", "#D55E00"  # Okabe and Ito
@@ -52,7 +53,7 @@ def draw_agreement(
     save(figure, path)
 
 
-def panel(title: str) -> tuple[object, Axes]:
+def panel(title: str) -> tuple[Figure, Axes]:
     """Return a figure with one panel, and its axes."""
     figure = new_figure(900, 700)
     head(figure, title)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class Line:
 
 
 @dataclass(frozen=True, eq=False)
-class TableDataset(Examples):
+class TableDataset(Examples["TableSubset"]):
     """Features are float32 [N, D], targets float32 [N, 1]; the test set of a competition has no targets (None)."""
 
     name: str
@@ -76,8 +76,9 @@ class TableDataset(Examples):
     def to(self, device: torch.device | str) -> TableDataset:
         """Return the same dataset with its tensors on ``device``."""
         names = ("train_features", "train_targets", "test_features", "test_targets")
-        tensors = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: None if value is None else value.to(device) for name, value in tensors.items()})
+        tensors: dict[str, Any] = {name: getattr(self, name) for name in names}
+        moved: dict[str, Any] = {name: None if value is None else value.to(device) for name, value in tensors.items()}
+        return replace(self, **moved)
 
     def pool(self, name: str) -> str:
         """Return the fingerprint of all rows and targets of "train" or "test", as they were read or generated."""

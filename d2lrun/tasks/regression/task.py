@@ -32,13 +32,14 @@ class Regression:
     epoch. So train and test metrics are measured in the same way, without dropout.
     """
 
-    unit, stateful, remeasure_train, caveat = "examples", False, True, None
+    unit, stateful, remeasure_train = "examples", False, True
+    caveat: str | None = None
     compared, constant = "loss", "always the mean of the training targets"
 
     def __init__(self, logarithmic: bool):
         self.counts = 2 if logarithmic else 1
 
-    def learn(self, state: State, split: Split, config: Config) -> Course:
+    def learn(self, state: State, split: Split[TableSubset], config: Config) -> Course:
         """Learn by the steps of an optimizer."""
         return steps(state, split, self, config)
 
@@ -55,11 +56,11 @@ class Regression:
             sums.append((predictions.clamp(min=1).log() - targets.log()).square().sum())
         return torch.stack(sums)
 
-    def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
+    def metrics(self, name: str, sums: Tensor, units: int, part: TableSubset | None = None) -> dict[str, float]:
         means = [value / units for value in sums.tolist()]
         return {f"{name}_loss": means[0], **{f"{name}_log_rmse": sqrt(mean) for mean in means[1:]}}
 
-    def measured_on(self, part: Any) -> dict[str, str]:
+    def measured_on(self, part: TableSubset) -> dict[str, str]:
         return dict.fromkeys(("loss", "log_rmse")[: self.counts], part.fingerprint)
 
     def weight_metrics(self, model: nn.Module) -> dict[str, float]:

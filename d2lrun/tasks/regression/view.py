@@ -13,7 +13,7 @@ from d2lrun.disk.rundir import RunDirectory
 from d2lrun.report.text import optional
 from d2lrun.tasks.regression.pictures import draw_agreement, draw_line
 from d2lrun.tasks.regression.predict import predictions, write_submission
-from d2lrun.tasks.regression.table import TableDataset
+from d2lrun.tasks.regression.table import Line, TableDataset, TableSubset
 from d2lrun.tasks.regression.tables import show_table
 from d2lrun.training.experiment import Experiment
 
@@ -29,11 +29,11 @@ def check(data: TableDataset, directory: RunDirectory) -> None:
     """Do nothing: the content of the rows was compared before."""
 
 
-def sample(experiment: Experiment, directory: RunDirectory, now: bool) -> None:
+def sample(experiment: Experiment[TableDataset, TableSubset], directory: RunDirectory, now: bool) -> None:
     """Do nothing: there are no samples."""
 
 
-def describe(experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
+def describe(experiment: Experiment[TableDataset, TableSubset], directory: RunDirectory) -> dict[str, Any]:
     """Return no more entries; if the test rows have no targets, write their predictions to submission.csv."""
     data = experiment.split.train.data  # prepared as in training
     if data.test_targets is None:
@@ -41,24 +41,29 @@ def describe(experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
     return {}
 
 
-def draw(experiment: Experiment, directory: RunDirectory, title: str, say: Callable[[str], None]) -> None:
+def draw(
+    experiment: Experiment[TableDataset, TableSubset], directory: RunDirectory, title: str, say: Callable[[str], None]
+) -> None:
     """Draw predictions.png: the learned function of one variable, or else predicted and true numbers.
 
     The numbers are from the validation part, else from the test set, else (without test targets) from training.
     """
     with optional(directory.predictions, say):
-        (draw_rows if experiment.data.line is None else draw_function)(experiment, directory.predictions, title)
+        if experiment.data.line is None:
+            draw_rows(experiment, directory.predictions, title)
+        else:
+            draw_function(experiment, experiment.data.line, directory.predictions, title)
 
 
-def draw_function(experiment: Experiment, path: Path, title: str) -> None:
+def draw_function(experiment: Experiment[TableDataset, TableSubset], line: Line, path: Path, title: str) -> None:
     """Draw the learned function over its one variable."""
-    line, size = experiment.data.line, experiment.config.train.batch_size
+    size = experiment.config.train.batch_size
     learned = predictions(experiment.state.model, line.features.to(experiment.state.device), size)
     points = line.points, experiment.data.train_targets.cpu()[:, 0]
     draw_line(path, points, line.grid, line.truth, learned, title)
 
 
-def draw_rows(experiment: Experiment, path: Path, title: str) -> None:
+def draw_rows(experiment: Experiment[TableDataset, TableSubset], path: Path, title: str) -> None:
     """Draw predicted and true numbers."""
     data, split, size = experiment.data, experiment.split, experiment.config.train.batch_size
     parts = {"validation rows": split.val, "test rows": split.test, "training rows": split.train}

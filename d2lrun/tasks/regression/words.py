@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from d2lrun.config.keys import Config
 from d2lrun.config.tables import DATASETS
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word
+
+if TYPE_CHECKING:
+    from d2lrun.tasks.regression.table import TableDataset
 
 
 def predict(question: Question) -> None:
@@ -22,6 +26,7 @@ def predict(question: Question) -> None:
     from d2lrun.tasks.regression.predict import write_submission
     from d2lrun.tasks.regression.tables import show_numbers
 
+    data: TableDataset
     data, model = question.load()
     data = data.split(config.validation, config.seed).train.data  # prepared as in training
     show_numbers(question.console, data, write_submission(directory.submission, model, data, config.train.batch_size))
