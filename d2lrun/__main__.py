@@ -13,6 +13,7 @@ import sys  # noqa: E402
 
 
 def main() -> None:
+    """Run the command line."""
     from d2lrun.cli import main as command_line
 
     command_line.main()

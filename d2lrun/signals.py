@@ -154,6 +154,7 @@ class StopRequest:
         return self
 
     def note(self, signum: int, frame: FrameType | None) -> None:
+        """Store the first signal; raise Stopped for a second one."""
         resent, handler.resent = handler.resent, False
         if self.received is None or resent or is_importing(frame):
             self.received = signum

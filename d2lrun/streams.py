@@ -68,6 +68,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def lasting(self) -> Iterator[None]:
+        """Ignore the error of a closed terminal, and drop all later text."""
         try:
             yield
         except OSError as error:

@@ -39,6 +39,7 @@ def examine(console: Console) -> int:
 
 
 def installed(package: str) -> str:
+    """Return the version of a package, or 'not installed'."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -46,6 +47,7 @@ def installed(package: str) -> str:
 
 
 def devices_seen() -> str:
+    """Return the devices with their precisions, the threads, and the CUDA version of torch."""
     import torch
 
     from d2lrun.training.devices import available, precisions

@@ -159,6 +159,7 @@ def chosen(words: list[str]) -> tuple[Callable[[list[str]], int], list[str]]:
 
 
 def complete(words: list[str]) -> int:
+    """Print what ``-sc`` asks for; return the exit code."""
     from d2lrun.cli.completion import answer
 
     print(answer(words, VERBS), end="")
@@ -166,6 +167,7 @@ def complete(words: list[str]) -> int:
 
 
 def print_version(words: list[str]) -> int:
+    """Print the version; return the exit code."""
     print(f"d2lrun {__version__}")
     return 0
 
@@ -186,6 +188,7 @@ def refuse_verb(words: list[str]) -> None:
 
 
 def print_help(verb: str | None, words: list[str]) -> int:
+    """Print the help of a verb, or of the whole program if ``verb`` is None; return the exit code."""
     from d2lrun.cli.help import overview, wrapped
     from d2lrun.config.keys import conf_dir
 

@@ -113,6 +113,7 @@ def sweep(words: list[str]) -> int:
 
 
 def train_composed(data: Any) -> None:
+    """Train one run with a config that Hydra composed."""
     from d2lrun.config import compose
 
     train_config(compose.from_hydra(data))

@@ -454,4 +454,5 @@ def departures(config: Config) -> list[str]:
 
 @cache
 def compose_recipe(choice: str) -> Config:
+    """Return the book's config for a model or experiment, given as an override."""
     return compose([choice])

@@ -146,6 +146,7 @@ def option(group: str, word: str, options: Iterable[str]) -> str | None:
 
 
 def verb(word: str, verbs: Iterable[str]) -> str | None:
+    """Return the verb that ``word`` most likely means."""
     return table(VERBS).get(plain(word)) or near(word, verbs)
 
 

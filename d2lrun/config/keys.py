@@ -50,6 +50,8 @@ class Model:
 
 @dataclass
 class SGD:
+    """Stochastic gradient descent."""
+
     name: Literal["sgd"]
     lr: Positive
     momentum: Probability
@@ -60,6 +62,8 @@ class SGD:
 
 @dataclass
 class Adam:
+    """Adam or AdamW."""
+
     name: Literal["adam", "adamw"]
     lr: Positive
     beta1: Probability
@@ -71,12 +75,16 @@ class Adam:
 
 @dataclass
 class Constant:
+    """A constant learning rate."""
+
     name: Literal["constant"]
     warmup: NonNegative  # epochs over which the learning rate rises from 0
 
 
 @dataclass
 class Step:
+    """A learning rate that drops by a factor every few epochs."""
+
     name: Literal["step"]
     warmup: NonNegative
     every: Positive  # epochs between two drops
@@ -85,6 +93,8 @@ class Step:
 
 @dataclass
 class Cosine:
+    """A learning rate that follows half a cosine."""
+
     name: Literal["cosine"]
     warmup: NonNegative
     final: Annotated[float, Between(0, 1)]  # share of the learning rate at the end
@@ -92,6 +102,8 @@ class Cosine:
 
 @dataclass
 class Device:
+    """The device and how it computes."""
+
     name: Annotated[str, DeviceNames()]
     precision: Literal["fp32", "tf32", "bf16", "fp16"]
     channels_last: bool  # memory order of images and convolutions
@@ -102,11 +114,15 @@ class Device:
 
 @dataclass
 class NoValidation:
+    """No validation: the test set is measured after every epoch, as in the book."""
+
     name: Literal["none"]
 
 
 @dataclass
 class Holdout:
+    """A part of the training examples validates."""
+
     name: Literal["holdout"]
     fraction: Fraction  # share of the training examples that validate
     stratify: bool  # every class keeps its share
@@ -114,11 +130,15 @@ class Holdout:
 
 @dataclass
 class Once:
+    """No validation: the test set is measured once, at the end."""
+
     name: Literal["once"]
 
 
 @dataclass
 class KFold:
+    """K-fold cross-validation (book 4.10)."""
+
     name: Literal["kfold"]
     k: Annotated[int, Between(2, 10**6)]
     fold: Annotated[int, Between(0, 10**6)] | None  # train only this fold, counted from 0; null: all, one by one
@@ -130,6 +150,8 @@ class KFold:
 
 @dataclass
 class Train:
+    """The length of training, batches and checkpoints."""
+
     epochs: Count
     batch_size: Size
     clip: Positive | None  # largest global L2 norm of the gradient
@@ -141,6 +163,8 @@ class Train:
 
 @dataclass
 class Run:
+    """The run's directory and pictures."""
+
     root: str  # the folder for runs without ``dir``
     dir: str | None  # the run's directory: the same command continues the run in it
     name: str | None  # a label, appended to the date and time

@@ -47,6 +47,7 @@ class Complaint:
 
     @property
     def key(self) -> str:
+        """The key of ``given``."""
         return self.given.partition("=")[0]
 
     def __str__(self) -> str:
@@ -190,6 +191,7 @@ def takes(group: str, option: str, key: str, value: Any) -> bool:
 
 
 def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
+    """Return the complaint about an option that a config group does not have."""
     if group == "device":
         return unknown_device(name)
     close = hints.option(group, str(name), options)
@@ -488,18 +490,22 @@ def near_key(last: str, keys: list[str], likeness: float = hints.NEAR) -> str | 
 
 
 def renamed(key: str, close: str) -> Complaint:
+    """Return the complaint about an unknown key, with the similar key ``close`` as suggestion."""
     return Complaint(key, f"{UNKNOWN}{did_you_mean(close)}", close)
 
 
 def did_you_mean(name: str | None) -> str:
+    """Return '; did you mean NAME?', or an empty text."""
     return f"; did you mean {name}?" if name else ""
 
 
 def suggestion(word: str, options: list[str]) -> str:
+    """Return '; did you mean …?' with the similar option, or an empty text."""
     return did_you_mean(hints.near(word, options))
 
 
 def arms(kind: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the single type."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
@@ -509,6 +515,7 @@ def dataclasses_in(kind: Any) -> list[type]:
 
 
 def join(path: str, key: Any) -> str:
+    """Return the full name of ``key`` below ``path``."""
     return f"{path}.{key}" if path else str(key)
 
 

@@ -61,4 +61,5 @@ def form(
 
 
 def module(name: str) -> ModuleType:
+    """Import the file of a dataset."""
     return import_module(f"d2lrun.datasets.{name.replace('-', '_')}")

@@ -125,6 +125,7 @@ def examples(images: Found, labels: Found) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def array(file: Found, dimensions: int) -> np.ndarray:
+    """Parse an IDX file; raises Refused if it is invalid."""
     try:
         return idx.parse(file.content, dimensions)
     except ValueError as error:
@@ -132,6 +133,7 @@ def array(file: Found, dimensions: int) -> np.ndarray:
 
 
 def faulty(file: Found, what: str) -> Refused:
+    """Return the Refused for an invalid file."""
     return Refused(f"{file.origin}: {what}", "wanted: four IDX files that belong together; see dataset.dir")
 
 

@@ -113,6 +113,7 @@ def encode(rows: list[dict[str, str]]) -> Encoded:
 
 
 def is_missing(value: str | None) -> bool:
+    """Whether a field has no value."""
     return value is None or value in MISSING
 
 
@@ -143,4 +144,5 @@ def prepare(encoded: Encoded, train: int, index: Tensor) -> tuple[Tensor, Tensor
 
 
 def faulty(file: Found, what: str) -> Refused:
+    """Return the Refused for an invalid file."""
     return Refused(f"{file.origin}: {what}", "wanted: Kaggle's train.csv and test.csv of house prices")

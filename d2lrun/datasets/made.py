@@ -17,4 +17,5 @@ def draw(seed: int, place: int, count: int, width: int) -> tuple[np.ndarray, np.
 
 
 def tensor(numbers: np.ndarray) -> Tensor:
+    """Return the numbers as a float32 tensor."""
     return torch.from_numpy(numbers).float()

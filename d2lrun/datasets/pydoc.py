@@ -43,6 +43,7 @@ def read(say: Say = lambda line: None, progress: Progress | None = None) -> tupl
 
 
 def is_prose(paragraph: str) -> bool:
+    """Whether a paragraph is text, and not code, grammar or a table."""
     letters = sum(character.isalpha() or character.isspace() for character in paragraph)
     sentence = paragraph.endswith((".", ":", ".)")) and len(paragraph.split()) >= WORDS
     return sentence and letters > LETTERS * len(paragraph)

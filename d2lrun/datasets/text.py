@@ -73,6 +73,7 @@ def joined(found: Sequence[Found], encoding: str) -> str:
 
 
 def names(found: Sequence[Found]) -> str:
+    """Return the paths of the files, for messages."""
     return ", ".join(file.origin for file in found)
 
 
@@ -110,6 +111,7 @@ def read_file(path: str, limit: int) -> bytearray:
 
 
 def too_large(path: str, found: str) -> Refused:
+    """Return the Refused for a file that is too large."""
     return Refused(f"{path}: {found}, wanted at most {LIMIT:,} in all files together", "give a part of it")
 
 
@@ -132,6 +134,7 @@ def decode(path: str, content: bytearray, encoding: str) -> str:
 
 
 def binary(path: str, at: int, content: bytearray) -> Refused:
+    """Return the Refused for a file with a NUL byte at ``at``."""
     hint = "give a plain text file: not a PDF, a Word file or an archive"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         hint = "it begins like UTF-16: give dataset.encoding=utf-16"

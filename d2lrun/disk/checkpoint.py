@@ -116,10 +116,12 @@ def commits(directory: Path) -> list[Path]:
 
 
 def committed(path: Path) -> bool:
+    """Whether a .pt file has its JSON."""
     return path.with_suffix(".json").exists()
 
 
 def set_aside(commit: Path) -> None:
+    """Rename the two files of an invalid checkpoint to ``.bad``."""
     for path in (commit, commit.with_suffix(".pt")):
         if path.exists():
             path.replace(path.with_name(path.name + ".bad"))
@@ -135,4 +137,5 @@ def prune(directory: Path) -> None:
 
 
 def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -65,6 +65,7 @@ def unpack(raw: io.RawIOBase, limit: int) -> bytearray:
 
 
 def read(stream: io.BufferedIOBase, limit: int) -> bytearray:
+    """Read a stream; raises Unusable if it has more than ``limit`` bytes."""
     # A bytearray, because a tensor that shares its memory is writable.
     content = bytearray()
     while chunk := stream.read(CHUNK):

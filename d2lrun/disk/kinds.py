@@ -11,6 +11,7 @@ Kind: TypeAlias = Callable[[Any], bool]
 
 
 def text(value: Any) -> bool:
+    """Check for a text."""
     return isinstance(value, str)
 
 

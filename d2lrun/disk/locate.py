@@ -89,6 +89,7 @@ def places_of(files: Files, dir: str | None, say: Say = lambda line: None) -> di
 
 
 def cache_of(dataset: str) -> Path:
+    """Return the cache folder of a dataset."""
     return Path(os.path.expanduser(os.environ.get("D2LRUN_CACHE") or "~/.cache/d2lrun"), dataset)
 
 

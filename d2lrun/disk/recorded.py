@@ -94,6 +94,7 @@ def is_run(path: Path) -> bool:
 
 
 def is_sweep(path: Path) -> bool:
+    """Whether the path is a sweep's directory."""
     return (path / "sweep.json").is_file() or any(path.glob("*/config.yaml"))
 
 
@@ -218,9 +219,11 @@ def over_folds(folds: list[Entry]) -> dict[str, tuple[float | None, float | None
 
 
 def last_metrics(records: list[dict[str, Any]]) -> dict[str, tuple[float | None, float | None]]:
+    """Return the metrics of the last epoch, without std."""
     last = records[-1] if records else {}
     return {name: (value, None) for name, value in last.items() if split_of(name)}
 
 
 def seconds_of(records: list[dict[str, Any]]) -> float | None:
+    """Return the sum of the epochs' seconds; None without an epoch."""
     return sum(record.get("seconds") or 0.0 for record in records) if records else None

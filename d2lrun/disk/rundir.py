@@ -162,6 +162,7 @@ class RunDirectory:
         return {config_hash(saved), config_hash(saved, schema.EARLIER)}
 
     def write_config(self, config: Config) -> None:
+        """Write config.yaml."""
         files.write_atomic(self.config_file, as_text(config))
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
@@ -253,6 +254,7 @@ class RunDirectory:
             )
 
     def append_metrics(self, record: dict[str, Any]) -> None:
+        """Append an epoch to metrics.jsonl."""
         self.refuse_deleted()
         with open(self.metrics_file, "ab") as file:
             file.write(files.to_json(record) + b"\n")

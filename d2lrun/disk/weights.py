@@ -81,12 +81,14 @@ def other_classes(model: nn.Module, weights: dict[str, Tensor], classes: int) ->
 
 
 def strange_names(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """Return a line for each name that only the model or only ``weights`` has."""
     own, again = model.state_dict(), shared(model)
     missing = [f"{name}: missing" for name in own if name not in weights and name not in again]
     return missing + [f"{name}: the model has no such parameter" for name in weights if name not in own]
 
 
 def strange_shapes(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """Return a line for each weight whose shape differs from the model's."""
     own = model.state_dict()
     return [
         f"{name}: {sides(weights[name])} given, {sides(own[name])} wanted"
@@ -108,6 +110,7 @@ def identity(parameter: Tensor) -> tuple[int, int]:
 
 
 def sides(tensor: torch.Tensor) -> str:
+    """Return the shape of a tensor as '5×3'."""
     return "×".join(map(str, tensor.shape)) or "1"
 
 

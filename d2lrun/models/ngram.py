@@ -87,6 +87,7 @@ class NGram(nn.Module):
         return [len(grams.ids) for grams in self.grams]
 
     def level(self, n: int) -> Level:
+        """Return the Level of order ``n``."""
         grams, strength = self.grams[n - 1], self.strength[n - 1]
         contexts = grams.ids // self.classes  # by rank
         size = 1 if n == 1 else len(self.grams[n - 2].ids)

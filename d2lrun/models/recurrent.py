@@ -153,6 +153,7 @@ class Stack(nn.Module):
         return x, last if len(last) > 1 else last[0]
 
     def zeros(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the initial state of all cells, zeros, for a batch of the size of ``x``."""
         weight = next(self.parameters())
         zeros = weight.new_zeros(len(self.cells), x.shape[1], self.hidden)
         return (zeros,) * cast(int, self.cells[0].states)
@@ -164,6 +165,7 @@ def weight(rows: int, columns: int) -> nn.Parameter:
 
 
 def bias(columns: int) -> nn.Parameter:
+    """Return a bias of zeros [columns], as in the book."""
     return nn.Parameter(torch.zeros(columns))
 
 

@@ -61,6 +61,7 @@ def fits(console: Console, table: Table) -> bool:
 
 
 def build(console: Console, columns: list[Column], best: int | None = None) -> Table:
+    """Return the table with these columns."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

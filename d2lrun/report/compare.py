@@ -212,6 +212,7 @@ def show(console: Console, entries: list[Entry]) -> None:
 
 
 def statuses(entries: list[Entry]) -> str:
+    """Return the number of runs of each status: '3 finished, 1 failed'."""
     all_statuses = [entry.status for entry in entries]
     return ", ".join(f"{all_statuses.count(status):,} {status}" for status in dict.fromkeys(all_statuses))
 

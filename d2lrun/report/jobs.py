@@ -33,6 +33,7 @@ class Display:
         return Group(*([self.table(shown)] if shown else []), cell_text(self.console, progress_line(jobs)))
 
     def table(self, jobs: list[dict[str, Any]]) -> RenderableType:
+        """Return the table with a row for each of the jobs."""
         width = max(16, self.console.width - 40)
         labels = without_common([job["label"] for job in jobs])
         columns = [
@@ -107,6 +108,7 @@ def job_line(job: dict[str, Any], number: int | None = None, total: int | None =
 
 
 def metric_of(job: dict[str, Any]) -> str:
+    """Return the metric of a job as text; an empty text if there is none."""
     return "" if job.get("metric") is None else measured(job["metric"])
 
 

@@ -62,6 +62,7 @@ def dress(figure: Figure) -> None:
 
 
 def axes_of(figure: Figure) -> Iterator[XAxis | YAxis]:
+    """Yield the x and y axis of all axes in the figure."""
     for axes in figure.axes:
         if axes.axison:
             yield from (axes.xaxis, axes.yaxis)

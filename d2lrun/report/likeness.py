@@ -67,10 +67,12 @@ def causes(sets: Sequence[Measured], configs: Sequence[Mapping[str, Any]]) -> li
 
 
 def varies(key: str, configs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the key differs between the configs."""
     return len({value(config, key) for config in configs}) > 1
 
 
 def value(config: Mapping[str, Any], key: str) -> Hashable:
+    """Return the value of a key in a form that can be hashed; None if it is missing."""
     return repr(config[key]) if key in config else None
 
 

@@ -85,12 +85,14 @@ def add_legend(figure: Figure, width: float, lines: list[Line2D]) -> None:
 
 
 def title(runs: Curves, names: list[str]) -> str:
+    """Return the title: the number of runs, the metrics, and the meaning of the lines."""
     watched = [split for split in ("val", "test") if any(watches(records, split) for _, records, _ in runs)]
     lines = "; ".join(["train dashed", *([f"{' or '.join(watched)} solid"] if watched else [])])
     return f"{counted(len(runs), 'run')}: {', '.join(names)} ({lines})"
 
 
 def watches(records: list[dict[str, Any]], split: str) -> bool:
+    """Whether the records have a metric of the split."""
     return any(key.startswith(f"{split}_") for record in records for key in record)
 
 

@@ -76,6 +76,7 @@ def metric_table(metrics: dict[str, float]) -> str:
 
 
 def fact_rows(result: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of the page's table of facts."""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     trained = f"{counted(result['epochs'], 'epoch')}, {counted(result['steps'], 'step')}"
     return [
@@ -95,16 +96,19 @@ def fact_rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    """Return an HTML table."""
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
     return f"<table>\n{f'<tr>{head}</tr>' if heads else ''}\n{body}</table>"
 
 
 def values(record: dict[str, Any]) -> list[str]:
+    """Return the values of a record as texts."""
     return [number(value) for value in record.values()]
 
 
 def number(value: float | None) -> str:
+    """Return a number as text; nan for null."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "nan"
     if isinstance(value, int):
@@ -123,5 +127,6 @@ def written(samples: Path) -> str:
 
 
 def embed(picture: Path) -> str:
+    """Return an HTML image with the picture inside."""
     data = base64.b64encode(files.read(picture)).decode()
     return f'<p><img alt="{escape(picture.stem)}" src="data:image/png;base64,{data}"></p>'

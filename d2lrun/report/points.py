@@ -57,6 +57,7 @@ class Topic:
 
     @property
     def main(self) -> str:
+        """The main metric: the first of ``names``, of the watched split."""
         return f"{self.watched}_{self.names[0]}"
 
 
@@ -75,6 +76,7 @@ def points_of(sweep: dict[str, Any]) -> list[Point]:
 
 
 def point(values: dict[str, Any], metrics: dict[str, Any], statuses: list[str], best: bool) -> Point:
+    """Return the point of a group or job."""
     pairs = {}
     for name, value in metrics.items():
         mean, std = mean_and_std(value)
@@ -113,10 +115,12 @@ def distinct(points: list[Point], key: str) -> list[Any]:
 
 
 def numeric(points: list[Point], key: str) -> bool:
+    """Whether all values of ``key`` are numbers, and not only names such as a seed."""
     return key not in RUNS and all(is_finite(each.values.get(key)) for each in points)
 
 
 def text_of(each: Point, key: str) -> str:
+    """Return the value of ``key`` as text; – if there is none."""
     return setting(each.values[key]) if key in each.values else "–"
 
 
@@ -159,6 +163,7 @@ def cmap(topic: Topic) -> Any:
 
 
 def colour_bar(figure: Figure, image: Any, axes: Axes, topic: Topic) -> None:
+    """Draw the colour bar of the main metric."""
     bar = figure.colorbar(image, ax=axes)
     bar.set_label(f"{words(topic.main)} (darker is better)", fontsize=8)
     plain_ticks(bar.ax.yaxis)

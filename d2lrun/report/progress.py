@@ -153,6 +153,7 @@ def gist(record: dict[str, Any]) -> list[str]:
 
 
 def abbreviated(words: str) -> str:
+    """Return the text with short names of metrics."""
     for name, short in SHORT.items():
         words = words.replace(name, short)
     return words
@@ -166,8 +167,10 @@ def metrics_of(record: dict[str, Any], split: str) -> str:
 
 
 def epoch_of(epoch: int, epochs: int) -> str:
+    """Return 'epoch  3/10'."""
     return f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
 
 
 def columns(parts: list[str]) -> int:
+    """Return the width of the parts with two spaces between them."""
     return sum(map(len, parts)) + 2 * (len(parts) - 1)

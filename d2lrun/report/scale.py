@@ -28,6 +28,7 @@ class Scale:
     log: bool
 
     def holds(self, value: float) -> bool:
+        """Whether a value is in view."""
         return self.low <= value <= self.high
 
     def edge(self, value: float) -> float:
@@ -81,6 +82,7 @@ def apart(left: float, right: float) -> bool:
 
 
 def spans(ordered: list[float], ratio: float) -> bool:
+    """Whether the largest value is at least ``ratio`` times the smallest, which is positive."""
     return ordered[0] > 0 and ordered[-1] / ordered[0] >= ratio
 
 
@@ -119,5 +121,6 @@ def plain_ticks(axis: Axis) -> None:
 
 
 def few_decades(axis: Axis) -> bool:
+    """Whether the axis covers less than three decades."""
     low, high = axis.get_view_interval()
     return 0 < high / max(low, 1e-300) < 1e3

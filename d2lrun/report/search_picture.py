@@ -127,6 +127,7 @@ def draw_importance(shares: Mapping[str, float], path: str | Path, metric: str, 
 
 
 def integers(axes: Axes) -> None:
+    """Put the ticks of the x axis at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -58,4 +58,5 @@ def judgement(each: Point, best: Point, key: str, held: str) -> str:
 
 
 def name(each: Point, key: str) -> str:
+    """Return the value of a point as a short text."""
     return middle(text_of(each, key), NAME)

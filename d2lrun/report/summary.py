@@ -32,6 +32,7 @@ class Window:
 
     @property
     def output(self) -> int:
+        """The number of positions of the window: the height of the output."""
         return output_side(self.n, self.kernel, self.stride, self.padding)
 
 
@@ -61,6 +62,8 @@ class Weights:
 
 @dataclass(frozen=True)
 class Summary:
+    """The layers, parameters and totals of a network."""
+
     layers: list[Layer]
     weights: list[Weights]
     parameters: int  # shared parameters count once
@@ -254,4 +257,5 @@ def shortest(value: Any) -> str:
 
 
 def sides(size: tuple[int, ...]) -> str:
+    """Return a shape as '5×3'."""
     return "×".join(map(str, size))

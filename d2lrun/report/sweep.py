@@ -195,6 +195,7 @@ def group_status(sweep: dict[str, Any], group: dict[str, Any]) -> str:
 
 
 def best_words(best: dict[str, Any], name: str | None) -> str:
+    """Return the overrides of the best setting, with its metric."""
     value = best["metrics"].get(name) if name else None
     setting = " ".join(best["overrides"]) or "the one setting there is"
     return setting + (f" ({words(name)} {metric_cell(value)})" if name and value else "")
@@ -211,6 +212,7 @@ def refit_words(refit: dict[str, Any]) -> str:
 
 
 def job_name(job: dict[str, Any]) -> str:
+    """Return the overrides of a job, or its directory if it has none."""
     return " ".join(job["overrides"]) or job["directory"]
 
 
@@ -235,6 +237,7 @@ def shown_metrics(sweep: dict[str, Any], group: dict[str, Any]) -> dict[str, Any
 
 
 def value_cell(group: dict[str, Any], key: str) -> str:
+    """Return the value of a key in a group as text."""
     return setting(group["values"][key]) if key in group["values"] else ""
 
 

@@ -126,6 +126,7 @@ def verdict(name: str, value: float | None, low: float, high: float) -> str:
 
 
 def heading(console: Console, text: str) -> None:
+    """Print a heading."""
     from rich.text import Text
 
     console.print(Text(printable(console, text), style="bold"), soft_wrap=True)

@@ -136,4 +136,5 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
 
 
 def shortened(text: str, length: int) -> str:
+    """Return the text with at most ``length`` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -24,6 +24,7 @@ class Transfer:
         self.status.stop()
 
     def say(self, line: str) -> None:
+        """Print a line."""
         self.status.stop()
         say(self.console, line)
 

@@ -45,6 +45,7 @@ class Cost:
 
     @property
     def seconds(self) -> float:
+        """The estimated seconds of the whole run."""
         return self.runs * self.epochs * (self.steps * self.step + self.evaluations * self.evaluation)
 
     @property

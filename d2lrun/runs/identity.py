@@ -73,6 +73,7 @@ def places(config: Config) -> dict[str, Any]:
 
 
 def absolute(path: str) -> str:
+    """Return the path, or each path of a list, as an absolute path."""
     return os.path.abspath(os.path.expanduser(path))
 
 

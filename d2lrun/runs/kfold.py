@@ -212,4 +212,5 @@ def test_set(refit: dict[str, Any], before: str) -> str:
 
 
 def now() -> str:
+    """Return the local time with its UTC offset, in ISO 8601."""
     return datetime.now().astimezone().isoformat(timespec="seconds")

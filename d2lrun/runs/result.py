@@ -117,4 +117,5 @@ def advice_at_chance(config: Config) -> str:
 
 
 def versions() -> dict[str, str]:
+    """Return the versions of d2lrun, torch and Python."""
     return {"d2lrun": d2lrun.__version__, "torch": torch.__version__, "python": platform.python_version()}

@@ -52,11 +52,13 @@ class Log:
         self.path, self.console, self.quiet = path, console, quiet
 
     def say(self, text: str) -> None:
+        """Print a line and write it to run.log."""
         if not self.quiet:
             say(self.console, text)
         self.write(text)
 
     def write(self, text: str) -> None:
+        """Write a line to run.log only."""
         with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {masked(text)}\n")
 

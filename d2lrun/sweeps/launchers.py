@@ -62,6 +62,7 @@ def check(steering: list[str]) -> None:
 
 
 def key_of(text: str) -> str:
+    """Return the key of an override."""
     return text.lstrip("+~").partition("=")[0]
 
 

@@ -80,6 +80,7 @@ class Monitor:
         return [*self.sweep.jobs, *filter(None, [self.sweep.chosen])]
 
     def directory(self, job: Job) -> RunDirectory:
+        """Return the directory of a job, as an absolute path."""
         return RunDirectory(self.start / job.config.run.folder)
 
     def look(self, last: bool = False) -> bool:
@@ -111,6 +112,7 @@ class Monitor:
             self.say(job_line(self.of(job), len(self.announced), len(self.sweep.jobs)))
 
     def say(self, text: str) -> None:
+        """Print a line."""
         with listened_to():
             say(self.console, text)
 
@@ -123,6 +125,7 @@ class Monitor:
         self.live.update(display.rows([self.of(job) for job in self.jobs()]), refresh=True)
 
     def metric(self) -> str | None:
+        """Return the ranking metric of the runs so far; None if there is none."""
         return main_metric({name for row in self.rows.values() for name in row["metrics"]}, self.sweep.settings.metric)
 
     def of(self, job: Job) -> dict[str, Any]:
@@ -152,6 +155,7 @@ class Monitor:
         return self.sweep.summary(rows) | {"refit": refit_entry}
 
     def write(self) -> None:
+        """Write sweep.json."""
         files.write_json(self.folder / "sweep.json", self.summary())
 
     def records(self) -> list[list[dict[str, Any]]]:
@@ -193,4 +197,5 @@ def folds_of(job: Job) -> int:
 
 
 def fold_folders(directory: RunDirectory) -> list[RunDirectory]:
+    """Return the directories of the folds of a run."""
     return [RunDirectory(path) for path in sorted(directory.path.glob(FOLDS))]

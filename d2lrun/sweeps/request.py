@@ -48,6 +48,7 @@ def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
 
 
 def key_of(text: str) -> str:
+    """Return the key of an override."""
     return text.partition("=")[0].lstrip("+")
 
 

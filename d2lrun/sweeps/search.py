@@ -60,6 +60,7 @@ class Study(Sweep):
 
     @property
     def ended(self) -> int:
+        """The number of trials that have ended."""
         return sum(self.counts[status] for status in ("finished", "pruned", "failed"))
 
     def foreseen(self) -> list[tuple[list[str], Config]]:

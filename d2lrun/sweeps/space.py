@@ -26,9 +26,11 @@ class Numbers:
     step: int | None = None  # None: not whole numbers
 
     def ends(self) -> list[str]:
+        """Return both ends, as typed."""
         return [repr(self.low), repr(self.high)]
 
     def distribution(self) -> Any:
+        """Return the distribution of Optuna."""
         kinds = trial.engine().distributions
         if self.step is None:
             return kinds.FloatDistribution(self.low, self.high, log=self.log)
@@ -42,9 +44,11 @@ class Choices:
     texts: tuple[str, ...]
 
     def ends(self) -> list[str]:
+        """Return all values."""
         return list(self.texts)
 
     def distribution(self) -> Any:
+        """Return the distribution of Optuna."""
         return trial.engine().distributions.CategoricalDistribution(self.texts)
 
 

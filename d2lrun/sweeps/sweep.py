@@ -52,10 +52,12 @@ class Job:
 
     @property
     def directory(self) -> RunDirectory:
+        """The run's directory."""
         return RunDirectory(Path(self.config.run.folder))
 
     @property
     def spoiled(self) -> bool:
+        """Whether the run ended without a result."""
         return (self.directory.result() or {}).get("status") in SPOILED
 
     def is_held(self) -> bool:
@@ -70,10 +72,12 @@ class Job:
 
     @property
     def ended(self) -> bool:
+        """Whether the run has ended and is not continued."""
         return (self.directory.result() or {}).get("status") in ENDED
 
     @property
     def values(self) -> dict[str, Any]:
+        """The values of the overrides, by key."""
         parsed = map(parse_override, self.overrides)
         return {override.key_or_group: override.value() for override in parsed}
 

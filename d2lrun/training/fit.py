@@ -65,6 +65,7 @@ class State:
 
     @property
     def device(self) -> torch.device:
+        """The device of the model."""
         return self.sums.device
 
     def state_dict(self) -> dict[str, Any]:

@@ -87,6 +87,7 @@ class Sleep:
         self.over = over
 
     def end(self) -> None:
+        """Stop the second team of threads."""
         if self.over is not None:
             self.over.set()
         self.over = None

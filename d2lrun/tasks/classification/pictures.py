@@ -133,8 +133,10 @@ def fit_tile(image: Tensor) -> np.ndarray:
 
 
 def fit_word(name: str) -> str:
+    """Return a class name that fits below an image."""
     return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
 
 
 def rows(images: Sequence[int]) -> int:
+    """Return the number of rows for the images."""
     return -(-len(images) // ACROSS)

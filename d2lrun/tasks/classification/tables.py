@@ -78,4 +78,5 @@ def mistake(row: list[int], true: int, classes: Sequence[str]) -> str:
 
 
 def share(part: int, whole: int) -> str:
+    """Return a share in percent."""
     return f"{part / whole:.3f}" if whole else "–"

@@ -42,6 +42,7 @@ class Vocabulary:
 
     @cached_property
     def indices(self) -> dict[str, int]:
+        """The index of each token."""
         return {token: index for index, token in enumerate(self.tokens)}
 
     @property
@@ -53,9 +54,11 @@ class Vocabulary:
         return len(self.tokens)
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Return the indices of the tokens; 0 for an unknown token."""
         return [self.indices.get(token, 0) for token in tokens]
 
     def decode(self, indices: Iterable[int]) -> list[str]:
+        """Return the tokens of the indices."""
         return [self.tokens[index] for index in indices]
 
     def unknown(self, tokens: Iterable[str]) -> list[str]:

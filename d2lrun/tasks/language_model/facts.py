@@ -25,6 +25,7 @@ class Grams:
 
     @property
     def types(self) -> int:
+        """The number of different n-grams."""
         return len(self.frequencies)
 
 

@@ -232,6 +232,7 @@ class TextSubset:
         return inputs, targets[:, history:]
 
     def count(self, batches: list[Tensor] | list[Rows]) -> int:
+        """Return the number of predicted tokens in the batches."""
         return sum(len(rows.starts) * rows.steps for rows in map(self.rows, batches))
 
     def rows(self, batch: Tensor | Rows) -> Rows:
@@ -262,6 +263,7 @@ def starts(count: int, batch_size: int, steps: int, sampling: str, seed: int, ep
 
 
 def random_starts(count: int, batch_size: int, steps: int, offset: int, generator: np.random.Generator) -> list[Tensor]:
+    """``starts`` for the sampling random."""
     windows = max(count - offset - 1, 0) // steps  # - 1: the last label
     batches = windows // batch_size
     order = generator.permutation(windows)[: batches * batch_size]
@@ -269,6 +271,7 @@ def random_starts(count: int, batch_size: int, steps: int, offset: int, generato
 
 
 def sequential_starts(count: int, batch_size: int, steps: int, offset: int) -> list[Tensor]:
+    """``starts`` for the sampling sequential."""
     length = max(count - offset - 1, 0) // batch_size  # tokens of a row over all batches; - 1: the last label
     rows = offset + length * torch.arange(batch_size)  # [B]
     return [rows + steps * batch for batch in range(length // steps)]

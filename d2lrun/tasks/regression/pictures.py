@@ -54,6 +54,7 @@ def draw_agreement(
 
 
 def panel(title: str) -> tuple[Figure, Axes]:
+    """Return a figure with one panel, and its axes."""
     figure = new_figure(900, 700)
     head(figure, title)
     figure.set_layout_engine("tight")
