@@ -138,7 +138,7 @@ def test_predict_writes_the_same_submission_again(train, found, capsys):
     directory, _ = train(*SMALL, "validation=holdout", "validation.fraction=0.4")
     before = submitted(directory)
     directory.submission.unlink()
-    assert verbs.predict([str(directory.path)]) == 0
+    assert verbs.ask("predict", [str(directory.path)]) == 0
     assert submitted(directory) == before
     assert "25 rows in all" in capsys.readouterr().out
 
@@ -160,7 +160,7 @@ def test_of_k_folds_the_run_on_all_rows_is_what_one_hands_in(found, tmp_path, mo
     words = ["validation=kfold", "validation.k=3", "validation.refit=true", "run.pictures=false"]
     config = compose(["model=linear", "device=cpu", f"run.root={tmp_path}", *SMALL, *words])
     with rundir.claim(config) as directory:
-        result = kfold.train(config, directory, Console(file=io.StringIO()), None)
+        result = kfold.run_folds(config, directory, Console(file=io.StringIO()), None)
     everything = rundir.RunDirectory(directory.path / "refit")
     assert submitted(directory) == submitted(everything) != submitted(rundir.RunDirectory(directory.path / "fold-0"))
     assert result["refit"]["test_set"] == "without labels: see submission.csv"
@@ -169,15 +169,15 @@ def test_of_k_folds_the_run_on_all_rows_is_what_one_hands_in(found, tmp_path, mo
 def test_of_made_rows_there_is_nothing_to_predict(train):
     directory, _ = train("train.epochs=1")
     assert not directory.submission.exists()
-    with pytest.raises(Refused, match="the rows of linear are made"):
-        verbs.predict([str(directory.path)])
+    with pytest.raises(Refused, match="each row of linear has a target"):
+        verbs.ask("predict", [str(directory.path)])
 
 
 def test_a_regression_takes_no_images(train, tmp_path):
     Image.new("L", (28, 28)).save(tmp_path / "a.png")
     directory, _ = train("train.epochs=1")
-    with pytest.raises(Refused, match="it predicts numbers, and takes no images"):
-        verbs.predict([str(directory.path), str(tmp_path / "a.png")])
+    with pytest.raises(Refused, match=r"a\.png: not for the run of a regression"):
+        verbs.ask("predict", [str(directory.path), str(tmp_path / "a.png")])
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_folds_worse_than_a_constant_are_counted(found, tmp_path, monkeypatch):
     words = [*SMALL, "optimizer.lr=1e-9", "validation=kfold", "validation.k=3", "run.pictures=false"]
     config = compose(["model=linear", "device=cpu", f"run.root={tmp_path}", *words])
     with rundir.claim(config) as directory:
-        result = kfold.train(config, directory, Console(file=io.StringIO()), None)
+        result = kfold.run_folds(config, directory, Console(file=io.StringIO()), None)
     floors = [fold["floor"] for fold in result["folds"]]
     assert [floor["at_chance"] for floor in floors] == [True] * 3 and result["floor"]["at_chance"]
     assert result["floor"]["value"] == pytest.approx(np.mean([floor["value"] for floor in floors]))
