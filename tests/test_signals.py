@@ -117,14 +117,14 @@ def test_an_error_in_the_place_of_stopped_is_not_told(heeded, monkeypatch):
         finally:
             raise AttributeError("in a finally")
 
-    monkeypatch.setattr(cli, "dispatch", verb)
+    monkeypatch.setattr(cli, "chosen", lambda words: (verb, words))
     with pytest.raises(Stopped):
         cli.attempt([], debug=False)
 
 
 def test_a_signal_that_still_waits_at_the_end_is_obeyed(heeded, slow, monkeypatch):
     monkeypatch.setattr(signals, "PAUSE", PAUSE_FOR_EVER)
-    monkeypatch.setattr(cli, "dispatch", lambda words: slow(1) and 0)
+    monkeypatch.setattr(cli, "chosen", lambda words: (lambda words: slow(1) and 0, words))
     with pytest.raises(Stopped):
         cli.attempt([], debug=False)
 
@@ -181,6 +181,6 @@ def test_a_run_that_fails_after_a_signal_tells_its_own_failure(heeded, monkeypat
             signal.raise_signal(signal.SIGINT)
             raise Failed("the disk is full")
 
-    monkeypatch.setattr(cli, "dispatch", verb)
+    monkeypatch.setattr(cli, "chosen", lambda words: (verb, words))
     assert cli.attempt([], debug=False) == 1
     assert capsys.readouterr().err == "error: the disk is full\n"

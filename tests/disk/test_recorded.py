@@ -205,7 +205,7 @@ def test_what_is_no_run_is_refused_by_name(tmp_path):
     (tmp_path / "file").touch()
     assert "nothing to compare" in refusal()
     assert refusal(tmp_path / "none") == f"{tmp_path / 'none'}: no such directory"
-    assert refusal(tmp_path / "file").startswith(f"{tmp_path / 'file'}: a file; wanted the directory")
+    assert refusal(tmp_path / "file").startswith(f"{tmp_path / 'file'}: a file; wanted its directory")
     assert refusal(tmp_path / "empty") == f"{tmp_path / 'empty'}: neither a run nor a sweep"
 
 

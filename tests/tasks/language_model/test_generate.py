@@ -140,7 +140,7 @@ def test_nothing_is_kept_for_gradients(model):
 
 @pytest.mark.parametrize("kind", BUILDERS)
 def test_a_bidirectional_model_is_refused_at_once(kind):
-    with pytest.raises(Refused, match="before and behind"):
+    with pytest.raises(Refused, match="before and after it"):
         generate(recurrent(kind, "torch", bidirectional=True), PREFIX, 5)
 
 
