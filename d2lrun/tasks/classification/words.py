@@ -55,7 +55,7 @@ WORDS = {
         {
             "IMAGE": "an image file; without one, the test set is predicted",
             "top": "how many classes to print for each image, the likeliest first",
-            "invert": "make a light background dark, as in the dataset; auto: only if it is light",
+            "invert": "make a light background dark; auto: only if it is light",
         },
         predict,
         check,

@@ -77,7 +77,7 @@ WORDS = {
         {
             "prefix": "the text to continue; default: the prefix of the run's dataset",
             "length": "how many tokens (characters or words) to write",
-            "temperature": "0: the likeliest token; 1: drawn by probability; above 1: more random",
+            "temperature": "0: the likeliest token; 1: by probability; above: more random",
             "top_k": "draw only from the K likeliest tokens",
             "seed": "of the random draws: the same seed writes the same text",
         },
