@@ -51,7 +51,7 @@ def desk(tmp_path_factory):
 
 def test_the_end_of_a_run_shows_perplexity_beside_guessing_and_a_sample(desk):
     told = desk.told["lstm"].stdout
-    assert "perplexity of guessing: uniform" in told
+    assert "guessing    gives uniform" in told
     (line,) = (desk.path / "lstm" / "samples.txt").read_text("utf-8").split("epoch 2: ")[1:]
     assert f" sample      {line.split()[0]}" in told
     assert "not comparable: changed" in told
@@ -172,7 +172,7 @@ def test_a_bidirectional_model_says_why_it_does_not_write(desk):
 
 def test_a_language_model_does_not_classify(desk):
     refused = desk("predict", "lstm", code=2)
-    assert "predicts tokens, not classes" in refused.stderr
+    assert "lstm is the run of a language model: there is no predict for it" in refused.stderr
     assert "d2lrun generate lstm" in refused.stderr
 
 
