@@ -123,4 +123,4 @@ def plain_ticks(axis: Axis) -> None:
 def few_decades(axis: Axis) -> bool:
     """Whether the axis covers less than three decades."""
     low, high = axis.get_view_interval()
-    return 0 < low and math.log10(high) - math.log10(low) < 3
+    return low > 0 and math.log10(high) - math.log10(low) < 3

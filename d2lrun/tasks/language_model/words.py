@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from d2lrun.config.keys import Config
 from d2lrun.errors import Refused
 from d2lrun.streams import complain
 from d2lrun.tasks import Question, Word
+
+if TYPE_CHECKING:
+    from d2lrun.config.keys import Config
 
 DIGITS = 18  # most digits of a whole number: a longer one may not fit into 64 bits
 

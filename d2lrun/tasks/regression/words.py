@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d2lrun.config.keys import Config
 from d2lrun.config.tables import DATASETS
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word
 
 if TYPE_CHECKING:
+    from d2lrun.config.keys import Config
     from d2lrun.tasks.regression.table import TableDataset
 
 
