@@ -26,7 +26,7 @@ SERIAL, PARALLEL = "one after the other", "joblib, two at once"
 HELD = """
 import os
 from pathlib import Path
-from d2lrun import cli
+from d2lrun.cli import main
 from d2lrun.sweeps import job
 train_in = job.train_in
 def watched(path):
@@ -35,7 +35,7 @@ def watched(path):
     print("held", pages * os.sysconf("SC_PAGESIZE") / 1e6)
     return status
 job.train_in = watched
-cli.main()
+main.main()
 """
 
 
