@@ -124,7 +124,7 @@ data: $(READY) ## fetch and verify Fashion-MNIST: from local folders, public mir
 test: $(READY) $(DATA) ## the test suite, on all cores
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
-check: lint ## check style, types and what the quick tests cover, in about a minute
+check: lint ## check style and types, and run the quick tests: about two minutes
 	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
 
 test-ray: ## test sweeps under Ray, in .venv-ray: its launcher needs older packages than the locked ones
