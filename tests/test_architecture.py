@@ -17,7 +17,7 @@ import pytest
 import d2lrun
 from d2lrun.config.keys import conf_dir
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, TASKS
-from d2lrun.tasks import View
+from d2lrun.tasks import View, words
 from d2lrun.training.task import Dataset, Subset, Task
 
 PACKAGE = Path(d2lrun.__file__).parent
@@ -201,6 +201,13 @@ def test_the_folder_of_a_task_has_what_is_asked_of_it(task):
         )
     assert callable(import_module(f"d2lrun.tasks.{task}.task").build) and callable(words.next_words)
     assert {word.options.keys() <= word.arguments.keys() for word in words.WORDS.values()} == {True}
+
+
+def test_an_option_of_a_verb_has_one_default_in_all_tasks():
+    """The command line reads the options of a verb before it knows the task of the run."""
+    for by_task in words().values():
+        pairs = {pair for word in by_task.values() for pair in word.options.items()}
+        assert len({key for key, _ in pairs}) == len(pairs)
 
 
 # --- what no file may do ---------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def split_of(metric: str) -> str | None:
 
 
 def name_of(metric: str) -> str:
-    """ "accuracy" of "val_accuracy"."""
+    """Return the name without the split: accuracy of val_accuracy."""
     return metric.partition("_")[2] if split_of(metric) else metric
 
 

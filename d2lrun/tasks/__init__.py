@@ -38,7 +38,7 @@ class View(Protocol):
         """Write the samples of the state; if ``now``, make a new sample first."""
 
     def describe(self, experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
-        """Return more entries for result.json; also write submission.csv if the test rows have no targets."""
+        """Return more entries for result.json of a finished run; may also write files, such as predictions."""
 
     def draw(self, experiment: Experiment, directory: RunDirectory, title: str, say: Callable[[str], None]) -> None:
         """Draw the predictions; an error is only reported."""
