@@ -27,6 +27,7 @@ LAYOUT = """
 __init__ errors counts streams signals
 config
 disk
+text
 models
 training
 report
@@ -185,7 +186,7 @@ def test_no_task_names_another():
             assert [name for name in found if any(name.startswith(other) for other in others)] == []
 
 
-@pytest.mark.parametrize("protocol, most", [(Task, 10), (View, 6), (Subset, 9), (Dataset, 8)])
+@pytest.mark.parametrize("protocol, most", [(Task, 11), (View, 6), (Subset, 9), (Dataset, 9)])
 def test_a_protocol_stays_small(protocol, most):
     methods = [name for name, value in vars(protocol).items() if callable(value) or isinstance(value, property)]
     assert len([name for name in methods if not name.startswith("_")]) <= most

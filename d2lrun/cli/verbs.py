@@ -265,17 +265,17 @@ def summary(words: list[str]) -> int:
     import torch
 
     from d2lrun import datasets, models
+    from d2lrun.models.inputs import example_of
     from d2lrun.report.summary import show_summary, summarise
     from d2lrun.runs.run import explained
 
     torch.manual_seed(config.seed)
-    inputs, classes = datasets.form(config.dataset)
+    inputs, classes = datasets.form(config)
     try:
         model = models.build(config.model, inputs, classes)
     except RuntimeError as error:
         raise explained(error, config) or error from error
-    example = torch.zeros(1, *inputs) if inputs else torch.zeros(1, config.dataset.steps, dtype=torch.long)
-    show_summary(terminal(), summarise(model, example), config.model.name)
+    show_summary(terminal(), summarise(model, *example_of(inputs)), config.model.name)
     return 0
 
 

@@ -12,7 +12,9 @@ from d2lrun.config.schema import data_name
 from d2lrun.config.tables import DATASETS
 
 if TYPE_CHECKING:
+    from d2lrun.config.keys import Config
     from d2lrun.disk.locate import Progress, Say
+    from d2lrun.models.inputs import Inputs
 
 # The last config, its dataset, and the stamps of its files, so that a sweep loads the dataset once.
 _last: tuple[dict[str, Any], Any, list[tuple[int, int] | None]] | None = None
@@ -45,18 +47,23 @@ def stamps(data: Any) -> list[tuple[int, int] | None]:
     return found
 
 
-def form(
-    config: Any, say: Say = lambda line: None, progress: Progress | None = None
-) -> tuple[tuple[int, ...] | None, int]:
-    """Return the shape of one example for the network (None: tokens), and the number of outputs per target.
+def prepared(config: Config, say: Say = lambda line: None, progress: Progress | None = None) -> Any:
+    """Return the dataset of a run, on the CPU, fitted on the training part, if every split works; raises Refused."""
+    data = load(config.dataset, say, progress)
+    data.check_split(config)
+    return data.fit(config.validation, config.seed)
+
+
+def form(config: Config, say: Say = lambda line: None, progress: Progress | None = None) -> tuple[Inputs, int]:
+    """Return what the network is given (``models/inputs.py``), and the number of its outputs per target.
 
     If the dataset's file has a function ``form``, nothing is read; else the dataset is loaded.
     """
-    known = getattr(module(config.name), "form", None)
-    found = known(config) if known else None
+    known = getattr(module(config.dataset.name), "form", None)
+    found = known(config.dataset) if known else None
     if found is not None:
         return found
-    data = load(config, say, progress)
+    data = prepared(config, say, progress)
     return data.inputs, data.outputs
 
 

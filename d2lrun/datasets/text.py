@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
-import os
-import stat
 from collections.abc import Sequence
 from typing import Any
 
-from d2lrun.counts import counted
 from d2lrun.disk.content import Content
-from d2lrun.disk.download import Unusable
-from d2lrun.disk.download import read as read_stream
-from d2lrun.disk.files import sha256
-from d2lrun.disk.locate import Found, Progress, Say
-from d2lrun.errors import Refused
+from d2lrun.disk.locate import Progress, Say
+from d2lrun.disk.texts import joined, names, read_files
 from d2lrun.tasks.language_model.build import build
 from d2lrun.tasks.language_model.stream import TextDataset
-
-LIMIT = 1 << 30  # bytes of all files together
-WIDE = ("utf-16", "utf-32")  # encodings in which ordinary text has NUL bytes
-OTHERS = "such as gb18030 or big5 (Chinese), utf-16 (Windows) or latin-1 (Western Europe)"
 
 
 def load(
@@ -31,7 +20,7 @@ def load(
     **preparation: Any,
 ) -> TextDataset:
     """Return the dataset on the CPU; ``preparation`` is passed to ``build``. Raises Refused."""
-    found = read_files(path, encoding)
+    found = read_files("text", path, encoding)
     contents = [Content(file.origin, file.sha256) for file in found]
     return build(
         "text",
@@ -47,95 +36,5 @@ def read(
     path: str | Sequence[str] | None, encoding: str, say: Say = lambda line: None, progress: Progress | None = None
 ) -> tuple[str, str]:
     """Return the text of all files, concatenated, and their names; raises Refused that names the file and its error."""
-    found = read_files(path, encoding)
+    found = read_files("text", path, encoding)
     return joined(found, encoding), names(found)
-
-
-def read_files(path: str | Sequence[str] | None, encoding: str) -> list[Found]:
-    """Read the bytes of all files, at most ``LIMIT`` together; raises Refused."""
-    paths = [path] if isinstance(path, str) else list(path or [])
-    if not paths:
-        raise Refused("dataset=text needs dataset.path", "give dataset.path=FILE or 'dataset.path=[FILE,FILE]'")
-    known(encoding)
-    found, left = [], LIMIT
-    for name in paths:
-        content = read_file(name, left)
-        left -= len(content)
-        found.append(Found(content, name, sha256(content)))
-    return found
-
-
-def joined(found: Sequence[Found], encoding: str) -> str:
-    """Return the concatenated text of the files, with a newline after a file that does not end with one."""
-    texts = [decode(file.origin, file.content, encoding) for file in found]
-    ended = [text if text.endswith("\n") else f"{text}\n" for text in texts[:-1]]
-    return "".join([*ended, texts[-1]])
-
-
-def names(found: Sequence[Found]) -> str:
-    """Return the paths of the files, for messages."""
-    return ", ".join(file.origin for file in found)
-
-
-def known(encoding: str) -> None:
-    """Raise Refused if ``encoding`` is not the name of a text encoding."""
-    try:
-        codecs.lookup(encoding)
-        "".encode(encoding)  # a codec that is not for text, such as zip, raises LookupError here
-    except (LookupError, ValueError):
-        raise Refused(
-            f"dataset.encoding={encoding}: Python knows no such encoding of text", f"give one {OTHERS}"
-        ) from None
-
-
-def read_file(path: str, limit: int) -> bytearray:
-    """Read the bytes of one regular file, at most ``limit``; raises Refused."""
-    place = os.path.expanduser(path)
-    try:
-        status = os.stat(place)
-        if not stat.S_ISREG(status.st_mode):
-            what = "a folder" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
-            raise Refused(f"{path} is {what}", "give the text file itself, or several: 'dataset.path=[FILE,FILE]'")
-        if status.st_size > limit:
-            raise too_large(path, counted(status.st_size, "byte"))
-        with open(place, "rb") as file:
-            content = read_stream(file, limit)
-    except Unusable:  # the file has grown meanwhile
-        raise too_large(path, f"more than {counted(limit, 'byte')}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise Refused(f"{path}: {reason}", "give dataset.path=FILE, a file that can be read") from None
-    if not content or content.isspace():
-        raise Refused(f"{path} is empty", "give a file with text in it")
-    return content
-
-
-def too_large(path: str, found: str) -> Refused:
-    """Return the Refused for a file that is too large."""
-    return Refused(f"{path}: {found}, wanted at most {LIMIT:,} in all files together", "give a part of it")
-
-
-def decode(path: str, content: bytearray, encoding: str) -> str:
-    """Decode the bytes to text; raises Refused at the first invalid byte."""
-    canonical = codecs.lookup(encoding).name
-    if not canonical.startswith(WIDE) and (at := content.find(0)) >= 0:
-        raise binary(path, at, content)
-    try:
-        text = content.decode(encoding).removeprefix("\ufeff")  # the byte order mark of Windows
-    except UnicodeDecodeError as error:
-        byte = content[error.start : error.start + 1].hex()
-        what = f"byte {error.start:,} (0x{byte}) is not {canonical.upper()}: {error.reason}"
-        raise Refused(f"{path}: {what}", f"name the file's encoding: dataset.encoding=…, {OTHERS}") from None
-    except ValueError as error:  # from codecs with their own rules
-        raise Refused(f"{path} is not {canonical}: {error}", f"dataset.encoding=…, {OTHERS}") from None
-    if (at := text.find("\0")) >= 0:
-        raise Refused(f"{path} is binary: character {at:,} is NUL", "give a plain text file")
-    return text
-
-
-def binary(path: str, at: int, content: bytearray) -> Refused:
-    """Return the Refused for a file with a NUL byte at ``at``."""
-    hint = "give a plain text file: not a PDF, a Word file or an archive"
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        hint = "it begins like UTF-16: give dataset.encoding=utf-16"
-    return Refused(f"{path} is binary: byte {at:,} is NUL", hint)

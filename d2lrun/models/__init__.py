@@ -21,29 +21,30 @@ from d2lrun.config.tables import MODELS
 from d2lrun.errors import Refused
 from d2lrun.models import faults
 from d2lrun.models.init import initialise
+from d2lrun.models.inputs import Inputs, example_of
 from d2lrun.models.shapes import smallest_side
 
 COMMON = {field.name for field in fields(Model)} | {"name"}
 
 
-def build(config: Any, inputs: tuple[int, ...] | None, classes: int) -> nn.Module:
+def build(config: Any, inputs: Inputs, classes: int) -> nn.Module:
     """Return the initialised network that the config group ``model`` describes, on the CPU.
 
-    ``inputs`` is (C, H, W) for images, (D,) for the features of a table, or None for text; for text, ``classes`` is
-    the number of tokens in the vocabulary. Draws from torch's global generator: seed it first. Raises Refused if the
-    images are too small, ``freeze`` matches no parameter, or the file of the network has an error.
+    ``inputs`` says what the network is given (``models/inputs.py``), ``classes`` is the number of outputs per target:
+    for a stream of tokens, the size of the vocabulary. Draws from torch's global generator: seed it first. Raises
+    Refused if the images are too small, ``freeze`` matches no parameter, or the file of the network has an error.
     """
     arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
     make = partial(network(config.name), classes=classes, **arguments)
     faults.check_arguments(config.name, make.func, {"inputs": inputs, **make.keywords})
     try:
         model = make(inputs=inputs)
-        if inputs is not None:
-            try_shape(model, inputs)
+        if MODELS[config.name].steps:  # a model of counts cannot predict before it has counted
+            try_inputs(model, *example_of(inputs))
     except faults.MISTAKES as error:
         raise faults.mistake(config.name, error) from error
     except (ValueError, AssertionError) as error:
-        if inputs is None or len(inputs) == 1:
+        if not isinstance(inputs, tuple) or len(inputs) == 1:
             raise Refused(f"model={config.name}: {error}", "d2lrun --cfg job shows its keys") from error
         smallest = smallest_side(lambda shape: make(inputs=shape), inputs[0])
         if smallest is None:
@@ -65,11 +66,11 @@ def network(name: str) -> Callable[..., nn.Module]:
     return faults.attribute(name, module, MODELS[name].attribute)
 
 
-def try_shape(model: nn.Module, inputs: tuple[int, ...]) -> None:
-    """Call the model with zeros of shape (C, H, W) or (D,); raises ValueError if it does not accept them."""
+def try_inputs(model: nn.Module, *inputs: Tensor) -> None:
+    """Call the model with ``inputs``, each [1, …]; raises ValueError if it does not accept them."""
     try:
         with torch.inference_mode():
-            model.eval()(torch.zeros(1, *inputs))
+            model.eval()(*inputs)
     except RuntimeError as error:
         if "memory" in str(error).lower():
             raise
@@ -78,8 +79,8 @@ def try_shape(model: nn.Module, inputs: tuple[int, ...]) -> None:
         model.train()
 
 
-def trains_on(model: nn.Module, inputs: Tensor) -> bool:
-    """Whether the model accepts ``inputs`` [B, …] in train mode; the model and the random generators do not change.
+def trains_on(model: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> bool:
+    """Whether the model accepts ``inputs``, each [B, …], in train mode; neither it nor the random generators change.
 
     Batch normalisation accepts a single example only if its feature maps have more than one pixel. The test uses the
     device "meta", without memory or arithmetic.
@@ -87,7 +88,8 @@ def trains_on(model: nn.Module, inputs: Tensor) -> bool:
     tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            functional_call(model.train(), tensors, inputs.to("meta"))
+            given = inputs if isinstance(inputs, tuple) else (inputs,)
+            functional_call(model.train(), tensors, tuple(each.to("meta") for each in given))
     except ValueError:  # "Expected more than 1 value per channel when training"
         return False
     return True

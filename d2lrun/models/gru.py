@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from d2lrun.models.recurrent import LanguageModel, RowClassifier, bias, network, times, weight
+from d2lrun.models.recurrent import bias, network, times, weight
 
 
 class GRUCell(nn.Module):
@@ -45,7 +45,7 @@ class GRUCell(nn.Module):
         return torch.stack(outputs), h
 
 
-def build(*, reset_after: bool, **arguments: Any) -> LanguageModel | RowClassifier:
+def build(*, reset_after: bool, **arguments: Any) -> nn.Module:
     """Return a network of gated recurrent units with the arguments of ``recurrent.network``.
 
     ``reset_after`` is for impl="scratch": torch's layer always applies the reset gate after the product.

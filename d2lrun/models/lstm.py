@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from d2lrun.models.recurrent import LanguageModel, RowClassifier, bias, network, times, weight
+from d2lrun.models.recurrent import bias, network, times, weight
 
 
 class LSTMCell(nn.Module):
@@ -46,6 +46,6 @@ class LSTMCell(nn.Module):
         return torch.stack(outputs), h, c
 
 
-def build(**arguments: Any) -> LanguageModel | RowClassifier:
+def build(**arguments: Any) -> nn.Module:
     """Return a long short-term memory with the arguments of ``recurrent.network``."""
     return network(LSTMCell, nn.LSTM, **arguments)

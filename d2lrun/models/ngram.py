@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from d2lrun.counts import counted
+from d2lrun.models.inputs import Inputs, Stream
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class NGram(nn.Module):
     pseudo-counts or discounts of the others. Counts are on the CPU, in double precision; ``fit`` is the training.
     """
 
-    def __init__(self, *, classes: int, order: int, smoothing: str, strength: list[float], inputs: Any = None):
+    def __init__(self, *, classes: int, order: int, smoothing: str, strength: list[float], inputs: Inputs):
         super().__init__()
-        if inputs is not None:
-            raise ValueError("an n-gram model counts tokens and reads no images")
+        if not isinstance(inputs, Stream):
+            raise ValueError("an n-gram model counts the tokens of a stream and reads nothing else")
         if len(strength) not in (1, order):
             raise ValueError(f"strength: wanted one number or {order}, one for each order; got {len(strength)}")
         self.bidirectional = False

@@ -1,4 +1,4 @@
-"""Networks around a recurrent layer: text in and out (book 8.5, 8.6), depth (9.3), both directions (9.4), images.
+"""Networks around a recurrent layer: a stream of text (book 8.5, 8.6), depth (9.3), both directions (9.4), images.
 
 Shapes: T time steps, B batch, F features of a step, D hidden units, V vocabulary. Inside, time is the first axis.
 """
@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from d2lrun.models.inputs import Inputs, Sequences
+from d2lrun.models.sequences import Reader, SequenceClassifier, Tagger
+
 State: TypeAlias = "Tensor | tuple[Tensor, ...]"  # [layers · directions, B, D]; two of them for an LSTM
 
 
@@ -19,7 +22,7 @@ def network(
     cell: Callable[[int, int], nn.Module],
     layer: type[nn.RNN | nn.GRU | nn.LSTM],
     *,
-    inputs: tuple[int, int, int] | None,
+    inputs: Inputs,
     classes: int,
     hidden: int,
     layers: int,
@@ -28,8 +31,8 @@ def network(
     impl: str,
     embedding: int | None,
     tied: bool,
-) -> LanguageModel | RowClassifier:
-    """Return a language model over ``classes`` tokens, or with ``inputs`` (C, H, W) a classifier of images.
+) -> nn.Module:
+    """Return a language model of a Stream, a SequenceClassifier or Tagger of Sequences, or a classifier of images.
 
     ``impl`` selects the recurrent layer: "scratch" builds it from ``cell`` and draws all weights from N(0, 0.01²),
     as the book does; "torch" uses torch's ``layer`` and torch's initial weights. Raises ValueError if the arguments
@@ -37,18 +40,27 @@ def network(
     """
     width = hidden * (1 + bidirectional)
     check(inputs, embedding, tied, width)
-    features = (embedding or classes) if inputs is None else inputs[0] * inputs[2]
+    if isinstance(inputs, Sequences):
+
+        def one(features: int) -> nn.Module:
+            """Return one layer in one direction."""
+            if impl == "torch":
+                return layer(features, hidden)
+            return Stack(cell, features, hidden, layers=1, bidirectional=False, dropout=0.0)
+
+        embedded = embedding or hidden
+        reader = Reader(one, embedded, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
+        network = Tagger if inputs.each else SequenceClassifier
+        return network(nn.Embedding(inputs.vocabulary, embedded), reader, linear(width, classes, impl), dropout)
+    features = inputs[0] * inputs[2] if isinstance(inputs, tuple) else (embedding or classes)
     made: nn.Module
     if impl == "scratch":
         made = Stack(cell, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
     else:
         between = dropout if layers > 1 else 0.0  # with one layer, torch warns about dropout
         made = layer(features, hidden, layers, bidirectional=bidirectional, dropout=between)
-    head = nn.Linear(width, classes)
-    if impl == "scratch":
-        nn.init.normal_(head.weight, std=0.01)
-        nn.init.zeros_(head.bias)
-    if inputs is not None:
+    head = linear(width, classes, impl)
+    if isinstance(inputs, tuple):
         return RowClassifier(made, head, dropout, bidirectional=bidirectional)
     read: nn.Module
     if embedding is not None:
@@ -60,10 +72,21 @@ def network(
     return LanguageModel(read, made, head, dropout, bidirectional=bidirectional)
 
 
-def check(inputs: tuple[int, int, int] | None, embedding: int | None, tied: bool, width: int) -> None:
+def linear(inputs: int, outputs: int, impl: str) -> nn.Linear:
+    """Return the last layer; from scratch, its weights are N(0, 0.01²) and its biases 0, as in the book."""
+    head = nn.Linear(inputs, outputs)
+    if impl == "scratch":
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(head.bias)
+    return head
+
+
+def check(inputs: Inputs, embedding: int | None, tied: bool, width: int) -> None:
     """Raise ValueError if an embedding, or sharing its weights with the output layer, is not possible."""
-    if inputs is not None and (embedding is not None or tied):
+    if isinstance(inputs, tuple) and (embedding is not None or tied):
         raise ValueError("images have no tokens: wanted embedding=null and tied=false")
+    if isinstance(inputs, Sequences) and tied:
+        raise ValueError("the output is no token of the input: wanted tied=false")
     if tied and embedding != width:
         given = "none" if embedding is None else embedding
         raise ValueError(f"tied weights: wanted an embedding as wide as the output of the layer, {width}; got {given}")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from d2lrun.models.recurrent import LanguageModel, RowClassifier, bias, network, times, weight
+from d2lrun.models.recurrent import bias, network, times, weight
 
 
 class RNNCell(nn.Module):
@@ -32,6 +32,6 @@ class RNNCell(nn.Module):
         return torch.stack(outputs), h
 
 
-def build(**arguments: Any) -> LanguageModel | RowClassifier:
+def build(**arguments: Any) -> nn.Module:
     """Return a recurrent network with the arguments of ``recurrent.network``."""
     return network(RNNCell, nn.RNN, **arguments)

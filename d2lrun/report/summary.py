@@ -71,9 +71,9 @@ class Summary:
     bytes: int  # of the parameters
 
 
-def summarise(model: nn.Module, example: Tensor) -> Summary:
-    """Run a batch of one example, image [1, C, H, W] or tokens [1, T], through the model, which does not change."""
-    layers, multiply_adds = trace(model, example)
+def summarise(model: nn.Module, *example: Tensor) -> Summary:
+    """Run a batch of one example, such as an image [1, C, H, W], through the model, which does not change."""
+    layers, multiply_adds = trace(model, *example)
     unique = {identity(parameter): parameter for parameter in model.parameters()}.values()
     return Summary(
         layers,
@@ -136,7 +136,7 @@ def show_table(console: Console, header: tuple[str, ...], rows: Sequence[tuple[s
     show(console, table)
 
 
-def trace(model: nn.Module, example: Tensor) -> tuple[list[Layer], int]:
+def trace(model: nn.Module, *example: Tensor) -> tuple[list[Layer], int]:
     """Return the layers in the order of their calls, and the multiply-adds of the whole forward pass."""
     layers: list[Layer] = []
     names = {module: name for name, module in model.named_modules() if not list(module.children())}
@@ -161,7 +161,7 @@ def trace(model: nn.Module, example: Tensor) -> tuple[list[Layer], int]:
     hooks += [module.register_forward_hook(leave) for module in names]
     try:
         with undisturbed(model) as device, counter:
-            model(example.to(device))
+            model(*(each.to(device) for each in example))
     finally:
         for hook in hooks:
             hook.remove()

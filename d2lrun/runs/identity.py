@@ -51,7 +51,7 @@ def identify(config: Config, data: Any, split: Split[Subset], task: Task) -> dic
 
 def of(config: Config) -> dict[str, Any]:
     """Load the data and return the identity of a run, or of one fold, with this config; raises Refused."""
-    data = datasets.load(config.dataset)
+    data = datasets.prepared(config)
     split = data.split(config.validation, config.seed)
     split = split.limited(config.train.limit_batches, config.train.batch_size)
     return identify(config, data, split, task_of(config, data))

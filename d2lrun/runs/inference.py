@@ -28,7 +28,8 @@ def evaluate_run(directory: RunDirectory, config: Config | None = None) -> dict[
             f"{directory.path}: {config.dataset.name} has no labelled test set, and nothing was held out of it",
             "train with validation=holdout",
         )
-    return exhaust(evaluate(name, model, part, task_of(config, data), config.train.batch_size))
+    task, size = task_of(config, data), config.train.batch_size
+    return exhaust(evaluate(name, model, part, task, size)) | task.final_metrics(name, model, part, size)
 
 
 def load(directory: RunDirectory, config: Config | None = None) -> tuple[Config, Any, nn.Module]:
@@ -41,8 +42,8 @@ def load(directory: RunDirectory, config: Config | None = None) -> tuple[Config,
     tensors = read_weights(directory)
     device = devices.prepare(config.device, directory.threads())
     config = identity.locate_data(config, directory, say_to_stderr)
-    model = trained(directory, config, *datasets.form(config.dataset), tensors)
-    data = datasets.load(config.dataset).to(device)
+    model = trained(directory, config, *datasets.form(config), tensors)
+    data = datasets.prepared(config).to(device)
     view_of(config).check(data, directory)
     return config, data, model
 

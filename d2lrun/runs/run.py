@@ -106,9 +106,8 @@ def build(config: Config, log: Log, began: int | None = None) -> Experiment:
     device = devices.prepare(config.device, began)
     torch.manual_seed(config.seed)
     with Transfer(log.console) as transfer:
-        model = models.build(config.model, *datasets.form(config.dataset, log.say, transfer.progress))
-        data = datasets.load(config.dataset, log.say, transfer.progress)
-    data.check_split(config)
+        model = models.build(config.model, *datasets.form(config, log.say, transfer.progress))
+        data = datasets.prepared(config, log.say, transfer.progress)
     data = data.to(device)
     split = data.split(config.validation, config.seed)
     split = split.limited(config.train.limit_batches, config.train.batch_size)
@@ -247,9 +246,11 @@ def write_result(
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
     result = describe(config, state, experiment.task, "finished", changed, experiment.identity)
+    size = config.train.batch_size
     if split.final_test is not None:  # the test set was not used before this
-        size = config.train.batch_size
         result["metrics"] |= exhaust(evaluate("test", state.model, split.final_test, experiment.task, size))
+    for name, part in split.measured:
+        result["metrics"] |= experiment.task.final_metrics(name, state.model, part, size)
     result |= compare_with_constant(config, experiment.task, split, result["metrics"], len(state.records))
     result |= view_of(config).describe(experiment, directory)
     weights.save(state.model, directory.weights_file)

@@ -14,7 +14,7 @@ from d2lrun.disk.content import fingerprint
 from d2lrun.training import split_check, splits
 from d2lrun.training.task import Part, Split
 
-Self = TypeVar("Self")
+Self = TypeVar("Self", bound="Examples[Any]")
 
 
 class Examples(ABC, Generic[Part]):
@@ -43,19 +43,26 @@ class Examples(ABC, Generic[Part]):
         """Return the dataset with its preparation fitted on the training examples ``index`` [n] only."""
         return self
 
+    def fit(self: Self, validation: Any, seed: int) -> Self:
+        """Return the dataset with its preparation fitted on the training part of ``split``; raises Refused."""
+        return self.fitted(self.divide(validation, seed)[0])
+
+    def divide(self, validation: Any, seed: int) -> tuple[Tensor, Tensor | None]:
+        """Return the training examples that train, int64 [n] on the CPU, and those that validate, or None."""
+        if validation.name in ("none", "once"):
+            return torch.arange(len(self.strata)), None
+        return (splits.holdout if validation.name == "holdout" else splits.fold)(validation, self.strata, seed)
+
     def check_split(self, config: Any) -> None:
         """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
         split_check.check_examples(config, self.strata, self.class_names)
 
     def split(self, validation: Any, seed: int) -> Split[Part]:
         """Return the split that the config group ``validation`` describes; raises Refused."""
-        if validation.name in ("none", "once"):
-            return Split(self.train_part(), None, self.part("test"), test_each_epoch=validation.name == "none")
-        divide = splits.holdout if validation.name == "holdout" else splits.fold
-        train, val = divide(validation, self.strata, seed)
-        data = self.fitted(train)
-        test = data.part("test") if validation.name == "holdout" else None
-        return Split(data.train_part(train), data.train_part(val), test)
+        train, val = self.divide(validation, seed)
+        test = None if validation.name == "kfold" else self.part("test")
+        held_out = None if val is None else self.train_part(val)
+        return Split(self.train_part(train), held_out, test, test_each_epoch=validation.name == "none")
 
 
 class Indexed:

@@ -139,7 +139,7 @@ def keep_freed_memory() -> None:
         mallopt(-1, -1)  # M_TRIM_THRESHOLD: and do not shrink the heap
 
 
-def train_batch(state: State, inputs: Tensor, targets: Tensor, task: Task, lr: float, clip: float | None) -> None:
+def train_batch(state: State, inputs: Any, targets: Tensor, task: Task, lr: float, clip: float | None) -> None:
     """Take one optimizer step on inputs [B, …] and targets [B, …]; raises Diverged."""
     state.optimizer.zero_grad()
     logits, left = task.forward(state.model, inputs, state.carry)

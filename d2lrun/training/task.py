@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from d2lrun.disk.content import Content
+from d2lrun.models.inputs import Inputs
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
@@ -50,8 +51,8 @@ class Subset(Protocol):
     def joined(self: Self, least: int) -> Self:
         """Return the same subset; a last training batch of fewer than ``least`` examples joins the batch before it."""
 
-    def load(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return the inputs and targets of a batch."""
+    def load(self, batch: Any) -> tuple[Any, Tensor]:
+        """Return the inputs (a tensor, or a tuple of tensors) and the targets of a batch."""
 
     def count(self, batches: list[Any]) -> int:
         """Return the number of examples or tokens in the batches."""
@@ -86,6 +87,11 @@ class Split(Generic[Part]):
         return None if self.test_each_epoch else self.test
 
     @property
+    def measured(self) -> list[tuple[str, Part]]:
+        """The names and subsets that a finished run is measured on."""
+        return [(name, part) for name, part in (("val", self.val), ("test", self.test)) if part is not None]
+
+    @property
     def pictured(self) -> Part:
         """The test set, else what is monitored, else what trains: a fold never looks at the test set."""
         return self.final_test or (self.monitored[1] if self.monitored else self.train)
@@ -107,8 +113,8 @@ class Dataset(Protocol):
         """The files that were read, or the rows that were generated."""
 
     @property
-    def inputs(self) -> tuple[int, ...] | None:
-        """The shape of one example for the network; None for tokens."""
+    def inputs(self) -> Inputs:
+        """What the network is given: models/inputs.py."""
 
     @property
     def outputs(self) -> int:
@@ -120,11 +126,16 @@ class Dataset(Protocol):
     def check_split(self, config: Config) -> None:
         """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
 
+    def fit(self: Self, validation: Any, seed: int) -> Self:
+        """Return the dataset with all that it learns from examples, such as a vocabulary, learned in one place.
+
+        It learns from the training part of ``split`` with the same arguments only. Raises Refused.
+        """
+
     def split(self, validation: Any, seed: int) -> Split[Subset]:
         """Return the split that the config group ``validation`` describes; raises Refused.
 
-        With K folds, return the fold ``validation.fold``, or the first. A fold never uses the test set. The
-        preparation of the examples is fitted on the training part only.
+        With K folds, return the fold ``validation.fold``, or the first. A fold never uses the test set.
         """
 
 
@@ -149,7 +160,7 @@ class Task(Protocol):
     def learn(self, state: State, split: Split[Any], config: Config) -> Course:
         """Return how the model learns: by the steps of ``training.fit``, or in the task's own way."""
 
-    def forward(self, model: nn.Module, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
+    def forward(self, model: nn.Module, inputs: Any, carry: Any) -> tuple[Tensor, Any]:
         """Return the outputs for a batch and the hidden state after it; ``carry`` is the state before it."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -162,6 +173,12 @@ class Task(Protocol):
         """Compute the metrics from the sums; only this function moves the sums from the device to the CPU.
 
         ``name`` is train, val or test; ``part`` is given if all of it was measured.
+        """
+
+    def final_metrics(self, name: str, model: nn.Module, part: Any, size: int) -> dict[str, float]:
+        """Return the metrics of a finished model that need more than one pass, such as BLEU of its translations.
+
+        ``name`` is val or test, ``size`` the batch size.
         """
 
     def measured_on(self, part: Any) -> dict[str, str]:

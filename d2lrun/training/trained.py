@@ -11,13 +11,14 @@ from d2lrun.config.keys import Config
 from d2lrun.disk import checkpoint, weights
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
+from d2lrun.models.inputs import Inputs
 from d2lrun.training import devices
 
 
 def trained(
     directory: RunDirectory,
     config: Config,
-    inputs: tuple[int, ...] | None,
+    inputs: Inputs,
     outputs: int,
     tensors: dict[str, Tensor] | None = None,
 ) -> nn.Module:

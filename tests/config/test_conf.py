@@ -14,6 +14,7 @@ from d2lrun.config.compose import compose, departures
 from d2lrun.config.keys import VARIANTS, Config, conf_dir
 from d2lrun.config.schema import parse, to_dict
 from d2lrun.config.tables import DATASETS, MODELS, fits
+from d2lrun.models.inputs import Stream
 
 OPTIONS = sorted(conf_dir().glob("*/*.yaml"))
 
@@ -176,7 +177,7 @@ def test_an_experiment_is_the_books(experiment):
     assert (config.book.section, config.book.band) == (section, {"train_perplexity": band})
     assert (config.train.batch_size, config.dataset.steps, config.train.epochs) == (32, 35, 500)
     assert config.dataset.max_tokens == 10_000 and is_the_books_training(config)
-    assert sum(one.numel() for one in models.build(config.model, None, 28).parameters()) == parameters
+    assert sum(one.numel() for one in models.build(config.model, Stream(35), 28).parameters()) == parameters
 
 
 def is_plain(config):

@@ -7,10 +7,10 @@ import tempfile
 
 import pytest
 
-from d2lrun.tasks.language_model import corpus
 from d2lrun.tasks.language_model.build import build
-from d2lrun.tasks.language_model.corpus import chinese_words, clean, tokenise, untokenise
 from d2lrun.tasks.language_model.facts import facts_of
+from d2lrun.text import corpus
+from d2lrun.text.corpus import chinese_words, clean, tokenise, untokenise
 
 TEXT = "我来到北京清华大学，时间 旅行者(for so it will)说：2020年3.14！\r\n\n第二行　全角\n"
 

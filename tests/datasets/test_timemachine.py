@@ -7,8 +7,8 @@ import pytest
 from d2lrun.datasets import timemachine
 from d2lrun.disk.files import sha256
 from d2lrun.errors import Refused
-from d2lrun.tasks.language_model.corpus import clean
 from d2lrun.tasks.language_model.facts import facts_of
+from d2lrun.text.corpus import clean
 
 TEXT = b"The Time Traveller (for so it will be convenient to speak of him)\nwas expounding\n"
 FILES = replace(timemachine.FILES, sums={timemachine.FILE: sha256(TEXT)})

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from d2lrun import datasets, models
 from d2lrun.config.compose import compose
 from d2lrun.config.tables import MODELS
+from d2lrun.models.inputs import Stream
 from tests.bits import same_bits
 
 # BOOK.md; torchvision's resnet18 has 11,689,512 for 3 channels and 1000 classes.
@@ -56,7 +57,7 @@ def configured(name):
 def build(name, seed):
     config = configured(name)
     torch.manual_seed(seed)
-    return models.build(config.model, *((None, TOKENS) if name in TEXTS else datasets.form(config.dataset)))
+    return models.build(config.model, *((Stream(8), TOKENS) if name in TEXTS else datasets.form(config)))
 
 
 def examples(name):
@@ -118,7 +119,7 @@ def test_parameters_are_those_of_the_book(name, training):
 @pytest.mark.parametrize("name", IMAGES)
 def test_the_input_is_the_books(name):
     side = SIDES.get(name, 28)
-    assert datasets.form(configured(name).dataset) == ((1, side, side), 10)
+    assert datasets.form(configured(name)) == ((1, side, side), 10)
 
 
 def test_the_loss_falls_with_every_step(training):

@@ -10,6 +10,7 @@ from torch import nn
 from d2lrun import datasets, models
 from d2lrun.cli import main as cli
 from d2lrun.config.compose import compose
+from d2lrun.models.inputs import Stream
 from d2lrun.report.summary import Window, describe, show_summary, summarise
 from tests.bits import same_bits
 
@@ -191,7 +192,7 @@ BOOK = {
 def network(*overrides):
     """The network that these words name, and the shape of its input."""
     config = compose(list(overrides))
-    shape, classes = datasets.form(config.dataset)
+    shape, classes = datasets.form(config)
     torch.manual_seed(0)
     return models.build(config.model, shape, classes), shape
 
@@ -346,7 +347,7 @@ def test_parameters_have_mean_and_deviation_of_what_they_hold(capsys):
 @pytest.mark.parametrize("name, gates", [("rnn", 1), ("gru", 3), ("lstm", 4)])
 def test_a_recurrent_layer_counts_its_products_for_each_time_step(name, gates):
     """V tokens one-hot into D units and D into D, gate by gate; then D into V."""
-    model = models.build(compose([f"model={name}"]).model, None, 28)
+    model = models.build(compose([f"model={name}"]).model, Stream(35), 28)
     summary = summarise(model, torch.zeros(1, 35, dtype=torch.long))
     assert summary.multiply_adds == 35 * (gates * (28 * 256 + 256 * 256) + 256 * 28)
     assert summary.parameters == gates * (28 * 256 + 256 * 256 + 2 * 256) + 256 * 28 + 28

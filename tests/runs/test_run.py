@@ -23,6 +23,7 @@ from d2lrun.config.compose import compose, departures
 from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.disk import rundir
 from d2lrun.errors import Failed, Refused
+from d2lrun.models.inputs import Stream
 from d2lrun.runs import inference
 from d2lrun.runs.run import Log, build, draw, run
 from d2lrun.training import devices, fit
@@ -390,7 +391,7 @@ def test_a_counting_model_ends_with_the_perplexity_of_its_own_probabilities(read
     config = compose(["model=ngram", "dataset=pydoc", *SHORT_TEXT, "train.epochs=1"])
     data = datasets.load(config.dataset)
     parts = data.split(config.validation, config.seed)
-    model = models.build(config.model, None, len(data.vocabulary)).fit(parts.train.tokens)
+    model = models.build(config.model, Stream(35), len(data.vocabulary)).fit(parts.train.tokens)
     losses = -model.log_probabilities(parts.val.tokens)[1:]
     assert result["metrics"]["val_perplexity"] == pytest.approx(losses.mean().exp().item(), rel=1e-5)
     assert result["metrics"]["train_perplexity"] < result["metrics"]["val_perplexity"]

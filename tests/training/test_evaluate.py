@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from d2lrun.models import rnn
+from d2lrun.models.inputs import Stream
 from d2lrun.models.ngram import NGram
 from d2lrun.tasks.classification.task import Classification
 from d2lrun.tasks.language_model.stream import TextSubset
@@ -98,7 +99,7 @@ def test_outputs_over_batches_are_those_in_eval_mode(model, data, part):
 def reader():
     torch.manual_seed(0)
     arguments = {"layers": 1, "bidirectional": False, "dropout": 0.0, "embedding": None, "tied": False}
-    return rnn.build(inputs=None, classes=6, hidden=8, impl="torch", **arguments)
+    return rnn.build(inputs=Stream(35), classes=6, hidden=8, impl="torch", **arguments)
 
 
 def token_by_token(model, tokens):

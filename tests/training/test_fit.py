@@ -21,10 +21,11 @@ from d2lrun import models
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import Holdout
 from d2lrun.errors import Diverged, Refused
+from d2lrun.models.inputs import Stream
 from d2lrun.tasks import task_of
 from d2lrun.tasks.classification.task import Classification
-from d2lrun.tasks.language_model.corpus import Vocabulary
 from d2lrun.tasks.language_model.stream import TextDataset, starts
+from d2lrun.text.vocabulary import Vocabulary
 from d2lrun.training import devices, optim
 from d2lrun.training.examples import order
 from d2lrun.training.fit import State, fit, keep_best
@@ -624,7 +625,7 @@ class Reading(Training):
 
     def __init__(self, config, data):
         torch.manual_seed(config.seed)
-        self.model = models.build(config.model, None, len(data.vocabulary))
+        self.model = models.build(config.model, Stream(35), len(data.vocabulary))
         optimizer = optim.build(config.optimizer, self.model.parameters())
         scaler, sums = devices.scaler(torch.device("cpu"), config.device), torch.zeros(1, dtype=torch.float64)
         self.state = State(self.model, optimizer, scaler, sums)
@@ -635,7 +636,7 @@ class Reading(Training):
 def read_plainly(config, data):
     """Sequential: the state goes from batch to batch, cut off; random: each batch begins at zero (book 8.5.5)."""
     torch.manual_seed(config.seed)
-    net, perplexities = models.build(config.model, None, len(data.vocabulary)), []
+    net, perplexities = models.build(config.model, Stream(35), len(data.vocabulary)), []
     for epoch in range(config.train.epochs):
         total, count, state = 0.0, 0, None
         for begins in starts(400, config.train.batch_size, 5, data.sampling, config.seed, epoch):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from d2lrun.config.keys import Holdout, KFold, NoValidation, Once
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
-from d2lrun.tasks.language_model.corpus import Vocabulary
 from d2lrun.tasks.language_model.stream import TextDataset
 from d2lrun.tasks.regression.table import TableDataset
+from d2lrun.text.vocabulary import Vocabulary
 
 
 def split(config, data, seed):

@@ -57,6 +57,10 @@ class Classification:
     def measured_on(self, part: ImageSubset) -> dict[str, str]:
         return dict.fromkeys(("loss", "accuracy"), part.fingerprint)
 
+    def final_metrics(self, name: str, model: nn.Module, part: Any, size: int) -> dict[str, float]:
+        """None."""
+        return {}
+
     def weight_metrics(self, model: nn.Module) -> dict[str, float]:
         """None."""
         return {}

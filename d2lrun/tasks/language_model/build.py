@@ -9,8 +9,9 @@ import torch
 
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
-from d2lrun.tasks.language_model.corpus import Vocabulary, clean, number
 from d2lrun.tasks.language_model.stream import TextDataset, unreadable
+from d2lrun.text.corpus import clean, number
+from d2lrun.text.vocabulary import Vocabulary
 
 
 def build(

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from d2lrun.tasks.language_model.corpus import Vocabulary, tokenise
+from d2lrun.text.corpus import tokenise
+from d2lrun.text.vocabulary import Vocabulary
 
 ORDERS = {"unigrams": 1, "bigrams": 2, "trigrams": 3}
 TOP = 10

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from d2lrun.config.keys import Config
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
+from d2lrun.models.inputs import Stream
 from d2lrun.tasks.language_model import vocabulary
-from d2lrun.tasks.language_model.corpus import prefix_tokens
+from d2lrun.text.corpus import prefix_tokens
 from d2lrun.training.trained import trained
 
 
@@ -93,7 +94,7 @@ def continue_text(
     known = vocabulary.read(directory)
     tokens = prefix_tokens(prefix or config.dataset.prefix or "", config.dataset.kind, config.dataset.rule)
     tokens = tokens or [known.tokens[-1 if len(known) == 1 else 1]]  # the most frequent token
-    model = trained(directory, config, None, len(known))
+    model = trained(directory, config, Stream(config.dataset.steps), len(known))
     ids = generate(model, known.encode(tokens), length, temperature=temperature, top_k=top_k, seed=seed)
     gap = " " if config.dataset.kind == "word" else ""
 

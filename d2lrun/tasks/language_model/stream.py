@@ -17,8 +17,10 @@ from torch import Tensor
 from d2lrun.counts import counted
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
-from d2lrun.tasks.language_model.corpus import Vocabulary, prefix_tokens
+from d2lrun.models.inputs import Stream
 from d2lrun.tasks.language_model.split_check import check_text
+from d2lrun.text.corpus import prefix_tokens
+from d2lrun.text.vocabulary import Vocabulary
 from d2lrun.training import splits
 from d2lrun.training.task import Split
 
@@ -81,9 +83,9 @@ class TextDataset:
         return known or self.vocabulary.decode(self.tokens[:FIRST].tolist())
 
     @property
-    def inputs(self) -> None:
-        """None: the input of a network is tokens."""
-        return None
+    def inputs(self) -> Stream:
+        """Windows of tokens."""
+        return Stream(self.steps)
 
     @property
     def outputs(self) -> int:
@@ -102,6 +104,10 @@ class TextDataset:
     def check_split(self, config: Config) -> None:
         """Raise Refused, with a hint that works, if a subset of any fold is too short for a window or a batch."""
         check_text(config, self)
+
+    def fit(self, validation: Any, seed: int) -> TextDataset:
+        """Return the dataset itself: its vocabulary is of the whole text, as in the book."""
+        return self
 
     def split(self, validation: Any, seed: int = 0) -> Split[TextSubset]:
         """Return the split: the end of the stream, or one of K pieces, validates; there is no test set.

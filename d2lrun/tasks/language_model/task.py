@@ -82,6 +82,10 @@ class LanguageModel:
         tokens, text = part.fingerprint + seen, part.text_fingerprint + seen
         return {"loss": tokens, "perplexity": tokens, "bits_per_character": text}
 
+    def final_metrics(self, name: str, model: nn.Module, part: Any, size: int) -> dict[str, float]:
+        """None."""
+        return {}
+
     def weight_metrics(self, model: nn.Module) -> dict[str, float]:
         """None."""
         return {}

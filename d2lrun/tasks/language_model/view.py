@@ -11,13 +11,13 @@ from d2lrun.disk import files
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.report.text import say
 from d2lrun.tasks.language_model import vocabulary
-from d2lrun.tasks.language_model.corpus import clean, untokenise
 from d2lrun.tasks.language_model.facts import facts_of
 from d2lrun.tasks.language_model.generate import generate
 from d2lrun.tasks.language_model.stream import TextDataset, TextSubset
 from d2lrun.tasks.language_model.tables import show_facts
 from d2lrun.tasks.language_model.task import unigram_perplexity
 from d2lrun.tasks.language_model.zipf import draw_zipf
+from d2lrun.text.corpus import clean, untokenise
 from d2lrun.training.experiment import Experiment
 from d2lrun.training.fit import State
 

@@ -8,8 +8,8 @@ from d2lrun.disk import files
 from d2lrun.disk.locate import Say
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
-from d2lrun.tasks.language_model.corpus import Vocabulary
 from d2lrun.tasks.language_model.stream import TextDataset
+from d2lrun.text.vocabulary import Vocabulary
 
 LARGEST = 1 << 30  # most bytes, as for the text
 

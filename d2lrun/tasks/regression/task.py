@@ -63,6 +63,10 @@ class Regression:
     def measured_on(self, part: TableSubset) -> dict[str, str]:
         return dict.fromkeys(("loss", "log_rmse")[: self.counts], part.fingerprint)
 
+    def final_metrics(self, name: str, model: nn.Module, part: Any, size: int) -> dict[str, float]:
+        """None."""
+        return {}
+
     def weight_metrics(self, model: nn.Module) -> dict[str, float]:
         """Return ‖w‖₂ of a linear model, which weight decay moves towards 0 (book 4.5)."""
         return {"weight_norm": model.weight.detach().norm().item()} if isinstance(model, nn.Linear) else {}

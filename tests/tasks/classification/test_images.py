@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import torch
@@ -172,4 +174,4 @@ def test_the_form_is_that_of_the_inputs(stripes_folder, verify, overrides, shape
     config = configured(stripes_folder, *overrides)
     if verify:
         config = compose(["dataset.mirrors=[]", "dataset.dir=/nowhere", *overrides]).dataset
-    assert datasets.form(config) == (shape, 10)
+    assert datasets.form(Namespace(dataset=config)) == (shape, 10)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrun.tasks.language_model.corpus import Vocabulary, clean
 from d2lrun.tasks.language_model.facts import ORDERS, facts_of, grams, words_of
+from d2lrun.text.corpus import clean
+from d2lrun.text.vocabulary import Vocabulary
 
 TEXT = "The cat, the dog\n\nand the\ncat -- the cat!"
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from d2lrun.errors import Refused
 from d2lrun.tasks.language_model.build import build
-from d2lrun.tasks.language_model.corpus import untokenise
 from d2lrun.tasks.language_model.stream import (
     SAMPLINGS,
     TextSubset,
@@ -24,6 +23,7 @@ from d2lrun.tasks.language_model.stream import (
     sequential_starts,
     starts,
 )
+from d2lrun.text.corpus import untokenise
 
 TEXT = "The Time-Traveller (for so it will be\nconvenient to speak of him)\n\nwas expounding a recondite matter.\n"
 PREPARATION = {

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2lrun.config.compose import compose
-from d2lrun.tasks.language_model.corpus import Vocabulary
 from d2lrun.tasks.language_model.stream import TextDataset, TextSubset
 from d2lrun.tasks.language_model.task import LanguageModel, build, detached
+from d2lrun.text.vocabulary import Vocabulary
 
 
 def tensors(logits, labels):

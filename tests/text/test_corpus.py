@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from d2lrun.disk.files import to_json
 from d2lrun.errors import Refused
-from d2lrun.tasks.language_model import corpus
-from d2lrun.tasks.language_model.corpus import Vocabulary, clean, number, tokenise, untokenise
+from d2lrun.text import corpus
+from d2lrun.text.corpus import clean, number, tokenise, untokenise
+from d2lrun.text.vocabulary import Vocabulary
 
 words = st.lists(st.sampled_from(["a", "b", "c", "d", "the", "<unk>", "<pad>", "時"]), max_size=40)
 

@@ -1,4 +1,4 @@
-"""Convert text to numbers: clean lines, split them into tokens, and count a vocabulary. N tokens of a stream."""
+"""Convert text to numbers: clean lines, split them into tokens, and number the tokens. N tokens of a stream."""
 
 from __future__ import annotations
 
@@ -7,79 +7,17 @@ import re
 import warnings
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
 import numpy as np
 
-from d2lrun.disk.content import fingerprint
 from d2lrun.errors import Refused
 
-UNKNOWN = "<unk>"
 KINDS = ("char", "word", "jieba")  # of tokens
 RULES = ("letters", "lower", "none")  # of cleaning
 NO_LETTERS = re.compile("[^A-Za-z]+")
 BLOCK = 1 << 24  # characters that are encoded at a time, to limit the memory
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The tokens that a network knows, by index; index 0 is <unk>, for every other token."""
-
-    tokens: list[str]
-
-    @classmethod
-    def of(cls, counts: Mapping[str, int], min_freq: int = 0, reserved: Sequence[str] = ()) -> Vocabulary:
-        """Return <unk>, the ``reserved`` tokens, then all tokens with at least ``min_freq`` occurrences.
-
-        The most frequent tokens are first; ties keep the order of ``counts`` (in a Counter, the first seen).
-        """
-        common = sorted(counts, key=counts.__getitem__, reverse=True)
-        kept = (token for token in common if counts[token] >= min_freq)
-        return cls(list(dict.fromkeys([UNKNOWN, *reserved, *kept])))
-
-    @cached_property
-    def indices(self) -> dict[str, int]:
-        """The index of each token."""
-        return {token: index for index, token in enumerate(self.tokens)}
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for the same tokens in the same order."""
-        return fingerprint(*self.tokens)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Return the indices of the tokens; 0 for an unknown token."""
-        return [self.indices.get(token, 0) for token in tokens]
-
-    def decode(self, indices: Iterable[int]) -> list[str]:
-        """Return the tokens of the indices."""
-        return [self.tokens[index] for index in indices]
-
-    def unknown(self, tokens: Iterable[str]) -> list[str]:
-        """Return the ``tokens`` that are not in the vocabulary, each once."""
-        return [token for token in dict.fromkeys(tokens) if token not in self.indices]
-
-    def to_data(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return {"tokens": self.tokens}
-
-    @classmethod
-    def from_data(cls, data: Any) -> Vocabulary:
-        """Return the vocabulary of the output of ``to_data``; raises ValueError with the reason for other data."""
-        tokens = data.get("tokens") if isinstance(data, dict) else None
-        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-            raise ValueError('wanted {"tokens": [a list of strings]}')
-        if tokens[:1] != [UNKNOWN]:
-            raise ValueError(f"the first token is not {UNKNOWN}")
-        if len(set(tokens)) < len(tokens):
-            raise ValueError(f"{Counter(tokens).most_common(1)[0][0]!r} is in it twice")
-        return cls(tokens)
 
 
 # --- from a text to tokens -----------------------------------------------------------------------------------

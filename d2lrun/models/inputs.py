@@ -1,0 +1,68 @@
+"""What a network is given. B batch, T tokens of the longest sequence in the batch.
+
+A tuple is the shape of one example: (C, H, W) of images, (D,) of the features of a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+LENGTH = 12  # tokens of an example sequence
+FIRST = 4  # the first token that is not reserved
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream of tokens in windows int64 [B, T], each the continuation of the window before it.
+
+    The network also takes the state after the window before, or None. It returns logits [B, T, K] of the token after
+    each, and the state after the window.
+    """
+
+    steps: int  # T
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return the arguments of the network for a batch of one window."""
+        return (torch.zeros(1, self.steps, dtype=torch.int64),)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Separate sequences of tokens, int64 [B, T], with PAD after the end of each.
+
+    The network returns logits for each sequence [B, K], or if ``each`` for each token [B, T, K].
+    """
+
+    vocabulary: int
+    each: bool = False
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return the arguments of the network for a batch of one sequence."""
+        return (torch.full((1, LENGTH), min(FIRST, self.vocabulary - 1)),)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Source sequences and, for each, the target sequence so far: two tensors int64 [B, S] and [B, T] with PAD.
+
+    The network returns logits [B, T, K] of the token after each target token. ``vocabulary`` is that of the source.
+    """
+
+    vocabulary: int
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return the arguments of the network for a batch of one pair."""
+        token = torch.full((1, LENGTH), FIRST)
+        return token.clamp(max=self.vocabulary - 1), token - 1
+
+
+Inputs: TypeAlias = "tuple[int, ...] | Stream | Sequences | Pairs"
+
+
+def example_of(inputs: Inputs) -> tuple[Tensor, ...]:
+    """Return the arguments of a network for a batch of one example."""
+    return (torch.zeros(1, *inputs),) if isinstance(inputs, tuple) else inputs.example()
