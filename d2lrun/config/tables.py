@@ -75,6 +75,17 @@ RECURRENT_ARGUMENTS = {
     "embedding": Size | None,
     "tied": bool,
 }
+TRANSFORMER_ARGUMENTS = {
+    "width": Size,
+    "layers": Depth,
+    "heads": Size,
+    "feedforward": Size,
+    "dropout": Probability,
+    "norm": Literal["post", "pre"],
+    "impl": Literal["torch", "scratch"],
+    "context": Size,
+    "position": Literal["own", "first"],
+}
 NGRAM_ARGUMENTS = {
     "order": Annotated[int, Between(1, 6)],
     "smoothing": Literal["laplace", "witten-bell", "kneser-ney"],
@@ -98,6 +109,8 @@ MODELS = {
     "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
     "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
     "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "nadaraya-watson": Network("NadarayaWatson", {}, ("table",)),
+    "transformer": Network("build", TRANSFORMER_ARGUMENTS, ("text",)),
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
 }
 
@@ -134,6 +147,7 @@ DATASETS = {
         matching={"weights": "inputs"},
         columns="inputs",
     ),
+    "kernel": Dataset("regression", MADE, columns="n_train"),
     "house-prices": Dataset(
         "regression",
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},

@@ -234,5 +234,5 @@ def build(
     if not isinstance(inputs, Stream):
         raise ValueError("a Transformer reads pairs of sequences, or a stream of text")
     if inputs.steps > context:
-        raise ValueError(f"context={context}: wanted at least the {inputs.steps} steps of a window")
+        raise ValueError(f"context={context}: wanted at least dataset.steps={inputs.steps}, the tokens of a window")
     return MaskedTransformer(classes, context=context, **arguments)

