@@ -1,4 +1,4 @@
-"""What decoding asks of an encoder–decoder: one step at a time. B sequences, S source tokens, T target tokens, K tokens.
+"""What decoding asks of an encoder–decoder: one step at a time. B sequences, S source and T target tokens, K outputs.
 
 A network of ``inputs.Pairs`` is a Translator. Its state is a type of its own: everything that the next step needs, for
 B sequences that do not depend on each other.
