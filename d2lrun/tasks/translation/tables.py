@@ -65,7 +65,7 @@ def facts(data: PairDataset) -> Iterator[str]:
     for name, side in (("source", data.sources), ("target", data.targets)):
         for pool in data.prints:
             if cut := side.cut(pool):
-                limit = f"dataset.steps={data.steps}"
-                yield f"{pool}: {counted(cut, f'{name} sentence')} cut to {data.steps} tokens with <eos> ({limit})"
+                found = counted(cut, f"{name} sentence")
+                yield f"{pool}: {found} cut: longer than dataset.steps={data.steps} with <eos>"
         if "test" in data.prints and (share := side.unknown("test")):
-            yield f"test: {share:.1%} of the {name} tokens are not in the vocabulary, read as <unk>"
+            yield f"test: {share:.1%} of all tokens of the {name}s are not in the vocabulary, read as <unk>"

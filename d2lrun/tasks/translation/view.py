@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from d2lrun.tasks.translation.attended import attention_to
 from d2lrun.tasks.translation.pairs import PairDataset, PairSubset
 from d2lrun.tasks.translation.pictures import draw_attention, draw_lengths
 from d2lrun.tasks.translation.tables import facts, show_pairs
-from d2lrun.tasks.translation.task import reader_of, unmeasured
+from d2lrun.tasks.translation.task import reader_of, tokens_in, unmeasured
 from d2lrun.tasks.translation.translate import Translation, translated
 from d2lrun.text import record
 from d2lrun.training.experiment import Experiment
@@ -76,12 +76,22 @@ def describe(experiment: Experiment[PairDataset, PairSubset], directory: RunDire
             {"source": each.source, "output": each.output, "bleu": each.bleu, "right": each.right}
             for each in samples_of(experiment)
         ],
-        "note": unmeasured(experiment.data) if experiment.split.measured else None,
+        "note": "; ".join(remarks(experiment)) or None,
     }
     measured = getattr(experiment.task, "translations", {})
     if measured:
         write_translations(directory.path / "translations.csv", next(reversed(measured.values())))
     return found
+
+
+def remarks(experiment: Experiment[PairDataset, PairSubset]) -> Iterator[str]:
+    """Yield what a reader of the metrics must know: unknown tokens of a measured part, and if BLEU is missing."""
+    for name, part in experiment.split.measured:
+        tokens = tokens_in(part)
+        if unknown := int((tokens == 0).sum()):
+            yield f"{name}: {unknown / len(tokens):.1%} of the target tokens are not in the vocabulary"
+    if experiment.split.measured and (remark := unmeasured(experiment.data)):
+        yield remark
 
 
 def write_translations(path: Path, translations: Sequence[Translation]) -> None:

@@ -46,8 +46,8 @@ def test_a_score_is_at_most_one_and_one_only_for_the_same_pairs(output, target):
 def test_a_corpus_is_scored_by_sacrebleu_over_the_given_tokens():
     """A reference that a sentence lacks is none, and "n't" stays one token."""
     sacrebleu = pytest.importorskip("sacrebleu")
-    outputs = ["it is n't a cat .".split(), "go now !".split()]
-    references = [["it is n't a dog .".split(), "this is no cat .".split()], ["go on !".split()]]
+    outputs = [["it", "is", "n't", "a", "cat", "."], ["go", "now", "!"]]
+    references = [[["it", "is", "n't", "a", "dog", "."], ["this", "is", "no", "cat", "."]], [["go", "on", "!"]]]
     streams = [["it is n't a dog .", "go on !"], ["this is no cat .", None]]
     wanted = sacrebleu.corpus_bleu(["it is n't a cat .", "go now !"], streams, tokenize="none", force=True).score
     assert corpus_bleu(outputs, references) == pytest.approx(wanted)
