@@ -59,11 +59,9 @@ def compositions():
     ours = {"", "hydra.conf", str(conf_dir())}  # where its parts may come from
 
     def load(self, *arguments, original=ConfigLoaderImpl.load_configuration, **options):
-        words = options.get("overrides") or arguments[1]
-        places = {source.path for source in self.get_sources()}
-        if places - ours or any("searchpath" in word for word in words):
-            return original(self, *arguments, **options)
         asked = repr((arguments, options))
+        if {source.path for source in self.get_sources()} - ours or "searchpath" in asked:
+            return original(self, *arguments, **options)
         if asked not in composed:
             composed[asked] = pickle.dumps(original(self, *arguments, **options))
         config = pickle.loads(composed[asked])
