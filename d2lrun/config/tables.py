@@ -10,6 +10,7 @@ from d2lrun.config.types import (
     Between,
     Count,
     Depth,
+    Fraction,
     NonNegative,
     Number,
     Positive,
@@ -20,7 +21,8 @@ from d2lrun.config.types import (
     Terms,
 )
 
-INPUTS = {"images": "images", "table": "rows of a table", "text": "text"}  # kinds of inputs of a network, in words
+# Kinds of inputs of a network, in words.
+INPUTS = {"images": "images", "table": "rows of a table", "text": "text", "series": "windows of a series"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ TASKS = {
     "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}),
     "regression": Task("regression", "table", {"log_rmse": "min", "loss": "min"}),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
+    "forecasting": Task("forecasting", "series", {"rmse": "min", "loss": "min"}),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -84,8 +87,8 @@ NGRAM_ARGUMENTS = {
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
     "softmax": Network("Softmax"),
-    "linear": Network("Linear", {"bias": bool}, ("table",)),
-    "mlp": Network("MLP", MLP_ARGUMENTS, ("images", "table"), matching={"dropout": "hidden"}),
+    "linear": Network("Linear", {"bias": bool}, ("table", "series")),
+    "mlp": Network("MLP", MLP_ARGUMENTS, ("images", "table", "series"), matching={"dropout": "hidden"}),
     "lenet": Network("LeNet", LENET_ARGUMENTS),
     "lenet-bn": Network("LeNetBN", LENET_ARGUMENTS),
     "alexnet": Network("AlexNet", {"dropout": Probability}),
@@ -95,9 +98,9 @@ MODELS = {
     "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
-    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
-    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
-    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series")),
+    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "series")),
+    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series")),
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
 }
 
@@ -116,6 +119,9 @@ TEXT = {
     "reserved": list[str],
     "max_tokens": Count | None,
 }
+
+# Keys of every series that change the network's input.
+SERIES = {"tau": Size, "normalise": Literal["none", "standard"]}
 
 # Keys of generated rows.
 MOST_NUMBERS = 2**30  # most numbers in a generated table: 8 GB while it is generated
@@ -138,6 +144,15 @@ DATASETS = {
         "regression",
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
         unlabelled=True,
+    ),
+    "sine": Dataset("forecasting", {"frequency": Number, **MADE}, SERIES),
+    "series": Dataset(
+        "forecasting",
+        {
+            **{"path": list[str], "encoding": str, "column": str | None, "time": str | None},
+            "test_fraction": Fraction,
+        },
+        SERIES,
     ),
 }
 

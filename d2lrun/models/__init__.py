@@ -29,9 +29,10 @@ COMMON = {field.name for field in fields(Model)} | {"name"}
 def build(config: Any, inputs: tuple[int, ...] | None, classes: int) -> nn.Module:
     """Return the initialised network that the config group ``model`` describes, on the CPU.
 
-    ``inputs`` is (C, H, W) for images, (D,) for the features of a table, or None for text; for text, ``classes`` is
-    the number of tokens in the vocabulary. Draws from torch's global generator: seed it first. Raises Refused if the
-    images are too small, ``freeze`` matches no parameter, or the file of the network has an error.
+    ``inputs`` is (C, H, W) for images, (D,) for the features of a table or the values of a window, or None for text;
+    for text, ``classes`` is the number of tokens in the vocabulary. Draws from torch's global generator: seed it first.
+    Raises Refused if the images are too small, ``freeze`` matches no parameter, or the file of the network has an
+    error.
     """
     arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
     make = partial(network(config.name), classes=classes, **arguments)

@@ -6,6 +6,7 @@ Shapes: T time steps, B batch, F features of a step, D hidden units, V vocabular
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import TypeAlias, cast
 
 import torch
@@ -19,7 +20,7 @@ def network(
     cell: Callable[[int, int], nn.Module],
     layer: type[nn.RNN | nn.GRU | nn.LSTM],
     *,
-    inputs: tuple[int, int, int] | None,
+    inputs: tuple[int, ...] | None,
     classes: int,
     hidden: int,
     layers: int,
@@ -29,7 +30,7 @@ def network(
     embedding: int | None,
     tied: bool,
 ) -> LanguageModel | RowClassifier:
-    """Return a language model over ``classes`` tokens, or with ``inputs`` (C, H, W) a classifier of images.
+    """Return a language model over ``classes`` tokens, or a reader of ``inputs``: images (C, H, W) or windows (T,).
 
     ``impl`` selects the recurrent layer: "scratch" builds it from ``cell`` and draws all weights from N(0, 0.01²),
     as the book does; "torch" uses torch's ``layer`` and torch's initial weights. Raises ValueError if the arguments
@@ -37,7 +38,8 @@ def network(
     """
     width = hidden * (1 + bidirectional)
     check(inputs, embedding, tied, width)
-    features = (embedding or classes) if inputs is None else inputs[0] * inputs[2]
+    steps = 1 if inputs is None else inputs[-2:][0]  # H or T
+    features = (embedding or classes) if inputs is None else prod(inputs) // steps
     made: nn.Module
     if impl == "scratch":
         made = Stack(cell, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
@@ -60,10 +62,10 @@ def network(
     return LanguageModel(read, made, head, dropout, bidirectional=bidirectional)
 
 
-def check(inputs: tuple[int, int, int] | None, embedding: int | None, tied: bool, width: int) -> None:
+def check(inputs: tuple[int, ...] | None, embedding: int | None, tied: bool, width: int) -> None:
     """Raise ValueError if an embedding, or sharing its weights with the output layer, is not possible."""
     if inputs is not None and (embedding is not None or tied):
-        raise ValueError("images have no tokens: wanted embedding=null and tied=false")
+        raise ValueError("images and series have no tokens: wanted embedding=null and tied=false")
     if tied and embedding != width:
         given = "none" if embedding is None else embedding
         raise ValueError(f"tied weights: wanted an embedding as wide as the output of the layer, {width}; got {given}")
@@ -87,18 +89,21 @@ class LanguageModel(nn.Module):
 
 
 class RowClassifier(nn.Module):
-    """Images [B, C, H, W] -> logits [B, classes]: a row of pixels is a time step; the last state gives the logits."""
+    """Images [B, C, H, W] or windows of a series [B, T] -> outputs [B, classes], from the last state.
+
+    A time step is a row of pixels, or one value.
+    """
 
     def __init__(self, layer: nn.Module, head: nn.Linear, dropout: float, *, bidirectional: bool):
         super().__init__()
         self.directions = 1 + bidirectional
         self.layer, self.dropout, self.head = layer, nn.Dropout(dropout), head
 
-    def forward(self, images: Tensor) -> Tensor:
-        rows = images.permute(2, 0, 1, 3).flatten(2)  # [H, B, C·W]
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.T.unsqueeze(2) if x.dim() == 2 else x.permute(2, 0, 1, 3).flatten(2)  # [T, B, 1] or [H, B, C·W]
         _, state = self.layer(rows)
         hidden = state[0] if isinstance(state, tuple) else state
-        last = torch.cat(tuple(hidden[-self.directions :]), dim=1)  # [B, D]: each direction has read every row
+        last = torch.cat(tuple(hidden[-self.directions :]), dim=1)  # [B, D]: each direction has read every step
         return self.head(self.dropout(last))
 
 

@@ -52,8 +52,8 @@ POLYNOMIALS = {
     "polynomial-overfit": (20, 1500, {"test_loss": [0.0, 0.43]}),
 }
 DECAYS = {"weight-decay": (3.0, [0.3365, 0.7195]), "weight-decay-off": (0.0, [11.35, 15.15])}  # λ, band of ‖w‖
-CLASSICS = sorted({*POLYNOMIALS, *DECAYS, "dropout", "house-prices"})
-OURS = ("amount-of-data", "capacity", "whole-book")  # experiments of no chapter
+CLASSICS = sorted({*POLYNOMIALS, *DECAYS, "dropout", "house-prices", "sine"})
+OURS = ("amount-of-data", "capacity", "sine-gru", "sine-linear", "sine-tau", "whole-book")  # experiments of no chapter
 OTHERS = {"torchvision", "ngram", "linear"}  # of no chapter, or of several
 RECURRENT = {
     **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
@@ -90,7 +90,7 @@ def option(request) -> Path:
 
 
 def test_all_files_are_seen():
-    assert len(OPTIONS) == 55
+    assert len(OPTIONS) == 61
     assert sorted(conf_dir().rglob("*")) == sorted(
         [conf_dir() / "config.yaml", *OPTIONS, *{path.parent for path in OPTIONS}]
     )
@@ -225,6 +225,21 @@ def test_the_house_prices_are_the_books():
     assert (config.optimizer.name, config.optimizer.lr, config.optimizer.weight_decay) == ("adam", 5.0, 0)
     assert (config.train.batch_size, config.train.epochs, config.book.section) == (64, 100, "4.10")
     assert sum(one.numel() for one in models.build(config.model, (331,), 1).parameters()) == 332
+    assert is_plain(config)
+
+
+def test_the_sine_is_the_books():
+    config = compose(["experiment=sine"])
+    data, model = config.dataset, config.model
+    assert (model.name, model.hidden, model.activation, model.init.name) == ("mlp", [10], "relu", "xavier")
+    assert (data.frequency, data.noise, data.tau, data.n_train - data.tau, data.n_train + data.n_test) == (
+        *(0.01, 0.2, 4),
+        *(600, 1000),
+    )
+    assert (data.normalise, config.optimizer.name, config.optimizer.lr) == ("none", "adam", 0.01)
+    assert (config.train.batch_size, config.train.epochs, config.validation.name) == (16, 5, "none")
+    assert (config.book.section, config.book.band) == ("8.1", {"train_loss": [0.0465, 0.0605]})
+    assert sum(one.numel() for one in models.build(model, (4,), 1).parameters()) == 61
     assert is_plain(config)
 
 

@@ -17,7 +17,11 @@ from d2lrun.config.tables import DATASETS, TASKS
 from d2lrun.tasks import task_of
 
 # A dataset of each task that is made or comes with Python; one of the user's own for the task of images.
-MADE = {"regression": ["model=linear", "dataset=linear"], "language_model": ["model=rnn", "dataset=pydoc"]}
+MADE = {
+    "regression": ["model=linear", "dataset=linear"],
+    "language_model": ["model=rnn", "dataset=pydoc"],
+    "forecasting": ["model=linear", "dataset=sine"],
+}
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -31,7 +31,7 @@ PARAMETERS = {
     "linear": 201,
 }
 IMAGES = [name for name in MODELS if name not in ("rnn", "gru", "lstm", "ngram", "linear")]  # by the book's recipe
-TABLES = [name for name in MODELS if MODELS[name].inputs == ("table",)]
+TABLES = [name for name in MODELS if MODELS[name].inputs[0] == "table"]
 TEXTS = [name for name in MODELS if "text" in MODELS[name].inputs]
 ROWS = [name for name in TEXTS if "images" in MODELS[name].inputs]  # read an image row by row
 TOKENS = 28  # of the book's vocabulary
