@@ -49,7 +49,7 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
 
 def grid_of(console: Console, more: dict[str, Any]) -> Table:
     """Return the table of a task: ``more`` is the entry "table" of result.json."""
-    table = grid(*more["heads"])
+    table = grid(*(words(console, head).plain for head in more["heads"] or [""]))
     for row in more["rows"]:
         table.add_row(*(words(console, cell_of(cell)) for cell in row))
     return table
@@ -157,14 +157,18 @@ def heading(console: Console, text: str) -> None:
 
 
 def grid(first: str, *others: str) -> Table:
-    """Return an empty table: a left-aligned column of names, and right-aligned columns of numbers."""
+    """Return an empty table: a left-aligned column of names, and right-aligned columns of numbers.
+
+    A head is not parsed as markup: it may be the name of a user's column.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, collapse_padding=True)
-    table.add_column(first, overflow="fold")
+    table.add_column(Text(first), overflow="fold")
     for name in others:
-        table.add_column(name, justify="right", overflow="fold", min_width=len(name))
+        table.add_column(Text(name), justify="right", overflow="fold", min_width=len(name))
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d2lrun.report.tables import grid, heading, pairs, show
+from d2lrun.report.tables import grid, heading, pairs, show, words
 from d2lrun.report.text import counted, measured, say, size
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def show_series(console: Console, data: SeriesDataset, picture: Path) -> None:
 
 def show_continuation(console: Console, column: str, predicted: Tensor) -> None:
     """Print the first predicted values [K]."""
-    table = grid("step", column)
+    table = grid("step", words(console, column).plain)
     for step, value in enumerate(predicted[:SHOWN].tolist(), 1):
         table.add_row(str(step), measured(value))
     show(console, table)
