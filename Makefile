@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ resnet: $(READY) $(DATA) ## book 7.6: ResNet-18, residual blocks (hours without 
 
 densenet: $(READY) $(DATA) ## book 7.7: DenseNet (hours without a GPU)
 	@$(call long_chapter,densenet)
+
+sequence: $(READY) ## book 8.1: a noisy sine predicted by an MLP, a linear model and a GRU; error against window length
+	@$(BIN)/d2lrun experiment=sine $(SHORTER) $(ARGS)
+	@$(BIN)/d2lrun experiment=sine-linear $(SHORTER) $(ARGS)
+	@$(BIN)/d2lrun experiment=sine-gru $(SHORTER) $(ARGS)
+	@$(BIN)/d2lrun -m experiment=sine-tau $(SHORTER) $(ARGS)
 
 text: $(READY) ## book 8.2, 8.3: lines, tokens and counts of The Time Machine, and the Zipf plot
 	@$(BIN)/d2lrun data dataset=timemachine $(ARGS)
@@ -97,6 +103,7 @@ sweep: $(READY) $(DATA) ## two models, three learning rates, one table; the same
 	@$(BIN)/d2lrun -m model=softmax,mlp optimizer.lr=0.05,0.1,0.5 validation=holdout $(or $(LOOK),train.epochs=3) $(ARGS)
 
 FEW = $(if $(QUICK),train.epochs=20)
+SHORTER = $(if $(QUICK),train.epochs=2)
 SOME = $(if $(QUICK),train.epochs=300)
 chapter = $(BIN)/d2lrun model=$(1) $(LOOK) $(ARGS)
 long_chapter = $(if $(QUICK),,$(BIN)/d2lrun cost model=$(1) $(ARGS) &&) $(BIN)/d2lrun model=$(1) $(GLANCE) $(ARGS)

@@ -47,6 +47,8 @@ def commands() -> dict[str, list[str]]:
             if kind == "text":
                 found[f"{name} holdout"] = [*base, *TEXT, "validation=holdout"]
                 found[name] = [*base, *TEXT, "dataset.sampling=random"]
+            elif kind == "series":
+                found[name] = [*base, "dataset=sine"]
             elif kind == "table":
                 found |= {f"{name} {each}": [*base, f"dataset={each}"] for each in tables()}
             else:

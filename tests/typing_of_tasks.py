@@ -6,6 +6,9 @@ from d2lrun.tasks import View
 from d2lrun.tasks.classification import images
 from d2lrun.tasks.classification import task as classification
 from d2lrun.tasks.classification import view as classification_view
+from d2lrun.tasks.forecasting import series
+from d2lrun.tasks.forecasting import task as forecasting
+from d2lrun.tasks.forecasting import view as forecasting_view
 from d2lrun.tasks.language_model import stream
 from d2lrun.tasks.language_model import task as language_model
 from d2lrun.tasks.language_model import view as language_model_view
@@ -19,15 +22,29 @@ from d2lrun.training.task import Dataset, Subset, Task
 
 TASKS: dict[str, type[Task]] = {
     "classification": classification.Classification,
+    "forecasting": forecasting.Forecasting,
     "language_model": language_model.LanguageModel,
     "regression": regression.Regression,
     "translation": translation.Translating,
 }
 VIEWS: dict[str, View] = {
     "classification": classification_view,
+    "forecasting": forecasting_view,
     "language_model": language_model_view,
     "regression": regression_view,
     "translation": translation_view,
 }
-DATASETS: list[type[Dataset]] = [images.ImageDataset, stream.TextDataset, table.TableDataset, pairs.PairDataset]
-SUBSETS: list[type[Subset]] = [images.ImageSubset, stream.TextSubset, table.TableSubset, pairs.PairSubset]
+DATASETS: list[type[Dataset]] = [
+    images.ImageDataset,
+    pairs.PairDataset,
+    series.SeriesDataset,
+    stream.TextDataset,
+    table.TableDataset,
+]
+SUBSETS: list[type[Subset]] = [
+    images.ImageSubset,
+    pairs.PairSubset,
+    series.SeriesSubset,
+    stream.TextSubset,
+    table.TableSubset,
+]

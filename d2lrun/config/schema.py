@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from d2lrun.config import hints
 from d2lrun.config.keys import VARIANTS, Config
+from d2lrun.config.metrics import name_of, split_of
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, MOST_NUMBERS, TASKS, fits
 from d2lrun.errors import Refused
 
@@ -70,7 +71,14 @@ def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Co
     if not complaints:
         complaints = contradictions(config)
     refuse(complaints)
+    if config.book is not None:
+        config.book.band = measurable(config.book.band, DATASETS[config.dataset.name].task)
     return config
+
+
+def measurable(band: dict[str, list[float]], task: str) -> dict[str, list[float]]:
+    """Return the part of a band that a task measures; an experiment adds its band to that of its model's chapter."""
+    return {name: ends for name, ends in band.items() if not split_of(name) or name_of(name) in TASKS[task].metrics}
 
 
 def refuse(complaints: list[Complaint]) -> None:

@@ -10,6 +10,7 @@ from d2lrun.config.types import (
     Between,
     Count,
     Depth,
+    Fraction,
     NonNegative,
     Number,
     Positive,
@@ -21,7 +22,13 @@ from d2lrun.config.types import (
 )
 
 # Kinds of inputs of a network, in words.
-INPUTS = {"images": "images", "table": "rows of a table", "text": "text", "pairs": "pairs of sequences"}
+INPUTS = {
+    "images": "images",
+    "table": "rows of a table",
+    "text": "text",
+    "series": "windows of a series",
+    "pairs": "pairs of sequences",
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ TASKS = {
         {"perplexity": "min", "exact_match": "max", "loss": "min", "token_accuracy": "max", "book_loss": "min"},
         final={"bleu": "max", "book_bleu": "max", "longer_exact_match": "max"},
     ),
+    "forecasting": Task("forecasting", "series", {"rmse": "min", "loss": "min"}),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -110,8 +118,8 @@ SEQ2SEQ_ARGUMENTS = {
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
     "softmax": Network("Softmax"),
-    "linear": Network("Linear", {"bias": bool}, ("table",)),
-    "mlp": Network("MLP", MLP_ARGUMENTS, ("images", "table"), matching={"dropout": "hidden"}),
+    "linear": Network("Linear", {"bias": bool}, ("table", "series")),
+    "mlp": Network("MLP", MLP_ARGUMENTS, ("images", "table", "series"), matching={"dropout": "hidden"}),
     "lenet": Network("LeNet", LENET_ARGUMENTS),
     "lenet-bn": Network("LeNetBN", LENET_ARGUMENTS),
     "alexnet": Network("AlexNet", {"dropout": Probability}),
@@ -121,9 +129,9 @@ MODELS = {
     "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
-    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
-    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
-    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series")),
+    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "series")),
+    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series")),
     "nadaraya-watson": Network("NadarayaWatson", {}, ("table",)),
     "transformer": Network("build", TRANSFORMER_ARGUMENTS, ("text", "pairs")),
     "seq2seq": Network("Seq2Seq", SEQ2SEQ_ARGUMENTS, ("pairs",)),
@@ -158,6 +166,8 @@ SENTENCES = {
     "batches": Literal["fixed", "random", "by_length"],
     "loss": Literal["token", "book"],
 }
+# Keys of every series that change the network's input.
+SERIES = {"tau": Size, "normalise": Literal["none", "standard"]}
 
 # Keys of generated rows.
 MOST_NUMBERS = 2**30  # most numbers in a generated table: 8 GB while it is generated
@@ -200,6 +210,15 @@ DATASETS = {
             **{"n_train": Rows, "n_test": Rows, "seed": Seed},
             "batches": Literal["random", "by_length"],
         },
+    ),
+    "sine": Dataset("forecasting", {"frequency": Number, **MADE}, SERIES),
+    "series": Dataset(
+        "forecasting",
+        {
+            **{"path": list[str], "encoding": str, "column": str | None, "time": str | None},
+            "test_fraction": Fraction,
+        },
+        SERIES,
     ),
 }
 

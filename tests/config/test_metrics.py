@@ -21,6 +21,7 @@ MADE = {
     "regression": ["model=linear", "dataset=linear"],
     "language_model": ["model=rnn", "dataset=pydoc"],
     "translation": ["model=seq2seq", "dataset=arithmetic"],
+    "forecasting": ["model=linear", "dataset=sine"],
 }
 # Changes of the dataset with which there are more metrics, or others.
 CHANGES = {

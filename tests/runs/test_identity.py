@@ -52,6 +52,8 @@ def place(tmp_path, monkeypatch, stripes_folder):
     monkeypatch.chdir(tmp_path)
     for name, text in (("a.txt", TEXT * 40), ("b.txt", TEXT[::-1] * 40)):
         Path(name).write_text(text)
+    for name, most in (("a.csv", 40), ("b.csv", 41)):
+        Path(name).write_text("".join(f"{number % 7},{number}\n" for number in range(most)))
     shutil.copytree(stripes_folder, "images")
     shutil.copytree(stripes_folder, "others")
     labels = bytearray(Path("others/train-labels-idx1-ubyte").read_bytes())
@@ -77,13 +79,25 @@ BASES = {
     "polynomial": ["model=linear", "dataset=polynomial"],
     "linear": ["model=linear", "dataset=linear"],
     "house-prices": ["model=linear", "dataset=house-prices"],
+    "sine": ["model=linear", "dataset=sine"],
+    "series": ["model=linear", "dataset=series", "dataset.path=[a.csv]", "dataset.column=1"],
 }
-TRIED = ("fashion-mnist", "text", "polynomial", "linear", "house-prices")  # the other texts have the keys of these
+TRIED = (
+    "fashion-mnist",
+    "text",
+    "polynomial",
+    "linear",
+    "house-prices",
+    "sine",
+    "series",
+)  # the other texts have the keys of these
 QUICK = ["train.limit_batches=2", "train.batch_size=3", "optimizer.momentum=0.5"]
 ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],
     "dataset.path": [["b.txt"]],
-    "dataset.encoding": ["utf-16"],
+    "dataset.encoding": ["utf-16", "gb18030"],
+    "dataset.column": ["2"],
+    "dataset.time": ["2"],
     "dataset.mirrors": [[]],
     "dataset.verify": [True],
     "dataset.max_tokens": [900],
@@ -244,7 +258,7 @@ def test_the_table_of_keys_is_the_one_in_the_docs(place):
 
 HELD = "validation=holdout"
 IMAGES, ROWS, WORDS = (BASES[name] for name in ("fashion-mnist", "linear", "text"))
-CURVE, HOUSES = (BASES[name] for name in ("polynomial", "house-prices"))
+CURVE, HOUSES, SINE, SERIES = (BASES[name] for name in ("polynomial", "house-prices", "sine", "series"))
 
 # Each: what both have, what one has, what the other has; and the metric, the first of validation if none is named.
 UNLIKE = [
@@ -280,6 +294,11 @@ UNLIKE = [
     ([*IMAGES, "validation=kfold", "validation.fold=0"], ["validation.k=5"], ["validation.k=6"]),
     ([*IMAGES, "validation=kfold", "validation.fold=0"], ["validation.shuffle=true"], ["validation.shuffle=false"]),
     ([*HOUSES, HELD], ["seed=1"], ["seed=2"]),
+    ([*SINE, HELD], ["dataset.n_train=604"], ["dataset.n_train=605"]),
+    ([*SINE, HELD], ["dataset.seed=1"], ["dataset.seed=2"]),
+    ([*SINE, "validation=kfold"], ["validation.fold=0"], ["validation.fold=1"]),
+    ([*SERIES, HELD], ["dataset.column=1"], ["dataset.column=2"]),
+    ([*SERIES, HELD], ["dataset.test_fraction=0.2"], ["dataset.test_fraction=0.4"]),
 ]
 ALIKE = [
     ([*WORDS, HELD], ["model=rnn"], ["model=lstm"]),
@@ -302,6 +321,12 @@ ALIKE = [
     ([*CURVE, HELD], ["train.epochs=1"], ["train.epochs=2"]),
     ([*CURVE, HELD], ["optimizer=sgd"], ["optimizer=adam"]),
     ([*HOUSES, HELD], ["dataset.fit=train"], ["dataset.fit=all"]),
+    ([*SINE, HELD], ["dataset.tau=4"], ["dataset.tau=16"]),
+    ([*SINE, HELD], ["dataset.n_test=396"], ["dataset.n_test=50"]),
+    ([*SINE, HELD], ["dataset.normalise=none"], ["dataset.normalise=standard"]),
+    ([*SINE, HELD], ["model=mlp"], ["model=gru"]),
+    ([*SINE, HELD], ["seed=1"], ["seed=2"]),
+    ([*SERIES, HELD], ["dataset.time=null"], ["dataset.time=2"]),
     ([*HOUSES, "validation=kfold", "validation.fold=0"], ["train.epochs=1"], ["train.epochs=2"]),
     ([*IMAGES, HELD], ["dataset.resize=14"], ["dataset.resize=28"]),
     ([*IMAGES, HELD], ["dataset.channels=1"], ["dataset.channels=3"]),
