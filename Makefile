@@ -14,7 +14,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 .PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention arithmetic model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
-	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ' *## *' '/^[a-z0-9-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- train ---------------------------------------------------------------------------------------------------
 
