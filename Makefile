@@ -11,10 +11,10 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer arithmetic model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
-	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ' *## *' '/^[a-z0-9-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- train ---------------------------------------------------------------------------------------------------
 
@@ -80,6 +80,19 @@ bi-rnn: $(READY) ## book 9.4: a bidirectional LSTM, which reads the token that i
 
 whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last tenth
 	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=1) $(ARGS)
+
+seq2seq: $(READY) ## book 9.5 to 9.8: French for 601 short English sentences, by an encoder and a decoder
+	@$(BIN)/d2lrun experiment=seq2seq $(FEW) $(ARGS)
+
+attention: $(READY) ## book 10.4: the same with attention (Bahdanau), and heat maps of it
+	@$(BIN)/d2lrun experiment=bahdanau $(FEW) $(ARGS)
+
+transformer: $(READY) ## book 10.2, 10.7: kernel regression as attention, then the same translations by a Transformer
+	@$(BIN)/d2lrun model=nadaraya-watson $(ARGS)
+	@$(BIN)/d2lrun experiment=transformer $(FEW) $(ARGS)
+
+arithmetic: $(READY) ## questions and answers: learn to add two numbers, two minutes
+	@$(BIN)/d2lrun experiment=arithmetic $(if $(QUICK),train.epochs=2) $(ARGS)
 
 model-selection: $(READY) ## book 4.4: underfitting and overfitting; error against number of terms and of rows
 	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(SOME) $(ARGS)

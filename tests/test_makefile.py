@@ -63,13 +63,15 @@ def test_every_recurrent_network_has_a_target(make):
     assert set(targets) == {name for name, entry in MODELS.items() if "text" in entry.inputs}
     for name, target in targets.items():
         assert f"d2lrun model={name}" in make("-n", target)
-    for target in ("deep-rnn", "bi-rnn", "whole-book"):
+    for target in ("deep-rnn", "bi-rnn", "whole-book", "seq2seq", "arithmetic"):
         assert f"d2lrun experiment={target}" in make("-n", target)
         assert "train.epochs=" in make("-n", target, "QUICK=1")
     assert "d2lrun data dataset=timemachine" in make("-n", "text")
 
 
-@pytest.mark.parametrize("target", ["rnn", "gru", "lstm", "deep-rnn", "bi-rnn", "whole-book"])
+@pytest.mark.parametrize(
+    "target", ["rnn", "gru", "lstm", "deep-rnn", "bi-rnn", "whole-book", "seq2seq", "attention", "arithmetic"]
+)
 def test_an_override_wins_over_the_quick_look_of_a_text(make, target):
     (words,) = commands(make("-n", target, "QUICK=1", "ARGS=train.epochs=3 seed=7"))
     config = compose(words[1:])

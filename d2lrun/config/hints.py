@@ -86,6 +86,7 @@ VERBS = {
     "predict": "infer inference detect classify",
     "forecast": "extrapolate prognose",
     "generate": "sample write",
+    "translate": "decode",
     "summary": "summarize summarise info show describe torchinfo",
     "cost": "bench benchmark profile time estimate",
     "data": "download explore",

@@ -52,6 +52,8 @@ def place(tmp_path, monkeypatch, stripes_folder):
     monkeypatch.chdir(tmp_path)
     for name, text in (("a.txt", TEXT * 40), ("b.txt", TEXT[::-1] * 40)):
         Path(name).write_text(text)
+        rows = [f"{word} {place % 7}\t{word} {place % 3}\n" for place, word in enumerate(text.split()[:60])]
+        Path(name).with_suffix(".tsv").write_text("".join(rows))
     for name, most in (("a.csv", 40), ("b.csv", 41)):
         Path(name).write_text("".join(f"{number % 7},{number}\n" for number in range(most)))
     shutil.copytree(stripes_folder, "images")
@@ -81,6 +83,11 @@ BASES = {
     "house-prices": ["model=linear", "dataset=house-prices"],
     "sine": ["model=linear", "dataset=sine"],
     "series": ["model=linear", "dataset=series", "dataset.path=[a.csv]", "dataset.column=1"],
+    "pairs": ["model=seq2seq", "dataset=pairs", "dataset.path=[a.tsv]", "optimizer=sgd"],
+    "arithmetic": [
+        *("model=seq2seq", "dataset=arithmetic", "optimizer=sgd"),
+        *("dataset.digits=1", "dataset.n_train=20", "dataset.n_test=10"),
+    ],
 }
 TRIED = (
     "fashion-mnist",
@@ -90,11 +97,13 @@ TRIED = (
     "house-prices",
     "sine",
     "series",
+    "pairs",
+    "arithmetic",
 )  # the other texts have the keys of these
 QUICK = ["train.limit_batches=2", "train.batch_size=3", "optimizer.momentum=0.5"]
 ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],
-    "dataset.path": [["b.txt"]],
+    "dataset.path": [["b.txt"], ["b.tsv"]],
     "dataset.encoding": ["utf-16", "gb18030"],
     "dataset.column": ["2"],
     "dataset.time": ["2"],
@@ -104,6 +113,9 @@ ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.min_freq": [50],
     "dataset.reserved": [["<pad>"]],
     "dataset.weights": [[0.5]],
+    "dataset.operators": [["-"]],
+    "dataset.steps": [3],
+    "dataset.max_pairs": [40],
     "dataset.coefficients": [[1.0, 2.0]],
     "dataset.resize": [14],
     "validation.fold": [1],
