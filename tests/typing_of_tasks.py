@@ -12,17 +12,22 @@ from d2lrun.tasks.language_model import view as language_model_view
 from d2lrun.tasks.regression import table
 from d2lrun.tasks.regression import task as regression
 from d2lrun.tasks.regression import view as regression_view
+from d2lrun.tasks.tagging import sentences
+from d2lrun.tasks.tagging import task as tagging
+from d2lrun.tasks.tagging import view as tagging_view
 from d2lrun.training.task import Dataset, Subset, Task
 
 TASKS: dict[str, type[Task]] = {
     "classification": classification.Classification,
     "language_model": language_model.LanguageModel,
     "regression": regression.Regression,
+    "tagging": tagging.Tagging,
 }
 VIEWS: dict[str, View] = {
     "classification": classification_view,
     "language_model": language_model_view,
     "regression": regression_view,
+    "tagging": tagging_view,
 }
-DATASETS: list[type[Dataset]] = [images.ImageDataset, stream.TextDataset, table.TableDataset]
-SUBSETS: list[type[Subset]] = [images.ImageSubset, stream.TextSubset, table.TableSubset]
+DATASETS: list[type[Dataset]] = [images.ImageDataset, sentences.TaggedDataset, stream.TextDataset, table.TableDataset]
+SUBSETS: list[type[Subset]] = [images.ImageSubset, sentences.TaggedSubset, stream.TextSubset, table.TableSubset]

@@ -81,6 +81,7 @@ VERBS = {
     "evaluate": "test eval val valid validate score",
     "predict": "infer inference detect classify",
     "generate": "sample write",
+    "tag": "annotate label",
     "summary": "summarize summarise info show describe torchinfo",
     "cost": "bench benchmark profile time estimate",
     "data": "download explore",

@@ -20,7 +20,8 @@ from d2lrun.config.types import (
     Terms,
 )
 
-INPUTS = {"images": "images", "table": "rows of a table", "text": "text"}  # kinds of inputs of a network, in words
+# Kinds of inputs of a network, in words.
+INPUTS = {"images": "images", "table": "rows of a table", "text": "text", "tagged": "tagged sentences"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ TASKS = {
     "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}),
     "regression": Task("regression", "table", {"log_rmse": "min", "loss": "min"}),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
+    "tagging": Task("tagging", "tagged", {"accuracy": "max", "macro_f1": "max", "loss": "min"}),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -95,9 +97,9 @@ MODELS = {
     "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
-    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
-    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
-    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "tagged")),
+    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "tagged")),
+    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "tagged")),
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
 }
 
@@ -116,6 +118,11 @@ TEXT = {
     "reserved": list[str],
     "max_tokens": Count | None,
 }
+
+# Keys of every dataset of tagged sentences: what the network sees of a sentence.
+SPELLED = {"min_freq": Count, "characters": Annotated[int, Between(1, 100)] | None}
+TAGGED = {"steps": Size, **SPELLED}
+COLUMN = Annotated[int, Between(-1000, 1000, without=(0,))]
 
 # Keys of generated rows.
 MOST_NUMBERS = 2**30  # most numbers in a generated table: 8 GB while it is generated
@@ -138,6 +145,20 @@ DATASETS = {
         "regression",
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
         unlabelled=True,
+    ),
+    "tagged-text": Dataset(
+        "tagging",
+        {
+            **{"path": list[str], "test": str | None, "encoding": str},
+            **{"format": Literal["auto", "columns", "slashes"], "token": COLUMN, "tag": COLUMN},
+        },
+        TAGGED,
+    ),
+    "people-daily": Dataset("tagging", {"dir": str | None}, TAGGED),
+    "restore": Dataset(
+        "tagging",
+        {"path": list[str], "encoding": str, "dir": str | None, "mirrors": list[str], "steps": Size},
+        SPELLED,
     ),
 }
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from d2lrun.models.inputs import Inputs, Sequences
 from d2lrun.models.sequences import Reader, SequenceClassifier, Tagger
+from d2lrun.models.spelling import embedding_of
 
 State: TypeAlias = "Tensor | tuple[Tensor, ...]"  # [layers · directions, B, D]; two of them for an LSTM
 
@@ -48,10 +49,10 @@ def network(
                 return layer(features, hidden)
             return Stack(cell, features, hidden, layers=1, bidirectional=False, dropout=0.0)
 
-        embedded = embedding or hidden
-        reader = Reader(one, embedded, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
+        vectors, features = embedding_of(inputs, embedding or hidden)
+        reader = Reader(one, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
         network = Tagger if inputs.each else SequenceClassifier
-        return network(nn.Embedding(inputs.vocabulary, embedded), reader, linear(width, classes, impl), dropout)
+        return network(vectors, reader, linear(width, classes, impl), dropout)
     features = inputs[0] * inputs[2] if isinstance(inputs, tuple) else (embedding or classes)
     made: nn.Module
     if impl == "scratch":

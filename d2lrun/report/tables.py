@@ -25,14 +25,16 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     if table := metric_table(metrics):
         show(console, table)
         console.print()
+    if more := result.get("table"):
+        say(console, f" {more['title']}")
+        show(console, grid_of(console, more))
+        console.print()
     rows = [("parameters", f"{result['parameters']:,}")] if result.get("parameters") is not None else []
     for unit, speed in speeds(metrics):
         rows.append(("speed", f"{speed:,.0f} {unit}/s (whole epochs: training + evaluation)"))
     if (norm := metrics.get("weight_norm")) is not None:
         rows.append(("weights", f"‖w‖ {measured(norm)}"))
-    if baselines := result.get("baselines"):
-        values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
-        rows.append(("guessing", f"gives {values}"))
+    rows += baseline_rows(result)
     rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
@@ -43,6 +45,28 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     rows += files_row(directory)
     console.print(pairs(console, rows))
     say(console, f" directory   {directory}")
+
+
+def grid_of(console: Console, more: dict[str, Any]) -> Table:
+    """Return the table of a task: ``more`` is the entry "table" of result.json."""
+    table = grid(*more["heads"])
+    for row in more["rows"]:
+        table.add_row(*(words(console, cell_of(cell)) for cell in row))
+    return table
+
+
+def cell_of(value: str | float | None) -> str:
+    """Return a cell of a task's table: a text, a whole number, or a number like a metric."""
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else measured(value)
+
+
+def baseline_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a row with the metrics of predictions without a network; no row if the task has none."""
+    baselines, floor = result.get("baselines"), result.get("floor")
+    if not baselines:
+        return []
+    metric = f"{floor['metric'].replace('_', ' ', 1)}: " if floor else ""
+    return [("baselines", metric + ", ".join(f"{name} {measured(value)}" for name, value in baselines.items()))]
 
 
 def notes_of(result: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,13 +18,17 @@ from d2lrun.config.tables import DATASETS, TASKS
 from d2lrun.tasks import task_of
 
 # A dataset of each task that is made or comes with Python; one of the user's own for the task of images.
-MADE = {"regression": ["model=linear", "dataset=linear"], "language_model": ["model=rnn", "dataset=pydoc"]}
+MADE = {
+    "regression": ["model=linear", "dataset=linear"],
+    "language_model": ["model=rnn", "dataset=pydoc"],
+    "tagging": ["model=lstm", "dataset=restore", f"dataset.path=[{Path(__file__).parents[2] / 'README.md'}]"],
+}
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_table_has_the_metrics_that_a_task_measures(task, own_images):
     config = compose(MADE.get(task, own_images))
-    data = datasets.load(config.dataset)
+    data = datasets.prepared(config)
     if hasattr(data, "logarithmic"):
         data = replace(data, logarithmic=True)  # then there is one more
     task_there = task_of(config, data)
