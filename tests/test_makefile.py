@@ -76,7 +76,9 @@ def test_an_override_wins_over_the_quick_look_of_a_text(make, target):
     assert (config.train.epochs, config.seed) == (3, 7)
 
 
-@pytest.mark.parametrize("target", ["model-selection", "weight-decay", "dropout", "house-prices", "kfold", "sweep", "tagging"])
+@pytest.mark.parametrize(
+    "target", ["model-selection", "weight-decay", "dropout", "house-prices", "kfold", "sweep", "tagging"]
+)
 def test_what_selects_a_model_can_be_composed_and_takes_overrides(make, target):
     for line in make("-n", target, "QUICK=1", "ARGS=seed=7 train.epochs=4").splitlines():
         words = shlex.split(line)[1:]

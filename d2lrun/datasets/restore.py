@@ -44,7 +44,9 @@ def load(
     passages = list(cut(*stripped(whole), steps))
     if len(passages) < FIFTH:
         hint = "give a longer text, or a smaller dataset.steps"
-        raise Refused(f"{source}: {counted(len(passages), 'passage')} of {counted(steps, 'word')}, wanted at least {FIFTH}", hint)
+        raise Refused(
+            f"{source}: {counted(len(passages), 'passage')} of {counted(steps, 'word')}, wanted at least {FIFTH}", hint
+        )
     test = passages[FIFTH - 1 :: FIFTH]
     train = [passage for place, passage in enumerate(passages) if place % FIFTH != FIFTH - 1]
     return build("restore", train, test, source, contents, RESTORED)

@@ -15,6 +15,7 @@ from d2lrun.text.vocabulary import PAD
 CHARACTER = 32  # features of a character
 FILTERS = 64  # features of a word's spelling
 WINDOW = 3  # characters that a filter sees at a time
+STD = 0.1  # of the initial vectors: with torch's 1, a rare word is mostly noise for many epochs
 
 
 def embedding_of(inputs: Sequences, embedding: int) -> tuple[nn.Module, int]:
@@ -35,6 +36,8 @@ class SpelledEmbedding(nn.Module):
         super().__init__()
         self.words = nn.Embedding(inputs.vocabulary, embedding)
         self.characters = nn.Embedding(inputs.characters, CHARACTER)
+        for vectors in (self.words, self.characters):
+            nn.init.normal_(vectors.weight, std=STD)
         self.filters = nn.Conv1d(CHARACTER, FILTERS, WINDOW, padding=WINDOW // 2)
 
     def forward(self, tokens: Tensor) -> Tensor:

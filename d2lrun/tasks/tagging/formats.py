@@ -126,7 +126,7 @@ def kind_of(line: str, row: Sequence[str], width: int) -> str | None:
     if line.startswith("#") and len(row) != width:
         return "comment"
     if width == UNIVERSAL and NOT_ONE_WORD.fullmatch(row[0]):
-        return "line without a word of its own"
+        return "multi-word or empty-node line"
     return None
 
 
