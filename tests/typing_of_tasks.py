@@ -15,6 +15,9 @@ from d2lrun.tasks.regression import view as regression_view
 from d2lrun.tasks.tagging import sentences
 from d2lrun.tasks.tagging import task as tagging
 from d2lrun.tasks.tagging import view as tagging_view
+from d2lrun.tasks.translation import pairs
+from d2lrun.tasks.translation import task as translation
+from d2lrun.tasks.translation import view as translation_view
 from d2lrun.training.task import Dataset, Subset, Task
 
 TASKS: dict[str, type[Task]] = {
@@ -22,12 +25,18 @@ TASKS: dict[str, type[Task]] = {
     "language_model": language_model.LanguageModel,
     "regression": regression.Regression,
     "tagging": tagging.Tagging,
+    "translation": translation.Translating,
 }
 VIEWS: dict[str, View] = {
     "classification": classification_view,
     "language_model": language_model_view,
     "regression": regression_view,
     "tagging": tagging_view,
+    "translation": translation_view,
 }
-DATASETS: list[type[Dataset]] = [images.ImageDataset, sentences.TaggedDataset, stream.TextDataset, table.TableDataset]
-SUBSETS: list[type[Subset]] = [images.ImageSubset, sentences.TaggedSubset, stream.TextSubset, table.TableSubset]
+DATASETS: list[type[Dataset]] = [
+    *(images.ImageDataset, pairs.PairDataset, sentences.TaggedDataset, stream.TextDataset, table.TableDataset),
+]
+SUBSETS: list[type[Subset]] = [
+    *(images.ImageSubset, pairs.PairSubset, sentences.TaggedSubset, stream.TextSubset, table.TableSubset),
+]

@@ -21,7 +21,8 @@ from d2lrun.config.types import (
 )
 
 # Kinds of inputs of a network, in words.
-INPUTS = {"images": "images", "table": "rows of a table", "text": "text", "tagged": "tagged sentences"}
+INPUTS = {"images": "images", "table": "rows of a table", "text": "text"}
+INPUTS |= {"pairs": "pairs of sequences", "tagged": "tagged sentences"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Task:
     title: str  # its name in messages
     inputs: str  # the inputs of its networks: one of INPUTS
     metrics: dict[str, str]  # each metric with its better direction, min or max; the first that was measured ranks
+    final: dict[str, str] = field(default_factory=dict)  # metrics that are measured at the end only, and never rank
 
 
 @dataclass
@@ -61,6 +63,12 @@ TASKS = {
     "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}),
     "regression": Task("regression", "table", {"log_rmse": "min", "loss": "min"}),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
+    "translation": Task(
+        "translation",
+        "pairs",
+        {"perplexity": "min", "exact_match": "max", "loss": "min", "token_accuracy": "max", "book_loss": "min"},
+        final={"bleu": "max", "book_bleu": "max", "longer_exact_match": "max"},
+    ),
     "tagging": Task("tagging", "tagged", {"accuracy": "max", "macro_f1": "max", "loss": "min"}),
 }
 
@@ -77,10 +85,28 @@ RECURRENT_ARGUMENTS = {
     "embedding": Size | None,
     "tied": bool,
 }
+TRANSFORMER_ARGUMENTS = {
+    "width": Size,
+    "layers": Depth,
+    "heads": Size,
+    "feedforward": Size,
+    "dropout": Probability,
+    "norm": Literal["post", "pre"],
+    "impl": Literal["torch", "scratch"],
+    "context": Size,
+    "position": Literal["own", "first"],
+}
 NGRAM_ARGUMENTS = {
     "order": Annotated[int, Between(1, 6)],
     "smoothing": Literal["laplace", "witten-bell", "kneser-ney"],
     "strength": list[Positive],
+}
+
+SEQ2SEQ_ARGUMENTS = {
+    **{"embedding": Size, "hidden": Size, "layers": Depth, "bidirectional": bool, "dropout": Probability},
+    "attention": Literal["none", "additive"],
+    "context": Literal["encoder", "state"],
+    "padding": Literal["skip", "read"],
 }
 
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
@@ -100,6 +126,9 @@ MODELS = {
     "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "tagged")),
     "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "tagged")),
     "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "tagged")),
+    "nadaraya-watson": Network("NadarayaWatson", {}, ("table",)),
+    "transformer": Network("build", TRANSFORMER_ARGUMENTS, ("text", "pairs")),
+    "seq2seq": Network("Seq2Seq", SEQ2SEQ_ARGUMENTS, ("pairs",)),
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
 }
 
@@ -124,6 +153,19 @@ SPELLED = {"min_freq": Count, "characters": Annotated[int, Between(1, 100)] | No
 TAGGED = {"steps": Size, **SPELLED}
 COLUMN = Annotated[int, Between(-1000, 1000, without=(0,))]
 
+# Keys of every dataset of sentence pairs.
+TOKEN_KIND = Literal["char", "word", "jieba"]
+SENTENCES = {
+    "source_kind": TOKEN_KIND,
+    "target_kind": TOKEN_KIND,
+    "max_pairs": Count | None,
+    "held_out": bool,
+    "min_freq": Count,
+    "steps": Size | None,
+    "batches": Literal["fixed", "random", "by_length"],
+    "loss": Literal["token", "book"],
+}
+
 # Keys of generated rows.
 MOST_NUMBERS = 2**30  # most numbers in a generated table: 8 GB while it is generated
 MADE = {"n_train": Rows, "n_test": Rows, "noise": NonNegative, "seed": Seed}
@@ -141,6 +183,7 @@ DATASETS = {
         matching={"weights": "inputs"},
         columns="inputs",
     ),
+    "kernel": Dataset("regression", MADE, columns="n_train"),
     "house-prices": Dataset(
         "regression",
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
@@ -159,6 +202,25 @@ DATASETS = {
         "tagging",
         {"path": list[str], "encoding": str, "dir": str | None, "mirrors": list[str], "steps": Size},
         SPELLED,
+    ),
+    "fra-eng": Dataset("translation", {"dir": str | None, "mirrors": list[str], **SENTENCES}),
+    "pairs": Dataset(
+        "translation",
+        {
+            **{"path": list[str], "encoding": str},
+            "rule": Literal["book", "lower", "none"],
+            "metric": Literal["perplexity", "exact_match"],
+            **SENTENCES,
+        },
+    ),
+    "arithmetic": Dataset(
+        "translation",
+        {
+            "digits": Annotated[int, Between(1, 8)],
+            "operators": list[Literal["+", "-", "*"]],
+            **{"n_train": Rows, "n_test": Rows, "seed": Seed},
+            "batches": Literal["random", "by_length"],
+        },
     ),
 }
 

@@ -44,7 +44,7 @@ def build(config: Any, inputs: Inputs, classes: int) -> nn.Module:
     except faults.MISTAKES as error:
         raise faults.mistake(config.name, error) from error
     except (ValueError, AssertionError) as error:
-        if not isinstance(inputs, tuple) or len(inputs) == 1:
+        if not isinstance(inputs, tuple) or len(inputs) != 3:
             raise Refused(f"model={config.name}: {error}", "d2lrun --cfg job shows its keys") from error
         smallest = smallest_side(lambda shape: make(inputs=shape), inputs[0])
         if smallest is None:

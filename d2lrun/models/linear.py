@@ -8,5 +8,7 @@ from torch import nn
 class Linear(nn.Linear):
     """Features [B, D] -> predictions [B, classes]; a regression has classes = 1."""
 
-    def __init__(self, *, inputs: tuple[int], classes: int, bias: bool):
+    def __init__(self, *, inputs: tuple[int, ...], classes: int, bias: bool):
+        if len(inputs) != 1:
+            raise ValueError("it takes rows of features, not rows of points")
         super().__init__(inputs[0], classes, bias=bias)

@@ -7,6 +7,7 @@ from pydoc_data.topics import topics
 import pytest
 import torch
 
+from d2lrun.models.inputs import Stream
 from d2lrun.models.ngram import NGram
 
 V = 6
@@ -27,7 +28,7 @@ def stream(count=300, seed=0, classes=V):
 
 
 def fitted(smoothing, order, strength=(1.0,), tokens=None, classes=V):
-    model = NGram(classes=classes, order=order, smoothing=smoothing, strength=list(strength))
+    model = NGram(inputs=Stream(35), classes=classes, order=order, smoothing=smoothing, strength=list(strength))
     return model.fit(stream() if tokens is None else tokens)
 
 
@@ -167,7 +168,7 @@ def test_the_number_of_different_grams():
 
 def test_what_was_counted_can_be_saved_and_loaded(smoothing):
     model = fitted(smoothing, 4)
-    other = NGram(classes=V, order=4, smoothing=smoothing, strength=[1.0])
+    other = NGram(inputs=Stream(35), classes=V, order=4, smoothing=smoothing, strength=[1.0])
     other.load_state_dict(model.state_dict())
     assert list(model.state_dict()) == ["stream"]
     assert torch.equal(other(stream(40, seed=5)[None])[0], model(stream(40, seed=5)[None])[0])
@@ -214,11 +215,13 @@ def test_longer_memory_and_better_smoothing_show_on_unseen_text():
 
 @pytest.mark.parametrize(
     "arguments, words",
-    [({"inputs": (1, 28, 28)}, "images"), ({"strength": [1.0, 2.0]}, "wanted one number or 3")],
+    [({"inputs": (1, 28, 28)}, "reads nothing else"), ({"strength": [1.0, 2.0]}, "wanted one number or 3")],
 )
 def test_arguments_that_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
-        NGram(**{"classes": V, "order": 3, "smoothing": "laplace", "strength": [1.0], **arguments})
+        NGram(
+            **{"inputs": Stream(35), "classes": V, "order": 3, "smoothing": "laplace", "strength": [1.0], **arguments}
+        )
 
 
 def test_a_text_shorter_than_the_order():

@@ -37,6 +37,7 @@ class Line:
     grid: Tensor  # x of the drawn line [G]
     features: Tensor  # of the grid [G, D]
     truth: Tensor  # y on the grid, without noise [G]
+    prepare: Callable[[Tensor], Tensor] | None = None  # training rows [n] -> features; None: they do not depend on them
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +60,9 @@ class TableDataset(Examples["TableSubset"]):
     pools: Mapping[str, str] = field(default_factory=dict)  # "train" and "test": fingerprints of rows and targets
 
     @property
-    def inputs(self) -> tuple[int]:
+    def inputs(self) -> tuple[int, ...]:
         """(D,): the shape of the network's input."""
-        return (self.train_features.shape[1],)
+        return tuple(self.train_features.shape[1:])
 
     @property
     def outputs(self) -> int:
@@ -87,12 +88,15 @@ class TableDataset(Examples["TableSubset"]):
     def fitted(self, index: Tensor) -> TableDataset:
         """Return the dataset with its preparation fitted on the training rows ``index`` [n] only.
 
-        The number of features stays. A generated dataset needs no preparation and is returned unchanged.
+        Most generated datasets need no preparation and are returned unchanged.
         """
         if self.prepare is None:
             return self
         train, test = (features.to(self.train_features.device) for features in self.prepare(index.cpu()))
-        return replace(self, train_features=train, test_features=test)
+        line = self.line
+        if line is not None and line.prepare is not None:
+            line = replace(line, features=line.prepare(index.cpu()))
+        return replace(self, train_features=train, test_features=test, line=line)
 
     def part(self, name: str, index: Tensor | None = None) -> TableSubset | None:
         """Return the rows ``index`` [n] (default: all) of "train" or "test"; None for a test set without targets."""
