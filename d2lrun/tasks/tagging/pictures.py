@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from d2lrun.report.figure import GREY, INK, PALETTE, new_figure, save
 from d2lrun.report.labels import middle
 from d2lrun.report.layout import head
+from d2lrun.report.scale import plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,6 +71,7 @@ def draw_counts(path: Path, title: str, names: Sequence[str], counts: Sequence[i
     shown = [middle(name, CELLS) for name in names[:MOST]]
     left.bar(range(len(shown)), counts[:MOST], color=PALETTE[0])
     left.set_yscale("log")
+    plain_ticks(left.yaxis)
     left.set_xticks(range(len(shown)), shown, fontsize=7, rotation=60, ha="right", rotation_mode="anchor")
     left.set(ylabel="words", xlabel=f"the {len(shown)} most frequent tags" if len(names) > len(shown) else "tag")
     right.hist(lengths, bins=40, color=PALETTE[0])

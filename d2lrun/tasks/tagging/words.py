@@ -99,9 +99,12 @@ def next_words(config: Config, directory: Path) -> list[object]:
 
 WORDS = {
     "tag": Word(
-        "[TEXT|FILE...]",
+        "[WORDS|LINES...]",
         "tag sentences, or put capitals and marks back; without one, score each tag",
-        {"TEXT": "a sentence, or a file with a sentence in each line; without one, the test set is scored"},
+        {
+            "WORDS": "a sentence; without one, the tags of the test set are scored",
+            "LINES": "a text file in UTF-8 with a sentence in each line",
+        },
         tag,
     )
 }
