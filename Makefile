@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer arithmetic model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer arithmetic tagging model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z0-9-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ transformer: $(READY) ## book 10.2, 10.7: kernel regression as attention, then t
 
 arithmetic: $(READY) ## questions and answers: learn to add two numbers, two minutes
 	@$(BIN)/d2lrun experiment=arithmetic $(if $(QUICK),train.epochs=2) $(ARGS)
+
+tagging: $(READY) ## parts of speech of Chinese words; capitals and marks put back into English text
+	@$(BIN)/d2lrun experiment=people-daily $(LOOK) $(ARGS)
+	@$(BIN)/d2lrun experiment=restore $(LOOK) $(ARGS)
 
 model-selection: $(READY) ## book 4.4: underfitting and overfitting; error against number of terms and of rows
 	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(SOME) $(ARGS)

@@ -79,7 +79,7 @@ def test_an_override_wins_over_the_quick_look_of_a_text(make, target):
 
 
 @pytest.mark.parametrize(
-    "target", ["sequence", "model-selection", "weight-decay", "dropout", "house-prices", "kfold", "sweep"]
+    "target", ["sequence", "model-selection", "weight-decay", "dropout", "house-prices", "kfold", "sweep", "tagging"]
 )
 def test_what_selects_a_model_can_be_composed_and_takes_overrides(make, target):
     for line in make("-n", target, "QUICK=1", "ARGS=seed=7 train.epochs=4").splitlines():

@@ -15,6 +15,9 @@ from d2lrun.tasks.language_model import view as language_model_view
 from d2lrun.tasks.regression import table
 from d2lrun.tasks.regression import task as regression
 from d2lrun.tasks.regression import view as regression_view
+from d2lrun.tasks.tagging import sentences
+from d2lrun.tasks.tagging import task as tagging
+from d2lrun.tasks.tagging import view as tagging_view
 from d2lrun.tasks.translation import pairs
 from d2lrun.tasks.translation import task as translation
 from d2lrun.tasks.translation import view as translation_view
@@ -25,6 +28,7 @@ TASKS: dict[str, type[Task]] = {
     "forecasting": forecasting.Forecasting,
     "language_model": language_model.LanguageModel,
     "regression": regression.Regression,
+    "tagging": tagging.Tagging,
     "translation": translation.Translating,
 }
 VIEWS: dict[str, View] = {
@@ -32,11 +36,13 @@ VIEWS: dict[str, View] = {
     "forecasting": forecasting_view,
     "language_model": language_model_view,
     "regression": regression_view,
+    "tagging": tagging_view,
     "translation": translation_view,
 }
 DATASETS: list[type[Dataset]] = [
     images.ImageDataset,
     pairs.PairDataset,
+    sentences.TaggedDataset,
     series.SeriesDataset,
     stream.TextDataset,
     table.TableDataset,
@@ -44,6 +50,7 @@ DATASETS: list[type[Dataset]] = [
 SUBSETS: list[type[Subset]] = [
     images.ImageSubset,
     pairs.PairSubset,
+    sentences.TaggedSubset,
     series.SeriesSubset,
     stream.TextSubset,
     table.TableSubset,

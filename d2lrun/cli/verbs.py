@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from d2lrun.config.keys import Config
 
 SOME_JOBS_FAILED = 3
-MOVES = ("dataset.dir=", "dataset.path=", "device=", "device.")  # for a run whose data or device changed
+# Words for a run whose data or device changed.
+MOVES = ("dataset.dir=", "dataset.path=", "dataset.test=", "device=", "device.")
 A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00"
 
 

@@ -87,6 +87,7 @@ VERBS = {
     "forecast": "extrapolate prognose",
     "generate": "sample write",
     "translate": "decode",
+    "tag": "annotate label",
     "summary": "summarize summarise info show describe torchinfo",
     "cost": "bench benchmark profile time estimate",
     "data": "download explore",

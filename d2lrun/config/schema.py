@@ -23,10 +23,10 @@ from d2lrun.config.metrics import name_of, split_of
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, MOST_NUMBERS, TASKS, fits
 from d2lrun.errors import Refused
 
-PLACES = ("dataset.dir", "dataset.path")  # paths of the data: their content is compared, not the path
+PLACES = ("dataset.dir", "dataset.path", "dataset.test")  # paths of the data: their content is compared, not the path
 # Keys that may change in a continued run: it is still the same experiment.
 EARLIER = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
-CIRCUMSTANCES = (*EARLIER, "dataset.path", "device.name")  # EARLIER: before data had fingerprints
+CIRCUMSTANCES = (*EARLIER, "dataset.path", "dataset.test", "device.name")  # EARLIER: before data had fingerprints
 GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
 TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"

@@ -28,6 +28,7 @@ INPUTS = {
     "text": "text",
     "series": "windows of a series",
     "pairs": "pairs of sequences",
+    "tagged": "tagged sentences",
 }
 
 
@@ -76,6 +77,7 @@ TASKS = {
         final={"bleu": "max", "book_bleu": "max", "longer_exact_match": "max"},
     ),
     "forecasting": Task("forecasting", "series", {"rmse": "min", "loss": "min"}),
+    "tagging": Task("tagging", "tagged", {"accuracy": "max", "macro_f1": "max", "loss": "min"}),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -129,9 +131,9 @@ MODELS = {
     "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
-    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series")),
-    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "series")),
-    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series")),
+    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series", "tagged")),
+    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "series", "tagged")),
+    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series", "tagged")),
     "nadaraya-watson": Network("NadarayaWatson", {}, ("table",)),
     "transformer": Network("build", TRANSFORMER_ARGUMENTS, ("text", "pairs")),
     "seq2seq": Network("Seq2Seq", SEQ2SEQ_ARGUMENTS, ("pairs",)),
@@ -153,6 +155,11 @@ TEXT = {
     "reserved": list[str],
     "max_tokens": Count | None,
 }
+
+# Keys of every dataset of tagged sentences: what the network sees of a sentence.
+SPELLED = {"min_freq": Count, "characters": Annotated[int, Between(1, 100)] | None}
+TAGGED = {"steps": Size, **SPELLED}
+COLUMN = Annotated[int, Between(-1000, 1000, without=(0,))]
 
 # Keys of every dataset of sentence pairs.
 TOKEN_KIND = Literal["char", "word", "jieba"]
@@ -191,6 +198,20 @@ DATASETS = {
         "regression",
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
         unlabelled=True,
+    ),
+    "tagged-text": Dataset(
+        "tagging",
+        {
+            **{"path": list[str], "test": str | None, "encoding": str},
+            **{"format": Literal["auto", "columns", "slashes"], "token": COLUMN, "tag": COLUMN},
+        },
+        TAGGED,
+    ),
+    "people-daily": Dataset("tagging", {"dir": str | None}, TAGGED),
+    "restore": Dataset(
+        "tagging",
+        {"path": list[str], "encoding": str, "dir": str | None, "mirrors": list[str], "steps": Size},
+        SPELLED,
     ),
     "fra-eng": Dataset("translation", {"dir": str | None, "mirrors": list[str], **SENTENCES}),
     "pairs": Dataset(

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from d2lrun.models.inputs import Inputs, Sequences
 from d2lrun.models.sequences import Reader, SequenceClassifier, Tagger
+from d2lrun.models.spelling import embedding_of
 
 State: TypeAlias = "Tensor | tuple[Tensor, ...]"  # [layers · directions, B, D]; two of them for an LSTM
 
@@ -49,10 +50,10 @@ def network(
                 return layer(features, hidden)
             return Stack(cell, features, hidden, layers=1, bidirectional=False, dropout=0.0)
 
-        embedded = embedding or hidden
-        reader = Reader(one, embedded, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
+        vectors, features = embedding_of(inputs, embedding or hidden)
+        reader = Reader(one, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
         network = Tagger if inputs.each else SequenceClassifier
-        return network(nn.Embedding(inputs.vocabulary, embedded), reader, linear(width, classes, impl), dropout)
+        return network(vectors, reader, linear(width, classes, impl), dropout)
     # An image has H steps, a window of a series T.
     features = prod(inputs) // inputs[-2:][0] if isinstance(inputs, tuple) else (embedding or classes)
     made: nn.Module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from d2lrun.tasks import task_of
 MADE = {
     "regression": ["model=linear", "dataset=linear"],
     "language_model": ["model=rnn", "dataset=pydoc"],
+    "tagging": ["model=lstm", "dataset=restore", f"dataset.path=[{Path(__file__).parents[2] / 'README.md'}]"],
     "translation": ["model=seq2seq", "dataset=arithmetic"],
     "forecasting": ["model=linear", "dataset=sine"],
 }
@@ -34,7 +36,7 @@ CHANGES = {
 def test_the_table_has_the_metrics_that_a_task_measures(task, own_images):
     config, found, compared = compose(MADE.get(task, own_images)), set(), set()
     for changes in CHANGES.get(task, [{}]):
-        data = replace(datasets.load(config.dataset), **changes)
+        data = replace(datasets.load(config.dataset), **changes).fit(config.validation, 1)
         task_there = task_of(config, data)
         part = data.split(config.validation, 1).train
         measured = task_there.metrics("val", torch.ones(task_there.counts), 1, part)

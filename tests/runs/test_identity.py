@@ -37,7 +37,7 @@ neither. `tests/test_identity.py` finds it by trying, and fails if it is not wha
 
 Rows that differ in a key of the second column are shown and not ranked. Runs that differ in `dataset.dir` or
 `dataset.path` alone are the same if the content there is the same. The table is made with `train.limit_batches=2`;
-without it `train.batch_size` and `dataset.steps` change nothing.
+without it `train.batch_size`, and `dataset.steps` of a text, change nothing.
 
 | key | trains | measured | with |
 |---|---|---|---|
@@ -56,6 +56,10 @@ def place(tmp_path, monkeypatch, stripes_folder):
         Path(name).with_suffix(".tsv").write_text("".join(rows))
     for name, most in (("a.csv", 40), ("b.csv", 41)):
         Path(name).write_text("".join(f"{number % 7},{number}\n" for number in range(most)))
+    words = TEXT.split() * 3
+    for name, step in (("a.conll", 1), ("b.conll", -1)):  # sentences of 1 to 6 words, each word with two tags
+        rows = [f"{word} {'XY'[n % 2]} {len(word)}\n" + "\n" * (n % 7 > n % 3) for n, word in enumerate(words[::step])]
+        Path(name).write_text("".join(rows))
     shutil.copytree(stripes_folder, "images")
     shutil.copytree(stripes_folder, "others")
     labels = bytearray(Path("others/train-labels-idx1-ubyte").read_bytes())
@@ -78,6 +82,7 @@ BASES = {
     "fashion-mnist": ["model=softmax", "dataset=fashion-mnist", "dataset.verify=false", "dataset.dir=images"],
     "text": ["model=rnn", "dataset=text", "dataset.path=[a.txt]", "dataset.min_freq=1"],
     "pydoc": ["model=rnn", "dataset=pydoc"],
+    "tagged-text": ["model=lstm", "dataset=tagged-text", "dataset.path=[a.conll]", "dataset.test=a.conll"],
     "polynomial": ["model=linear", "dataset=polynomial"],
     "linear": ["model=linear", "dataset=linear"],
     "house-prices": ["model=linear", "dataset=house-prices"],
@@ -99,14 +104,19 @@ TRIED = (
     "series",
     "pairs",
     "arithmetic",
+    "tagged-text",
 )  # the other texts have the keys of these
 QUICK = ["train.limit_batches=2", "train.batch_size=3", "optimizer.momentum=0.5"]
 ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],
-    "dataset.path": [["b.txt"], ["b.tsv"]],
+    "dataset.path": [["b.txt"], ["b.tsv"], ["b.conll"]],
     "dataset.encoding": ["utf-16", "gb18030"],
     "dataset.column": ["2"],
     "dataset.time": ["2"],
+    "dataset.test": ["b.conll", None],
+    "dataset.steps": [71, 1],
+    "dataset.tag": [2],
+    "dataset.token": [2],
     "dataset.mirrors": [[]],
     "dataset.verify": [True],
     "dataset.max_tokens": [900],
@@ -271,6 +281,7 @@ def test_the_table_of_keys_is_the_one_in_the_docs(place):
 HELD = "validation=holdout"
 IMAGES, ROWS, WORDS = (BASES[name] for name in ("fashion-mnist", "linear", "text"))
 CURVE, HOUSES, SINE, SERIES = (BASES[name] for name in ("polynomial", "house-prices", "sine", "series"))
+TAGS = BASES["tagged-text"]
 
 # Each: what both have, what one has, what the other has; and the metric, the first of validation if none is named.
 UNLIKE = [
@@ -288,6 +299,8 @@ UNLIKE = [
     ([*WORDS, HELD, "train.limit_batches=1"], ["train.batch_size=2"], ["train.batch_size=4"]),
     ([*WORDS, HELD, "train.limit_batches=1", "train.batch_size=2"], ["dataset.steps=5"], ["dataset.steps=10"]),
     ([HELD], WORDS, BASES["pydoc"]),
+    ([*TAGS, HELD], ["dataset.tag=3"], ["dataset.tag=2"]),
+    ([*TAGS, HELD], ["dataset.steps=200"], ["dataset.steps=1"]),
     ([*ROWS, HELD], ["dataset.noise=0.01"], ["dataset.noise=1.0"]),
     ([*ROWS, HELD], ["dataset.seed=1"], ["dataset.seed=2"]),
     ([*ROWS, HELD], ["dataset.inputs=200"], ["dataset.inputs=100"]),
@@ -324,6 +337,8 @@ ALIKE = [
     ([*WORDS, HELD], ["dataset.path=[a.txt]"], ["dataset.path=[./a.txt]"]),
     ([*WORDS, HELD, "model=lstm"], ["model.hidden=8"], ["model.hidden=16"]),
     ([*WORDS, "validation=kfold", "validation.fold=2"], ["optimizer.lr=0.1"], ["optimizer.lr=1"]),
+    ([*TAGS, HELD], ["dataset.min_freq=1", "dataset.characters=null"], ["dataset.min_freq=2", "dataset.test=null"]),
+    ([*TAGS, HELD], ["dataset.steps=200"], ["dataset.steps=7"]),
     ([*ROWS, HELD], ["optimizer.lr=0.1"], ["optimizer.lr=1"]),
     ([*ROWS, HELD], ["optimizer.weight_decay=0"], ["optimizer.weight_decay=3"]),
     ([*ROWS, HELD], ["dataset.n_test=100"], ["dataset.n_test=50"]),
