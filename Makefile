@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book reviews model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ bi-rnn: $(READY) ## book 9.4: a bidirectional LSTM, which reads the token that i
 
 whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last tenth
 	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=1) $(ARGS)
+
+reviews: $(READY) ## four networks on Chinese reviews: a bag of words, GRU, LSTM, text CNN; one table
+	@$(BIN)/d2lrun data dataset=reviews-zh > /dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[reviews,zh]'
+	@$(BIN)/d2lrun -m sweep.name=reviews experiment=reviews-bag,reviews-textcnn,reviews-gru,reviews-lstm $(if $(QUICK),train.epochs=1 train.limit_batches=20) $(ARGS)
 
 model-selection: $(READY) ## book 4.4: underfitting and overfitting; error against number of terms and of rows
 	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(SOME) $(ARGS)

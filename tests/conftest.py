@@ -92,6 +92,16 @@ def own_images(stripes_folder) -> list[str]:
     return [f"dataset.dir={stripes_folder}", "dataset.verify=false"]
 
 
+@pytest.fixture(scope="session")
+def own_texts(tmp_path_factory) -> list[str]:
+    """The overrides for 90 + 30 short texts of two classes that can be learnt."""
+    folder, moods = tmp_path_factory.mktemp("texts"), ("bad", "good")
+    for name, count in (("train", 90), ("test", 30)):
+        rows = [f"it is {'so ' * (n % 5)}{moods[n % 2]} {n % 7}\t{moods[n % 2]}" for n in range(count)]
+        (folder / f"{name}.tsv").write_text("\n".join(["text\tlabel", *rows]), encoding="utf-8")
+    return [f"dataset.path=[{folder / 'train.tsv'}]", f"dataset.test=[{folder / 'test.tsv'}]"]
+
+
 @dataclass
 class Outcome:
     """How a command ended: its exit code, and what it said."""

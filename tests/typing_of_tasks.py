@@ -12,17 +12,22 @@ from d2lrun.tasks.language_model import view as language_model_view
 from d2lrun.tasks.regression import table
 from d2lrun.tasks.regression import task as regression
 from d2lrun.tasks.regression import view as regression_view
+from d2lrun.tasks.text_classification import task as text_classification
+from d2lrun.tasks.text_classification import texts
+from d2lrun.tasks.text_classification import view as text_classification_view
 from d2lrun.training.task import Dataset, Subset, Task
 
 TASKS: dict[str, type[Task]] = {
     "classification": classification.Classification,
     "language_model": language_model.LanguageModel,
     "regression": regression.Regression,
+    "text_classification": text_classification.TextClassification,
 }
 VIEWS: dict[str, View] = {
     "classification": classification_view,
     "language_model": language_model_view,
     "regression": regression_view,
+    "text_classification": text_classification_view,
 }
-DATASETS: list[type[Dataset]] = [images.ImageDataset, stream.TextDataset, table.TableDataset]
-SUBSETS: list[type[Subset]] = [images.ImageSubset, stream.TextSubset, table.TableSubset]
+DATASETS: list[type[Dataset]] = [images.ImageDataset, stream.TextDataset, table.TableDataset, texts.LabelledTexts]
+SUBSETS: list[type[Subset]] = [images.ImageSubset, stream.TextSubset, table.TableSubset, texts.LabelledSubset]

@@ -22,10 +22,10 @@ from d2lrun.config.keys import VARIANTS, Config
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, MOST_NUMBERS, TASKS, fits
 from d2lrun.errors import Refused
 
-PLACES = ("dataset.dir", "dataset.path")  # paths of the data: their content is compared, not the path
+PLACES = ("dataset.dir", "dataset.path", "dataset.test")  # paths of the data: their content is compared, not the path
 # Keys that may change in a continued run: it is still the same experiment.
 EARLIER = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
-CIRCUMSTANCES = (*EARLIER, "dataset.path", "device.name")  # EARLIER: before data had fingerprints
+CIRCUMSTANCES = (*EARLIER, "dataset.path", "dataset.test", "device.name")  # EARLIER: before data had fingerprints
 GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
 TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"
@@ -262,14 +262,17 @@ def convert(kind: Any, value: Any) -> Any:
 
 
 def convert_optional(kind: Any, value: Any) -> Any:
-    """Return ``value`` as the kind ``T | None``; raises Mismatch."""
+    """Return ``value`` as the first kind of ``S | T | None`` that takes it; raises Mismatch."""
     if value is None:
         return None
-    inner = next(arm for arm in get_args(kind) if arm is not type(None))
-    try:
-        return convert(inner, value)
-    except Mismatch as mismatch:
-        raise Mismatch(f"{mismatch}, or null") from None
+    wanted = []
+    for inner in get_args(kind):
+        if inner is not type(None):
+            try:
+                return convert(inner, value)
+            except Mismatch as mismatch:
+                wanted.append(str(mismatch))
+    raise Mismatch(", or ".join([*wanted, "null"]))
 
 
 def misfit(data: dict[str, Any]) -> Complaint | None:

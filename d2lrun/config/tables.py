@@ -20,7 +20,8 @@ from d2lrun.config.types import (
     Terms,
 )
 
-INPUTS = {"images": "images", "table": "rows of a table", "text": "text"}  # kinds of inputs of a network, in words
+# Kinds of inputs of a network, in words.
+INPUTS = {"images": "images", "table": "rows of a table", "text": "text", "sentences": "separate texts"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ TASKS = {
     "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}),
     "regression": Task("regression", "table", {"log_rmse": "min", "loss": "min"}),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
+    "text_classification": Task("text classification", "sentences", {"accuracy": "max", "loss": "min"}),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -80,6 +82,13 @@ NGRAM_ARGUMENTS = {
     "smoothing": Literal["laplace", "witten-bell", "kneser-ney"],
     "strength": list[Positive],
 }
+TEXTCNN_ARGUMENTS = {
+    "embedding": Size,
+    "kernels": list[Annotated[int, Between(1, 100)]],
+    "channels": Size,
+    "pool": Literal["max", "avg"],
+    "dropout": Probability,
+}
 
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
@@ -95,10 +104,12 @@ MODELS = {
     "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
-    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
-    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
-    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "sentences")),
+    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "sentences")),
+    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "sentences")),
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
+    "bag-of-words": Network("BagOfWords", inputs=("sentences",)),
+    "textcnn": Network("TextCNN", TEXTCNN_ARGUMENTS, ("sentences",)),
 }
 
 # Keys of every image dataset that change the network's input.
@@ -107,15 +118,18 @@ PICTURE = {
     "channels": Literal[1, 3],  # 3: grey three times
 }
 
-# Keys of every text dataset: how text becomes tokens, and how batches are cut.
+# Keys of every text dataset: how text becomes tokens, and how batches of a stream are cut.
 WINDOW = {"steps": Size, "sampling": Literal["random", "sequential"], "prefix": str | None}
+TOKENS = {"kind": Literal["char", "word", "jieba"], "rule": Literal["letters", "lower", "none"]}
 TEXT = {
-    "kind": Literal["char", "word", "jieba"],
-    "rule": Literal["letters", "lower", "none"],
+    **TOKENS,
     "min_freq": Count,
     "reserved": list[str],
     "max_tokens": Count | None,
 }
+
+# Keys of every dataset of separate texts: its vocabulary, the most tokens of a text, and how batches are made.
+SENTENCES = {"min_freq": Count, "steps": Size | None, "by_length": bool}
 
 # Keys of generated rows.
 MOST_NUMBERS = 2**30  # most numbers in a generated table: 8 GB while it is generated
@@ -138,6 +152,16 @@ DATASETS = {
         "regression",
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
         unlabelled=True,
+    ),
+    "reviews-zh": Dataset("text_classification", {"dir": str | None, **TOKENS}, SENTENCES),
+    "imdb": Dataset("text_classification", {"dir": str | None, "mirrors": list[str], **TOKENS}, SENTENCES),
+    "labelled-text": Dataset(
+        "text_classification",
+        {
+            **{"path": list[str], "test": list[str], "encoding": str},
+            **{"text": str | Count | None, "label": str | Count | None, **TOKENS},
+        },
+        SENTENCES,
     ),
 }
 

@@ -54,8 +54,9 @@ POLYNOMIALS = {
 }
 DECAYS = {"weight-decay": (3.0, [0.3365, 0.7195]), "weight-decay-off": (0.0, [11.35, 15.15])}  # λ, band of ‖w‖
 CLASSICS = sorted({*POLYNOMIALS, *DECAYS, "dropout", "house-prices"})
-OURS = ("amount-of-data", "capacity", "whole-book")  # experiments of no chapter
-OTHERS = {"torchvision", "ngram", "linear"}  # of no chapter, or of several
+REVIEWS = ("reviews-bag", "reviews-gru", "reviews-lstm", "reviews-textcnn")
+OURS = ("amount-of-data", "capacity", "whole-book", *REVIEWS)  # experiments of no chapter
+OTHERS = {"torchvision", "ngram", "linear", "bag-of-words", "textcnn"}  # of no chapter, or of several
 RECURRENT = {
     **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
     **{"embedding": None, "tied": False},
@@ -76,6 +77,11 @@ NETWORKS = {  # how the weights begin, and the arguments
     "gru": ("torch", {**RECURRENT, "reset_after": False}),
     "lstm": ("torch", RECURRENT),
     "linear": ("torch", {"bias": True}),
+    "bag-of-words": ("torch", {}),
+    "textcnn": (
+        "torch",
+        {"embedding": 100, "kernels": [3, 4, 5], "channels": 100, "pool": "max", "dropout": 0.5},
+    ),
     "ngram": ("torch", {"order": 6, "smoothing": "kneser-ney", "strength": [1.0]}),
 }
 COMMON = {"std": 0.01, "value": 0.0, "linear": None, "conv": None, "recurrent": None, "bias": None, "bias_std": None}
@@ -91,7 +97,7 @@ def option(request) -> Path:
 
 
 def test_all_files_are_seen():
-    assert len(OPTIONS) == 55
+    assert len(OPTIONS) == 64
     assert sorted(conf_dir().rglob("*")) == sorted(
         [conf_dir() / "config.yaml", *OPTIONS, *{path.parent for path in OPTIONS}]
     )

@@ -267,7 +267,10 @@ def test_if_nothing_is_near_nothing_is_suggested(refusal, word):
 @pytest.mark.parametrize(
     "words, line",
     [
-        (["model=lenet", "model.dropout=0.5"], "model.dropout: belongs to mlp, alexnet, vgg, nin, rnn, gru and lstm; "),
+        (
+            ["model=lenet", "model.dropout=0.5"],
+            "model.dropout: belongs to mlp, alexnet, vgg, nin, rnn, gru, lstm and textcnn; ",
+        ),
         (["sweep.trials=3"], "sweep.trials: needs sweep=optuna; add sweep=optuna"),
         (["validation.k=3"], "validation.k: needs validation=kfold; add validation=kfold"),
         (["validation=holdout", "validation.k=3"], "validation.k: needs validation=kfold; leave it out with"),

@@ -17,12 +17,16 @@ from d2lrun.config.tables import DATASETS, TASKS
 from d2lrun.tasks import task_of
 
 # A dataset of each task that is made or comes with Python; one of the user's own for the task of images.
-MADE = {"regression": ["model=linear", "dataset=linear"], "language_model": ["model=rnn", "dataset=pydoc"]}
+MADE = {
+    "regression": ["model=linear", "dataset=linear"],
+    "language_model": ["model=rnn", "dataset=pydoc"],
+    "text_classification": ["model=bag-of-words", "dataset=labelled-text"],
+}
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_table_has_the_metrics_that_a_task_measures(task, own_images):
-    config = compose(MADE.get(task, own_images))
+def test_the_table_has_the_metrics_that_a_task_measures(task, own_images, own_texts):
+    config = compose([*MADE.get(task, own_images), *(own_texts if task == "text_classification" else [])])
     data = datasets.load(config.dataset)
     if hasattr(data, "logarithmic"):
         data = replace(data, logarithmic=True)  # then there is one more

@@ -50,6 +50,9 @@ def place(tmp_path, monkeypatch, stripes_folder):
     monkeypatch.chdir(tmp_path)
     for name, text in (("a.txt", TEXT * 40), ("b.txt", TEXT[::-1] * 40)):
         Path(name).write_text(text)
+    for name, text in (("a.tsv", TEXT), ("b.tsv", TEXT[::-1])):
+        rows = [f"{line} {n}\t{n % 2}\t{n % 3}\n" for n in range(20) for line in text.split("\n") if line]
+        Path(name).write_text("".join(rows))
     shutil.copytree(stripes_folder, "images")
     shutil.copytree(stripes_folder, "others")
     labels = bytearray(Path("others/train-labels-idx1-ubyte").read_bytes())
@@ -75,12 +78,23 @@ BASES = {
     "polynomial": ["model=linear", "dataset=polynomial"],
     "linear": ["model=linear", "dataset=linear"],
     "house-prices": ["model=linear", "dataset=house-prices"],
+    "labelled-text": ["model=bag-of-words", "dataset=labelled-text", "dataset.path=[a.tsv]", "dataset.test=[b.tsv]"],
 }
-TRIED = ("fashion-mnist", "text", "polynomial", "linear", "house-prices")  # the other texts have the keys of these
+TRIED = (
+    "fashion-mnist",
+    "text",
+    "polynomial",
+    "linear",
+    "house-prices",
+    "labelled-text",
+)  # the other texts have the keys of these
 QUICK = ["train.limit_batches=2", "train.batch_size=3", "optimizer.momentum=0.5"]
 ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],
-    "dataset.path": [["b.txt"]],
+    "dataset.path": [["b.txt"], ["b.tsv"]],
+    "dataset.test": [["a.tsv"]],
+    "dataset.text": [3],
+    "dataset.label": [3],
     "dataset.encoding": ["utf-16"],
     "dataset.mirrors": [[]],
     "dataset.verify": [True],
@@ -230,6 +244,7 @@ def test_the_table_of_keys_is_the_one_in_the_docs(place):
 # --- pairs ---------------------------------------------------------------------------------------------------------
 
 HELD = "validation=holdout"
+TEXTS = BASES["labelled-text"]
 IMAGES, ROWS, WORDS = (BASES[name] for name in ("fashion-mnist", "linear", "text"))
 CURVE, HOUSES = (BASES[name] for name in ("polynomial", "house-prices"))
 
@@ -267,6 +282,10 @@ UNLIKE = [
     ([*IMAGES, "validation=kfold", "validation.fold=0"], ["validation.k=5"], ["validation.k=6"]),
     ([*IMAGES, "validation=kfold", "validation.fold=0"], ["validation.shuffle=true"], ["validation.shuffle=false"]),
     ([*HOUSES, HELD], ["seed=1"], ["seed=2"]),
+    ([*TEXTS, HELD], ["dataset.path=[a.tsv]"], ["dataset.path=[b.tsv]"]),
+    ([*TEXTS, HELD], ["dataset.label=2"], ["dataset.label=3"]),
+    ([*TEXTS, HELD], ["seed=1"], ["seed=2"]),
+    ([*TEXTS], ["dataset.test=[b.tsv]"], ["dataset.test=[a.tsv]"]),
 ]
 ALIKE = [
     ([*WORDS, HELD], ["model=rnn"], ["model=lstm"]),
@@ -300,6 +319,12 @@ ALIKE = [
     ([*IMAGES, HELD], ["schedule=cosine"], ["schedule=constant"]),
     ([*IMAGES, HELD], ["train.limit_batches=100"], ["train.limit_batches=200"]),
     ([*IMAGES, "validation=none"], ["model.init.std=0.1"], ["model.init.std=0.2"]),
+    ([*TEXTS, HELD], ["dataset.kind=char"], ["dataset.kind=word"]),
+    ([*TEXTS, HELD], ["dataset.rule=none"], ["dataset.rule=letters"]),
+    ([*TEXTS, HELD], ["dataset.min_freq=1"], ["dataset.min_freq=5"]),
+    ([*TEXTS, HELD], ["dataset.steps=3"], ["dataset.steps=null"]),
+    ([*TEXTS, HELD], ["dataset.test=[b.tsv]"], ["dataset.test=[]"]),
+    ([*TEXTS, HELD], ["model=textcnn"], ["model=lstm", "train.batch_size=64"]),
 ]
 
 
