@@ -165,7 +165,7 @@ def build(
         raw,
         source,
         tuple(contents),
-        {key: fingerprint(*part.texts, "", *classes, labels[key]) for key, part in parts.items()},
+        {key: fingerprint(*part.texts, "", *part.labels) for key, part in parts.items()},
         kind,
         rule,
         vocabulary=Vocabulary(types),
