@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer arithmetic tagging model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer arithmetic tagging reviews model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z0-9-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ arithmetic: $(READY) ## questions and answers: learn to add two numbers, two min
 tagging: $(READY) ## parts of speech of Chinese words; capitals and marks put back into English text
 	@$(BIN)/d2lrun experiment=people-daily $(LOOK) $(ARGS)
 	@$(BIN)/d2lrun experiment=restore $(LOOK) $(ARGS)
+
+reviews: $(READY) ## four networks on Chinese reviews: a bag of words, GRU, LSTM, text CNN; one table
+	@$(BIN)/d2lrun data dataset=reviews-zh > /dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[reviews,zh]'
+	@$(BIN)/d2lrun -m sweep.name=reviews experiment=reviews-bag,reviews-textcnn,reviews-gru,reviews-lstm $(if $(QUICK),train.epochs=1 train.limit_batches=20) $(ARGS)
 
 model-selection: $(READY) ## book 4.4: underfitting and overfitting; error against number of terms and of rows
 	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(SOME) $(ARGS)

@@ -18,6 +18,9 @@ from d2lrun.tasks.regression import view as regression_view
 from d2lrun.tasks.tagging import sentences
 from d2lrun.tasks.tagging import task as tagging
 from d2lrun.tasks.tagging import view as tagging_view
+from d2lrun.tasks.text_classification import task as text_classification
+from d2lrun.tasks.text_classification import texts
+from d2lrun.tasks.text_classification import view as text_classification_view
 from d2lrun.tasks.translation import pairs
 from d2lrun.tasks.translation import task as translation
 from d2lrun.tasks.translation import view as translation_view
@@ -30,6 +33,7 @@ TASKS: dict[str, type[Task]] = {
     "regression": regression.Regression,
     "tagging": tagging.Tagging,
     "translation": translation.Translating,
+    "text_classification": text_classification.TextClassification,
 }
 VIEWS: dict[str, View] = {
     "classification": classification_view,
@@ -37,6 +41,7 @@ VIEWS: dict[str, View] = {
     "language_model": language_model_view,
     "regression": regression_view,
     "tagging": tagging_view,
+    "text_classification": text_classification_view,
     "translation": translation_view,
 }
 DATASETS: list[type[Dataset]] = [
@@ -46,6 +51,7 @@ DATASETS: list[type[Dataset]] = [
     series.SeriesDataset,
     stream.TextDataset,
     table.TableDataset,
+    texts.LabelledTexts,
 ]
 SUBSETS: list[type[Subset]] = [
     images.ImageSubset,
@@ -54,4 +60,5 @@ SUBSETS: list[type[Subset]] = [
     series.SeriesSubset,
     stream.TextSubset,
     table.TableSubset,
+    texts.LabelledSubset,
 ]

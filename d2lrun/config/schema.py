@@ -270,14 +270,17 @@ def convert(kind: Any, value: Any) -> Any:
 
 
 def convert_optional(kind: Any, value: Any) -> Any:
-    """Return ``value`` as the kind ``T | None``; raises Mismatch."""
+    """Return ``value`` as the first kind of ``S | T | None`` that takes it; raises Mismatch."""
     if value is None:
         return None
-    inner = next(arm for arm in get_args(kind) if arm is not type(None))
-    try:
-        return convert(inner, value)
-    except Mismatch as mismatch:
-        raise Mismatch(f"{mismatch}, or null") from None
+    wanted = []
+    for inner in get_args(kind):
+        if inner is not type(None):
+            try:
+                return convert(inner, value)
+            except Mismatch as mismatch:
+                wanted.append(str(mismatch))
+    raise Mismatch(", or ".join([*wanted, "null"]))
 
 
 def misfit(data: dict[str, Any]) -> Complaint | None:

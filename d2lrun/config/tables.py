@@ -29,6 +29,7 @@ INPUTS = {
     "series": "windows of a series",
     "pairs": "pairs of sequences",
     "tagged": "tagged sentences",
+    "sentences": "separate texts",
 }
 
 
@@ -78,6 +79,7 @@ TASKS = {
     ),
     "forecasting": Task("forecasting", "series", {"rmse": "min", "loss": "min"}),
     "tagging": Task("tagging", "tagged", {"accuracy": "max", "macro_f1": "max", "loss": "min"}),
+    "text_classification": Task("text classification", "sentences", {"accuracy": "max", "loss": "min"}),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -104,10 +106,18 @@ TRANSFORMER_ARGUMENTS = {
     "context": Size,
     "position": Literal["own", "first"],
 }
+RECURRENT = ("text", "images", "series", "tagged", "sentences")  # inputs of recurrent networks
 NGRAM_ARGUMENTS = {
     "order": Annotated[int, Between(1, 6)],
     "smoothing": Literal["laplace", "witten-bell", "kneser-ney"],
     "strength": list[Positive],
+}
+TEXTCNN_ARGUMENTS = {
+    "embedding": Size,
+    "kernels": list[Annotated[int, Between(1, 100)]],
+    "channels": Size,
+    "pool": Literal["max", "avg"],
+    "dropout": Probability,
 }
 
 SEQ2SEQ_ARGUMENTS = {
@@ -131,13 +141,17 @@ MODELS = {
     "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
-    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series", "tagged")),
-    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "series", "tagged")),
-    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images", "series", "tagged")),
+    "rnn": Network("build", RECURRENT_ARGUMENTS, RECURRENT),
+    "gru": Network(
+        "build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "series", "tagged", "sentences")
+    ),
+    "lstm": Network("build", RECURRENT_ARGUMENTS, RECURRENT),
     "nadaraya-watson": Network("NadarayaWatson", {}, ("table",)),
     "transformer": Network("build", TRANSFORMER_ARGUMENTS, ("text", "pairs")),
     "seq2seq": Network("Seq2Seq", SEQ2SEQ_ARGUMENTS, ("pairs",)),
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
+    "bag-of-words": Network("BagOfWords", inputs=("sentences",)),
+    "textcnn": Network("TextCNN", TEXTCNN_ARGUMENTS, ("sentences",)),
 }
 
 # Keys of every image dataset that change the network's input.
@@ -146,11 +160,11 @@ PICTURE = {
     "channels": Literal[1, 3],  # 3: grey three times
 }
 
-# Keys of every text dataset: how text becomes tokens, and how batches are cut.
+# Keys of every text dataset: how text becomes tokens, and how batches of a stream are cut.
 WINDOW = {"steps": Size, "sampling": Literal["random", "sequential"], "prefix": str | None}
+TOKENS = {"kind": Literal["char", "word", "jieba"], "rule": Literal["letters", "lower", "none"]}
 TEXT = {
-    "kind": Literal["char", "word", "jieba"],
-    "rule": Literal["letters", "lower", "none"],
+    **TOKENS,
     "min_freq": Count,
     "reserved": list[str],
     "max_tokens": Count | None,
@@ -163,7 +177,7 @@ COLUMN = Annotated[int, Between(-1000, 1000, without=(0,))]
 
 # Keys of every dataset of sentence pairs.
 TOKEN_KIND = Literal["char", "word", "jieba"]
-SENTENCES = {
+PAIRED = {
     "source_kind": TOKEN_KIND,
     "target_kind": TOKEN_KIND,
     "max_pairs": Count | None,
@@ -175,6 +189,9 @@ SENTENCES = {
 }
 # Keys of every series that change the network's input.
 SERIES = {"tau": Size, "normalise": Literal["none", "standard"]}
+
+# Keys of every dataset of separate texts: its vocabulary, the most tokens of a text, and how batches are made.
+SENTENCES = {"min_freq": Count, "steps": Size | None, "by_length": bool}
 
 # Keys of generated rows.
 MOST_NUMBERS = 2**30  # most numbers in a generated table: 8 GB while it is generated
@@ -213,14 +230,14 @@ DATASETS = {
         {"path": list[str], "encoding": str, "dir": str | None, "mirrors": list[str], "steps": Size},
         SPELLED,
     ),
-    "fra-eng": Dataset("translation", {"dir": str | None, "mirrors": list[str], **SENTENCES}),
+    "fra-eng": Dataset("translation", {"dir": str | None, "mirrors": list[str], **PAIRED}),
     "pairs": Dataset(
         "translation",
         {
             **{"path": list[str], "encoding": str},
             "rule": Literal["book", "lower", "none"],
             "metric": Literal["perplexity", "exact_match"],
-            **SENTENCES,
+            **PAIRED,
         },
     ),
     "arithmetic": Dataset(
@@ -240,6 +257,16 @@ DATASETS = {
             "test_fraction": Fraction,
         },
         SERIES,
+    ),
+    "reviews-zh": Dataset("text_classification", {"dir": str | None, **TOKENS}, SENTENCES),
+    "imdb": Dataset("text_classification", {"dir": str | None, "mirrors": list[str], **TOKENS}, SENTENCES),
+    "labelled-text": Dataset(
+        "text_classification",
+        {
+            **{"path": list[str], "test": list[str], "encoding": str},
+            **{"text": str | Count | None, "label": str | Count | None, **TOKENS},
+        },
+        SENTENCES,
     ),
 }
 

@@ -60,11 +60,14 @@ TRANSLATIONS = {
     "bahdanau": (49_449, "10.4", 250, [0.0185, 0.0215]),
     "transformer": (60_937, "10.7", 200, [0.0295, 0.0335]),
 }
+REVIEWS = ("reviews-bag", "reviews-gru", "reviews-lstm", "reviews-textcnn")
 OURS = (  # experiments of no chapter
     *("amount-of-data", "arithmetic", "capacity", "people-daily", "restore", "sine-gru", "sine-linear", "sine-tau"),
-    *("translation", "whole-book"),
+    *("translation", "whole-book", *REVIEWS),
 )
-OTHERS = {"torchvision", "ngram", "linear", "seq2seq", "transformer"}  # of no chapter, or of several
+OTHERS = {  # of no chapter, or of several
+    *("torchvision", "ngram", "linear", "seq2seq", "transformer", "bag-of-words", "textcnn"),
+}
 KERNEL = {"nadaraya-watson"}  # a regression of one parameter
 RECURRENT = {
     **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
@@ -100,6 +103,11 @@ NETWORKS = {  # how the weights begin, and the arguments
             **{"embedding": 32, "hidden": 32, "layers": 2, "bidirectional": False, "dropout": 0.1},
             **{"attention": "none", "context": "encoder", "padding": "skip"},
         },
+    ),
+    "bag-of-words": ("torch", {}),
+    "textcnn": (
+        "torch",
+        {"embedding": 100, "kernels": [3, 4, 5], "channels": 100, "pool": "max", "dropout": 0.5},
     ),
     "ngram": ("torch", {"order": 6, "smoothing": "kneser-ney", "strength": [1.0]}),
 }

@@ -269,7 +269,7 @@ def test_if_nothing_is_near_nothing_is_suggested(refusal, word):
     [
         (
             ["model=lenet", "model.dropout=0.5"],
-            "model.dropout: belongs to mlp, alexnet, vgg, nin, rnn, gru, lstm and seq2seq; ",
+            "model.dropout: belongs to mlp, alexnet, vgg, nin, rnn, gru, lstm, transformer, seq2seq and textcnn; ",
         ),
         (["sweep.trials=3"], "sweep.trials: needs sweep=optuna; add sweep=optuna"),
         (["validation.k=3"], "validation.k: needs validation=kfold; add validation=kfold"),

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from d2lrun.report.classes import mistake, show_classes, show_predictions
 from d2lrun.report.tables import chance_words, grid, show, show_result, verdict
 from d2lrun.tasks.classification.images import ImageDataset
-from d2lrun.tasks.classification.tables import mistake, show_classes, show_counts, show_predictions
+from d2lrun.tasks.classification.tables import show_counts
 from d2lrun.tasks.regression.table import Field, TableDataset
 from d2lrun.tasks.regression.tables import show_numbers, show_table
 

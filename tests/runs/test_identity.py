@@ -56,6 +56,9 @@ def place(tmp_path, monkeypatch, stripes_folder):
         Path(name).with_suffix(".tsv").write_text("".join(rows))
     for name, most in (("a.csv", 40), ("b.csv", 41)):
         Path(name).write_text("".join(f"{number % 7},{number}\n" for number in range(most)))
+    for name, text in (("c.tsv", TEXT), ("d.tsv", TEXT[::-1])):
+        rows = [f"{line} {n}\t{n % 2}\t{n % 3}\n" for n in range(20) for line in text.split("\n") if line]
+        Path(name).write_text("".join(rows))
     words = TEXT.split() * 3
     for name, step in (("a.conll", 1), ("b.conll", -1)):  # sentences of 1 to 6 words, each word with two tags
         rows = [f"{word} {'XY'[n % 2]} {len(word)}\n" + "\n" * (n % 7 > n % 3) for n, word in enumerate(words[::step])]
@@ -93,6 +96,7 @@ BASES = {
         *("model=seq2seq", "dataset=arithmetic", "optimizer=sgd"),
         *("dataset.digits=1", "dataset.n_train=20", "dataset.n_test=10"),
     ],
+    "labelled-text": ["model=bag-of-words", "dataset=labelled-text", "dataset.path=[c.tsv]", "dataset.test=[d.tsv]"],
 }
 TRIED = (
     "fashion-mnist",
@@ -105,16 +109,18 @@ TRIED = (
     "pairs",
     "arithmetic",
     "tagged-text",
+    "labelled-text",
 )  # the other texts have the keys of these
 QUICK = ["train.limit_batches=2", "train.batch_size=3", "optimizer.momentum=0.5"]
 ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],
-    "dataset.path": [["b.txt"], ["b.tsv"], ["b.conll"]],
+    "dataset.text": [3],
+    "dataset.label": [3],
+    "dataset.path": [["b.txt"], ["b.tsv"], ["b.conll"], ["d.tsv"]],
     "dataset.encoding": ["utf-16", "gb18030"],
     "dataset.column": ["2"],
     "dataset.time": ["2"],
-    "dataset.test": ["b.conll", None],
-    "dataset.steps": [71, 1],
+    "dataset.test": ["b.conll", None, ["c.tsv"]],
     "dataset.tag": [2],
     "dataset.token": [2],
     "dataset.mirrors": [[]],
@@ -124,7 +130,7 @@ ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.reserved": [["<pad>"]],
     "dataset.weights": [[0.5]],
     "dataset.operators": [["-"]],
-    "dataset.steps": [3],
+    "dataset.steps": [3, 71, 1],
     "dataset.max_pairs": [40],
     "dataset.coefficients": [[1.0, 2.0]],
     "dataset.resize": [14],
@@ -279,6 +285,7 @@ def test_the_table_of_keys_is_the_one_in_the_docs(place):
 # --- pairs ---------------------------------------------------------------------------------------------------------
 
 HELD = "validation=holdout"
+TEXTS = BASES["labelled-text"]
 IMAGES, ROWS, WORDS = (BASES[name] for name in ("fashion-mnist", "linear", "text"))
 CURVE, HOUSES, SINE, SERIES = (BASES[name] for name in ("polynomial", "house-prices", "sine", "series"))
 TAGS = BASES["tagged-text"]
@@ -324,6 +331,10 @@ UNLIKE = [
     ([*SINE, "validation=kfold"], ["validation.fold=0"], ["validation.fold=1"]),
     ([*SERIES, HELD], ["dataset.column=1"], ["dataset.column=2"]),
     ([*SERIES, HELD], ["dataset.test_fraction=0.2"], ["dataset.test_fraction=0.4"]),
+    ([*TEXTS, HELD], ["dataset.path=[c.tsv]"], ["dataset.path=[d.tsv]"]),
+    ([*TEXTS, HELD], ["dataset.label=2"], ["dataset.label=3"]),
+    ([*TEXTS, HELD], ["seed=1"], ["seed=2"]),
+    ([*TEXTS], ["dataset.test=[d.tsv]"], ["dataset.test=[c.tsv]"]),
 ]
 ALIKE = [
     ([*WORDS, HELD], ["model=rnn"], ["model=lstm"]),
@@ -365,6 +376,12 @@ ALIKE = [
     ([*IMAGES, HELD], ["schedule=cosine"], ["schedule=constant"]),
     ([*IMAGES, HELD], ["train.limit_batches=100"], ["train.limit_batches=200"]),
     ([*IMAGES, "validation=none"], ["model.init.std=0.1"], ["model.init.std=0.2"]),
+    ([*TEXTS, HELD], ["dataset.kind=char"], ["dataset.kind=word"]),
+    ([*TEXTS, HELD], ["dataset.rule=none"], ["dataset.rule=letters"]),
+    ([*TEXTS, HELD], ["dataset.min_freq=1"], ["dataset.min_freq=5"]),
+    ([*TEXTS, HELD], ["dataset.steps=3"], ["dataset.steps=null"]),
+    ([*TEXTS, HELD], ["dataset.test=[d.tsv]"], ["dataset.test=[]"]),
+    ([*TEXTS, HELD], ["model=textcnn"], ["model=lstm", "train.batch_size=64"]),
 ]
 
 

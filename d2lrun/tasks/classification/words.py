@@ -24,10 +24,10 @@ def check(options: dict[str, str]) -> None:
 
 def predict(question: Question) -> None:
     """Print the classes of the files; without files, of the test set, and write them to predictions.csv."""
+    from d2lrun.report.classes import show_classes, show_predictions
     from d2lrun.report.text import say
     from d2lrun.tasks.classification.photos import read_image
     from d2lrun.tasks.classification.predict import predict_images, predict_test
-    from d2lrun.tasks.classification.tables import show_classes, show_predictions
 
     pixels = [read_image(Path(file)) for file in question.files]  # first, so a bad file is refused early
     data: ImageDataset
