@@ -99,8 +99,8 @@ def test_the_split_covers_each_sentence_once():
     from d2lrun.config.compose import compose
 
     config = compose(["model=lstm", "dataset=tagged-text", "validation=kfold", "validation.k=2", "validation.fold=1"])
-    data = made([[("a", "X")]] * 5).fit(config.validation, 3)
-    split = data.split(config.validation, 3)
+    data = made([[("a", "X")]] * 5).fit(config)
+    split = data.split(config.validation, config.seed)
     assert sorted([*split.train.index.tolist(), *split.val.index.tolist()]) == [0, 1, 2, 3, 4]
     assert data.learned.index.tolist() == split.train.index.tolist()
 
