@@ -49,6 +49,8 @@ def commands() -> dict[str, list[str]]:
                 found[name] = [*base, *TEXT, "dataset.sampling=random"]
             elif kind == "table":
                 found |= {f"{name} {each}": [*base, f"dataset={each}"] for each in tables()}
+            elif kind == "pairs":
+                found[name] = [*base, "dataset=arithmetic"]
             else:
                 found[name] = [
                     *base,
