@@ -53,6 +53,8 @@ def commands() -> dict[str, list[str]]:
                 found[name] = [*base, "dataset=labelled-text", "dataset.path=[texts.tsv]", "validation=holdout"]
             elif kind == "table":
                 found |= {f"{name} {each}": [*base, f"dataset={each}"] for each in tables()}
+            elif kind == "pairs":
+                found[name] = [*base, "dataset=arithmetic"]
             else:
                 found[name] = [
                     *base,

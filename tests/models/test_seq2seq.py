@@ -179,3 +179,12 @@ def test_it_is_a_translator_and_learns():
     assert isinstance(model, Translator) and isinstance(model, nn.Module)
     F.cross_entropy(model(sources, targets).flatten(0, 1), targets.flatten()).backward()
     assert all(weight.grad is not None and weight.grad.any() for weight in model.parameters())
+
+
+@pytest.mark.parametrize("attention", ["none", "additive"])
+def test_half_precision_gives_nearly_the_same(attention):
+    model, (sources, targets) = network(attention=attention), batch()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = model(sources, targets)
+    with torch.no_grad():
+        torch.testing.assert_close(found.float(), model(sources, targets), atol=0.02, rtol=0.02)
