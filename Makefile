@@ -88,7 +88,7 @@ attention: $(READY) ## book 10.4: the same with attention (Bahdanau), and heat m
 	@$(BIN)/d2lrun experiment=bahdanau $(FEW) $(ARGS)
 
 transformer: $(READY) ## book 10.2, 10.7: kernel regression as attention, then the same translations by a Transformer
-	@$(BIN)/d2lrun model=nadaraya-watson $(ARGS)
+	@$(BIN)/d2lrun model=nadaraya-watson $(if $(QUICK),train.epochs=2) $(ARGS)
 	@$(BIN)/d2lrun experiment=transformer $(FEW) $(ARGS)
 
 arithmetic: $(READY) ## questions and answers: learn to add two numbers, two minutes

@@ -60,10 +60,10 @@ def test_every_network_of_the_book_has_a_target():
 
 def test_every_recurrent_network_has_a_target(make):
     targets = {"ngram": "language-model", "rnn": "rnn", "gru": "gru", "lstm": "lstm"}
-    assert set(targets) == {name for name, entry in MODELS.items() if "text" in entry.inputs}
+    assert {*targets, "transformer"} == {name for name, entry in MODELS.items() if "text" in entry.inputs}
     for name, target in targets.items():
         assert f"d2lrun model={name}" in make("-n", target)
-    for target in ("deep-rnn", "bi-rnn", "whole-book", "seq2seq", "arithmetic"):
+    for target in ("deep-rnn", "bi-rnn", "whole-book", "seq2seq", "transformer", "arithmetic"):
         assert f"d2lrun experiment={target}" in make("-n", target)
         assert "train.epochs=" in make("-n", target, "QUICK=1")
     assert "d2lrun data dataset=timemachine" in make("-n", "text")

@@ -57,7 +57,7 @@ UNINSTALL = {
 }
 
 FOLDERS = ("dataset.dir", "run.dir", "run.root")  # keys whose value is a folder
-FILES = ("dataset.path", "model.weights")  # keys whose value is a file or a folder
+FILES = ("dataset.path", "dataset.test", "model.weights")  # keys whose value is a file or a folder
 UNFINISHED = ("=", ".", "/", ",")  # a word with this end is not complete: no space follows
 LOOKED = 1000  # most folders that are searched for runs
 

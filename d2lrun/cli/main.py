@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[1]
 ADDED = "this is an error in d2lrun, or in code that was added to it: --debug shows where"
 
 # For a run whose data were moved, or whose device this machine does not have.
-MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [device=NAME]"
+MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [dataset.test=FILE] [device=NAME]"
 
 # The verbs that are the same for every task: the name of a function in verbs.py, its arguments and what it does.
 COMMON = {
@@ -52,6 +52,7 @@ MEANINGS = {
     "RUN": "the directory that a run printed",
     "dataset.dir": "where its data are now; used if the content is the same",
     "dataset.path": "the same for a file",
+    "dataset.test": "the same for a second file with the test part",
     "device": "another than the run's: auto, cpu, cuda, cuda:1 or mps",
     "SWEEP": "the directory that a sweep printed; it means all of its runs",
     "sort": "sort the rows by this metric, the best first",
@@ -204,17 +205,20 @@ def print_help(verb: str | None, words: list[str]) -> int:
         by_task = tasks.words().get(verb, {})
         several = [line for task, word in by_task.items() for line in wrapped(f"of a {TASKS[task].title}: ", word.does)]
         does = several if len(by_task) > 1 else wrapped("", line)
-        print("\n".join([*wrapped(f"usage: d2lrun {verb} ", usage), "", *does, *explained(usage)]))
+        print("\n".join([*wrapped(f"usage: d2lrun {verb} ", usage), "", *does, *explained(verb, usage)]))
         return 0
     config_dir = next((words[at] for at in range(1, len(words)) if words[at - 1] in ("--config-dir", "-cd")), None)
     print(overview(conf_dir(), all_verbs(), config_dir), end="")
     return 0
 
 
-def explained(usage: str) -> list[str]:
-    """Return an empty line and a line for each argument of ``usage``."""
-    meanings = all_arguments()
-    names = [name for name in re.findall(r"\w+(?:\.\w+)*", usage) if name in meanings]
+def explained(verb: str, usage: str) -> list[str]:
+    """Return an empty line and a line for each argument of ``usage``: KEY of KEY=VALUE, and RUN, but not VALUE."""
+    from d2lrun import tasks
+
+    words = tasks.words().get(verb, {}).values()
+    meanings = MEANINGS | {name: meaning for word in words for name, meaning in word.arguments.items()}
+    names = [name for name in re.findall(r"[\w.]+(?==)|(?<![\w=])[A-Z]{3,}", usage) if name in meanings]
     return ["", *(f"  {name:<12} {meanings[name]}" for name in names)] if names else []
 
 

@@ -393,7 +393,7 @@ def is_override(word: str, defaults: dict[str, str]) -> bool:
 def refuse_override(verb: str, word: str) -> NoReturn:
     """Raise Refused for an override of a run that exists."""
     hint = "a run with another setting is another run: repeat the command that started it, with this setting added"
-    raise Refused(f"{word}: {verb} takes no override but dataset.dir, dataset.path and device", hint)
+    raise Refused(f"{word}: {verb} takes no override but dataset.dir, dataset.path, dataset.test and device", hint)
 
 
 def config_of(directory: Any, options: dict[str, Any]) -> Config:

@@ -198,13 +198,13 @@ def test_a_refusal_is_two_lines_and_code_2(monkeypatch, capsys, words, message):
 @pytest.mark.parametrize("verb", ["resume", "evaluate", *tasks.words()])
 def test_an_override_of_a_run_that_exists_is_refused(verb):
     own = {option for word in tasks.words().get(verb, {}).values() for option in word.options}
-    moves = {"dataset.dir", "dataset.path", "device"}
+    moves = {*schema.PLACES, "device"}
     keys = [key for key in schema.all_keys() if key not in own | moves and not key.startswith("device.")]
     assert len(keys) > 100
     for word in (*(f"{key}=1" for key in keys), "+train.new=1", "experiment=x"):
         with pytest.raises(Refused) as refusal:
             cli.dispatch([verb, ".", word])
-        assert str(refusal.value) == f"{word}: {verb} takes no override but dataset.dir, dataset.path and device"
+        assert str(refusal.value) == f"{word}: {verb} takes no override but {', '.join(schema.PLACES)} and device"
         assert "repeat the command that started it" in refusal.value.hint
 
 

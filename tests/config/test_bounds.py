@@ -87,7 +87,8 @@ def test_no_regression_knows_noise(measured, model):
 @pytest.mark.parametrize("model", of_kind("text"))
 def test_no_language_model_knows_random_letters(measured, letters, model, sampling):
     """A bidirectional one does, which reads the letter that it predicts: it is not among them."""
-    small = [] if model == "ngram" else ["model.hidden=32"]
+    small = {"ngram": [], "transformer": ["model.width=32", "model.layers=1", "model.feedforward=64"]}
+    small = small.get(model, ["model.hidden=32"])
     data = ["dataset=text", f"dataset.path=[{letters}]", f"dataset.sampling={sampling}", "dataset.steps=20"]
     words = [f"model={model}", *small, *data, "train.batch_size=16", "validation=holdout", "validation.fraction=0.3"]
     loss = measured(*words)["val_loss"]

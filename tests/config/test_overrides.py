@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import pytest
 from hypothesis import assume, given, settings
@@ -70,7 +70,9 @@ def test_a_list_of_texts_holds_what_was_typed(key, value_of):
 def test_one_value_is_a_list_of_one(key):
     for kind in schema.kinds()[key]:
         if get_origin(kind) is list:
-            text = "a" if get_args(kind)[0] is str else "0.5" if "float" in str(kind) else "3"
+            inner = get_args(kind)[0]
+            text = "a" if inner is str else "0.5" if "float" in str(kind) else "3"
+            text = str(get_args(inner)[0]) if get_origin(inner) is Literal else text
             value = parse_override(f"{key}={text}").value()
             assert schema.convert(kind, value) == [schema.convert(get_args(kind)[0], value)]
 

@@ -37,11 +37,14 @@ SMALL = {
     "lstm": ["model.hidden=8", "model.layers=2", "model.dropout=0.5"],
     "bag-of-words": [],
     "textcnn": ["model.embedding=8", "model.channels=8"],
+    "nadaraya-watson": [],
+    "transformer": ["model.width=16", "model.layers=1", "model.heads=2", "model.feedforward=16", "model.context=16"],
+    "seq2seq": ["model.hidden=8", "model.embedding=8", "model.attention=additive"],
 }
 UNINTERRUPTED = {"ngram"}  # counts once and has no step amid which it could be killed
 TEXT = {name for name in SMALL if "text" in MODELS[name].inputs}
 SENTENCES = {name for name in SMALL if MODELS[name].inputs == ("sentences",)}
-TABLE = {name for name in SMALL if MODELS[name].inputs == ("table",)}
+TABLE = {name for name in SMALL if MODELS[name].inputs[0] == "table"}
 TRAINING = ["train.epochs=1", "train.batch_size=8", "train.limit_batches=4", "train.checkpoint_every=2"]
 KILL = "at('d2lrun.training.fit:train_batch', 3, lambda: send('SIGKILL'))"  # behind the third of four steps
 
@@ -75,7 +78,7 @@ def rooms(tmp_path):
 
 def test_every_network_is_killed():
     assert set(SMALL) | UNINTERRUPTED == set(MODELS)
-    assert len(SMALL) == 17
+    assert len(SMALL) == 20
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -85,8 +88,11 @@ def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripe
         words += ["dataset=pydoc", "dataset.max_tokens=2000", "dataset.steps=8", "run.dir=run"]
     elif name in SENTENCES:
         words += ["dataset=labelled-text", *own_texts, "run.dir=run"]
+    elif name == "seq2seq":
+        words += ["dataset=arithmetic", "dataset.n_train=200", "dataset.n_test=20", "run.dir=run"]
     elif name in TABLE:
-        words += ["dataset=linear", "dataset.n_train=40", "run.dir=run"]
+        made = "kernel" if name == "nadaraya-watson" else "linear"
+        words += [f"dataset={made}", "dataset.n_train=40", "run.dir=run"]
     else:
         words += ["dataset.verify=false", f"dataset.dir={stripes_folder}", "run.dir=run"]
     killed, whole = rooms
