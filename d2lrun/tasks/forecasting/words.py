@@ -58,7 +58,7 @@ WORDS = {
         "[FILE...] [steps=64]",
         "continue a series beyond its end; every step goes to forecast.csv",
         {
-            "FILE": "a file like the run's own, which is continued instead; default: the run's series",
+            "FILE": "a file like the run's own, to continue; default: the run's series",
             "steps": "how many values to predict; each is read as if it were true",
         },
         forecast,
