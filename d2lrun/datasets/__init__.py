@@ -51,7 +51,7 @@ def prepared(config: Config, say: Say = lambda line: None, progress: Progress | 
     """Return the dataset of a run, on the CPU, fitted on the training part, if every split works; raises Refused."""
     data = load(config.dataset, say, progress)
     data.check_split(config)
-    return data.fit(config.validation, config.seed)
+    return data.fit(config)
 
 
 def form(config: Config, say: Say = lambda line: None, progress: Progress | None = None) -> tuple[Inputs, int]:

@@ -43,9 +43,9 @@ class Examples(ABC, Generic[Part]):
         """Return the dataset with its preparation fitted on the training examples ``index`` [n] only."""
         return self
 
-    def fit(self: Self, validation: Any, seed: int) -> Self:
+    def fit(self: Self, config: Any) -> Self:
         """Return the dataset with its preparation fitted on the training part of ``split``; raises Refused."""
-        return self.fitted(self.divide(validation, seed)[0])
+        return self.fitted(self.divide(config.validation, config.seed)[0])
 
     def divide(self, validation: Any, seed: int) -> tuple[Tensor, Tensor | None]:
         """Return the training examples that train, int64 [n] on the CPU, and those that validate, or None."""

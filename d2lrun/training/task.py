@@ -126,10 +126,10 @@ class Dataset(Protocol):
     def check_split(self, config: Config) -> None:
         """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
 
-    def fit(self: Self, validation: Any, seed: int) -> Self:
-        """Return the dataset with all that it learns from examples, such as a vocabulary, learned in one place.
+    def fit(self: Self, config: Config) -> Self:
+        """Return the dataset as a run uses it, with what it learns from examples, such as a vocabulary.
 
-        It learns from the training part of ``split`` with the same arguments only. Raises Refused.
+        It learns from the training part of ``split`` only. Raises Refused.
         """
 
     def split(self, validation: Any, seed: int) -> Split[Subset]:

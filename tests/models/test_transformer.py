@@ -158,7 +158,7 @@ def test_the_state_is_the_last_tokens_that_fit():
 
 
 def test_a_window_longer_than_the_context_is_refused():
-    with pytest.raises(ValueError, match="context=3: wanted at least dataset.steps=4"):
+    with pytest.raises(ValueError, match=r"context=3: wanted at least dataset\.steps=4"):
         stream(context=3)
 
 

@@ -26,7 +26,7 @@ def build(data: ImageDataset, model: Any) -> Classification:
 
 
 class Classification:
-    """Logits [B, K] against labels [B]: cross-entropy and accuracy."""
+    """Logits [B, K] against labels [B], or the probability of each class [B, K]: cross-entropy and accuracy."""
 
     unit, counts, stateful, remeasure_train = "examples", 2, False, False
     caveat: str | None = None
@@ -46,7 +46,8 @@ class Classification:
         return F.cross_entropy(logits, labels)
 
     def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
-        """Return [sum of the losses, number correct]."""
+        """Return [sum of the losses, number correct]; of a mixed image the class with the larger share is correct."""
+        labels = labels if labels.dim() == 1 else labels.argmax(dim=1)
         correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
         return torch.stack((loss * len(labels), correct))
 

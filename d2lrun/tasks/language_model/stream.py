@@ -105,7 +105,7 @@ class TextDataset:
         """Raise Refused, with a hint that works, if a subset of any fold is too short for a window or a batch."""
         check_text(config, self)
 
-    def fit(self, validation: Any, seed: int) -> TextDataset:
+    def fit(self, config: Config) -> TextDataset:
         """Return the dataset itself: its vocabulary is of the whole text, as in the book."""
         return self
 

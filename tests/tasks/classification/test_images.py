@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from argparse import Namespace
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,8 @@ from PIL import Image
 
 from d2lrun import datasets
 from d2lrun.config.compose import compose
-from d2lrun.tasks.classification.images import ImageDataset, resized, scale
+from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.tasks.classification.preparation import resized, scale
 
 
 def test_scale_divides_each_byte_by_255_in_float32():
@@ -171,7 +170,5 @@ def test_another_folder_is_read_anew(stripes_folder, tmp_path):
 )
 def test_the_form_is_that_of_the_inputs(stripes_folder, verify, overrides, shape):
     """With ``verify`` it is known without a file; without, the files may hold anything."""
-    config = configured(stripes_folder, *overrides)
-    if verify:
-        config = compose(["dataset.mirrors=[]", "dataset.dir=/nowhere", *overrides]).dataset
-    assert datasets.form(Namespace(dataset=config)) == (shape, 10)
+    places = ["dataset.dir=/nowhere"] if verify else ["dataset.verify=false", f"dataset.dir={stripes_folder}"]
+    assert datasets.form(compose(["dataset.mirrors=[]", *places, *overrides])) == (shape, 10)
