@@ -108,7 +108,7 @@ def test_a_picture_that_trains_and_tests_is_reported(tmp_path):
             save(tmp_path / "mine" / part / name / "0.png", ord(name))
     said = []
     load(tmp_path / "mine", said.append)
-    assert any("2 pictures to test also trains" in line or "2 pictures to test also train" in line for line in said)
+    assert any("in both the training and the test part: 2 pictures" in line for line in said)
 
 
 def test_other_files_are_left_out_and_counted(root):
