@@ -169,7 +169,8 @@ class Train:
     epochs: Count
     batch_size: Size
     clip: Positive | None  # largest global L2 norm of the gradient
-    patience: Count | None  # epochs without a lower val_loss before the run stops
+    patience: Count | None  # epochs without a better validation metric before the run stops
+    keep: Literal["last", "best"]  # the weights at the end: of the last epoch, or of the best by the ranking metric
     limit_batches: Count | None  # most batches in training and in evaluation, for a quick test
     checkpoint_every: Count | None  # steps; in addition to one after each epoch and one per minute
     sample_every: Count | None  # epochs between two texts in samples.txt; null: only at the end
@@ -265,6 +266,7 @@ ADDED: dict[str, Any] = {
     **{"augment.name": "none", "augment.flip": False, "augment.crop": 0, "augment.rotate": 0.0, "augment.shift": 0.0},
     **{"augment.jitter": 0.0, "augment.erase": 0.0, "augment.mixup": 0.0},
     "dataset.normalise": "none",
+    "train.keep": "last",
 }
 
 

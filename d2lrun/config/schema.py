@@ -318,14 +318,15 @@ def may_fit(model: str, dataset: str | None) -> bool:
 def contradictions(config: Config) -> list[Complaint]:
     """Return complaints about values that contradict each other."""
     complaints = []
-    if config.train.patience and config.validation.name in ("none", "once"):
-        complaints.append(
-            Complaint(
-                f"train.patience={config.train.patience}",
-                "the test set never stops a run: add validation=holdout",
-                "validation=holdout",
+    if config.validation.name in ("none", "once"):
+        wanted = "the test set never {} a run: add validation=holdout"
+        if config.train.patience:
+            given, does = f"train.patience={config.train.patience}", "stops"
+            complaints.append(Complaint(given, wanted.format(does), "validation=holdout"))
+        if config.train.keep == "best":
+            complaints.append(
+                Complaint("train.keep=best", wanted.format("chooses the weights of"), "validation=holdout")
             )
-        )
     if config.validation.name == "kfold":
         complaints += fold_contradictions(config.validation)
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:
