@@ -436,7 +436,7 @@ def test_a_network_of_ones_own_trains_too(stripes):
 def test_a_val_loss_that_is_not_finite_never_stays_the_best(stripes):
     state = Training(configure(), stripes).state
     for epoch, val_loss in enumerate((float("nan"), 0.7, float("inf"), 0.8), start=1):
-        keep_best(state, epoch, val_loss)
+        keep_best(state, {"epoch": epoch, "val_loss": val_loss}, "val_loss")
     assert (state.best["epoch"], state.best["val_loss"]) == (2, 0.7)
 
 
