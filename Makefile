@@ -122,10 +122,10 @@ data: $(READY) ## fetch and verify Fashion-MNIST: from local folders, public mir
 	@$(FETCH)
 
 test: $(READY) $(DATA) ## the test suite, on all cores
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: lint ## check style and types, and run the quick tests: about two minutes
-	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
 test-ray: ## test sweeps under Ray, in .venv-ray: its launcher needs older packages than the locked ones
 	@$(PYTHON) -m venv .venv-ray

@@ -38,6 +38,7 @@ SLOW = re.compile(r"/faults/|_end_to_end|test_launchers|test_kill")  # they star
 IMPORTERS = 5  # files of tests that import the module and are asked, the smallest first
 IGNORED = (".git", ".venv*", "outputs", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", "dist")
 PRELOADED = ("torch", "numpy", "rich.console", "matplotlib.figure", "safetensors.torch", "optuna")  # no pytest plugins
+MARK = "D2LRUN_MUTANT"  # set for what the tests start
 PATIENCE = 5  # times as long as a file of tests takes, and
 LEAST = 30  # seconds: after that a mutant counts as killed, for it may never end
 OPERATORS = {
@@ -149,7 +150,20 @@ def passes(tests: str, root: Path, limit: float) -> bool:
     finally:
         with contextlib.suppress(OSError):  # it may be over, but not what its tests have started
             os.killpg(child, signal.SIGKILL)
+        for process in started(child):
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def started(by: int) -> list[int]:
+    """The living processes that inherited ``MARK`` from process ``by``, whatever session they are in."""
+    mark, found = f"{MARK}={by}".encode(), []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has just ended, or it is another user's
+            if mark in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
 
 
 def run_tests(tests: str, root: Path) -> int:
@@ -157,6 +171,7 @@ def run_tests(tests: str, root: Path) -> int:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
+        os.environ[MARK] = str(os.getpid())
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
@@ -226,14 +241,17 @@ def main(arguments: list[str], project: Path = ROOT) -> None:
         root = Path(folder) / "project"
         shutil.copytree(project, root, ignore=shutil.ignore_patterns(*IGNORED))
         os.environ["PYTHONPATH"] = str(root)
-        for mutant in chosen:
-            found = verdict(mutant, root)
-            verdicts[found.split()[0]] += 1
-            print(f"{mutant}  {found}", flush=True)
-        for tests in sorted({file for mutant in chosen for file in tests_of(mutant.module, root)}):
-            if seconds_of(tests, root) is None:
-                print(f"not asked: {tests} fails on the unchanged code")
-    print(f"{len(chosen)} mutants: {', '.join(f'{count} {found}' for found, count in sorted(verdicts.items()))}")
+        try:
+            for mutant in chosen:
+                found = verdict(mutant, root)
+                verdicts[found.split()[0]] += 1
+                print(f"{mutant}  {found}", flush=True)
+            for tests in sorted({file for mutant in chosen for file in tests_of(mutant.module, root)}):
+                if seconds_of(tests, root) is None:
+                    print(f"not asked: {tests} fails on the unchanged code")
+        finally:  # also if it is stopped
+            counts = ", ".join(f"{count} {found}" for found, count in sorted(verdicts.items()))
+            print(f"{verdicts.total()} mutants: {counts}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import pickle
 import re
 import struct
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -19,12 +19,16 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for each other's cores take minutes
 
 import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hypothesis import settings
+from omegaconf import open_dict
 
 from d2lrun import signals
+from d2lrun.config.keys import conf_dir
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.errors import D2lrunError, Stopped
 from d2lrun.tasks.classification.images import ImageDataset
+from tests.commands import Outcome
 
 # Files whose tests start processes or train whole networks: `make check` leaves them out.
 SLOW = re.compile(
@@ -46,6 +50,28 @@ def pytest_collection_modifyitems(items):
 settings.register_profile("d2lrun", deadline=None)  # a busy machine breaks any
 settings.load_profile("d2lrun")
 USERS = {name: os.environ.get(name) for name in ("D2LRUN_CACHE", "D2LRUN_DATA", "HOME")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compositions():
+    """Hydra composes the same words from conf/ once: the config depends on nothing else but the working directory."""
+    composed: dict[str, bytes] = {}
+    ours = {"", "hydra.conf", str(conf_dir())}  # where its parts may come from
+
+    def load(self, *arguments, original=ConfigLoaderImpl.load_configuration, **options):
+        asked = repr((arguments, options))
+        if {source.path for source in self.get_sources()} - ours or "searchpath" in asked:
+            return original(self, *arguments, **options)
+        if asked not in composed:
+            composed[asked] = pickle.dumps(original(self, *arguments, **options))
+        config = pickle.loads(composed[asked])
+        with open_dict(config):
+            config.hydra.runtime.cwd = os.getcwd()
+        return config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigLoaderImpl, "load_configuration", load)
+        yield
 
 
 @pytest.fixture
@@ -92,15 +118,6 @@ def own_images(stripes_folder) -> list[str]:
     return [f"dataset.dir={stripes_folder}", "dataset.verify=false"]
 
 
-@dataclass
-class Outcome:
-    """How a command ended: its exit code, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture(autouse=True)
 def no_signal_is_left():
     """A Stopped that a test catches ends no process: what it leaves must not stop the next test."""
@@ -115,6 +132,7 @@ def d2lrun(tmp_path, monkeypatch, capsys):
     from d2lrun.sweeps import monitor
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no test pulls the plug
     monkeypatch.setattr(sys, "argv", ["d2lrun"])  # which Hydra reads and d2lrun changes
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("COLUMNS", "200")

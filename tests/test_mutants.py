@@ -90,6 +90,20 @@ def test_a_mutant_that_a_test_notices_is_killed_and_another_survives(tmp_path):
     assert (tmp_path / "d2lrun" / "tiny.py").read_text() == TINY
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_nothing_that_the_tests_start_outlives_them(tmp_path):
+    (tmp_path / "test_start.py").write_text(
+        "import subprocess, sys\n\n\ndef test_start():\n"
+        "    command = [sys.executable, '-c', 'input()']\n"
+        "    started = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)\n"
+        f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(started.pid))\n"
+        "    assert False\n"
+    )
+    assert not mutants.passes("test_start.py", tmp_path, 600)
+    process = Path("/proc", (tmp_path / "pid").read_text())
+    assert not process.exists() or "zombie" in (process / "status").read_text()
+
+
 def test_a_module_that_is_not_there_is_refused():
     with pytest.raises(SystemExit, match=r"error: d2lrun/nowhere\.py: no module of d2lrun/"):
         mutants.drawn(ROOT, ["d2lrun/nowhere.py"], 1, 0)

@@ -1,6 +1,7 @@
 """The command line: choose the verb and turn errors into exit codes. Only this file exits the process.
 
 Imports are inside the functions that use them, so help, completion and the refusal of a config do not import torch.
+The tables and the words of the tasks are imported there, too: a mistake in one is reported as any other error.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
 
-from d2lrun import __version__, signals, streams, tasks
+from d2lrun import __version__, signals, streams
 from d2lrun.cli import verbs
-from d2lrun.config.tables import TASKS
 from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
 from d2lrun.training import threads
+
+PACKAGE = Path(__file__).parents[1]
+ADDED = "this is an error in d2lrun, or in code that was added to it: --debug shows where"
 
 # For a run whose data were moved, or whose device this machine does not have.
 MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [device=NAME]"
@@ -56,8 +59,11 @@ MEANINGS = {
 }
 
 
-def table_of_verbs() -> dict[str, tuple[str, str]]:
+@cache
+def all_verbs() -> dict[str, tuple[str, str]]:
     """Return {verb: (arguments, what it does)} of the common verbs and the verbs of the tasks."""
+    from d2lrun import tasks
+
     table = {}
     for verb, line in COMMON.items():
         table[verb] = line
@@ -68,13 +74,12 @@ def table_of_verbs() -> dict[str, tuple[str, str]]:
     return table
 
 
-VERBS = table_of_verbs()
-ARGUMENTS = MEANINGS | {
-    name: meaning
-    for by_task in tasks.words().values()
-    for word in by_task.values()
-    for name, meaning in word.arguments.items()
-}
+def all_arguments() -> dict[str, str]:
+    """Return the meaning of each argument of all verbs."""
+    from d2lrun import tasks
+
+    words = [word for by_task in tasks.words().values() for word in by_task.values()]
+    return MEANINGS | {name: meaning for word in words for name, meaning in word.arguments.items()}
 
 
 def main() -> NoReturn:
@@ -110,8 +115,7 @@ def attempt(words: list[str], debug: bool = False) -> int:
             raise
         if isinstance(error, (D2lrunError, OSError)):
             return report(error)
-        hint = "this is an error in d2lrun, or in code that was added to it: --debug shows where"
-        return report(Failed(f"{place_of(error)}: {type(error).__name__}: {error}", hint))
+        return report(Failed(f"{place_of(error)}: {type(error).__name__}: {error}", ADDED))
 
 
 def place_of(error: Exception) -> str:
@@ -119,7 +123,7 @@ def place_of(error: Exception) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if Path(__file__).parents[1] in Path(frame.filename).parents]
+    ours = [frame for frame in frames if PACKAGE in Path(frame.filename).parents]
     return f"{ours[-1].filename}:{ours[-1].lineno}"
 
 
@@ -145,7 +149,7 @@ def dispatch(words: list[str]) -> int:
 
 def chosen(words: list[str]) -> tuple[Callable[[list[str]], int], list[str]]:
     """Return the function of the verb (``train`` if the first word is no verb) and its words. Raises Refused."""
-    named = bool(words) and words[0] in VERBS
+    named = bool(words) and words[0].isidentifier() and words[0] in all_verbs()
     verb, rest = (words[0], words[1:]) if named else ("train", words)
     if rest and not named and rest[0][:1].isalpha() and not {"=", "＝"} & set(rest[0]):
         refuse_verb(rest)
@@ -162,7 +166,7 @@ def complete(words: list[str]) -> int:
     """Print what ``-sc`` asks for; return the exit code."""
     from d2lrun.cli.completion import answer
 
-    print(answer(words, VERBS), end="")
+    print(answer(words, all_verbs()), end="")
     return 0
 
 
@@ -177,13 +181,13 @@ def refuse_verb(words: list[str]) -> None:
     from d2lrun.config import hints
     from d2lrun.config.schema import did_you_mean
 
-    close = hints.verb(words[0], VERBS)
+    close = hints.verb(words[0], all_verbs())
     if not close:
         from d2lrun.cli.command import meant_by
 
         if meant_by(words):
             return
-    wanted = f"the verbs: {', '.join(VERBS)}; or KEY=VALUE to train"
+    wanted = f"the verbs: {', '.join(all_verbs())}; or KEY=VALUE to train"
     raise Refused(f"{words[0]}: no such verb{did_you_mean(close)}", wanted)
 
 
@@ -193,21 +197,25 @@ def print_help(verb: str | None, words: list[str]) -> int:
     from d2lrun.config.keys import conf_dir
 
     if verb:
-        usage, line = VERBS[verb]
+        from d2lrun import tasks
+        from d2lrun.config.tables import TASKS
+
+        usage, line = all_verbs()[verb]
         by_task = tasks.words().get(verb, {})
         several = [line for task, word in by_task.items() for line in wrapped(f"of a {TASKS[task].title}: ", word.does)]
         does = several if len(by_task) > 1 else wrapped("", line)
         print("\n".join([*wrapped(f"usage: d2lrun {verb} ", usage), "", *does, *explained(usage)]))
         return 0
     config_dir = next((words[at] for at in range(1, len(words)) if words[at - 1] in ("--config-dir", "-cd")), None)
-    print(overview(conf_dir(), VERBS, config_dir), end="")
+    print(overview(conf_dir(), all_verbs(), config_dir), end="")
     return 0
 
 
 def explained(usage: str) -> list[str]:
     """Return an empty line and a line for each argument of ``usage``."""
-    names = [name for name in re.findall(r"\w+(?:\.\w+)*", usage) if name in ARGUMENTS]
-    return ["", *(f"  {name:<12} {ARGUMENTS[name]}" for name in names)] if names else []
+    meanings = all_arguments()
+    names = [name for name in re.findall(r"\w+(?:\.\w+)*", usage) if name in meanings]
+    return ["", *(f"  {name:<12} {meanings[name]}" for name in names)] if names else []
 
 
 if __name__ == "__main__":

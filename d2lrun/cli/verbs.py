@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from d2lrun import streams
-from d2lrun.config.tables import TASKS
 from d2lrun.errors import MACHINE, D2lrunError, OtherData, Refused, cause_of, masked
 from d2lrun.streams import complain, visible
 
@@ -192,10 +191,9 @@ def resumable(directory: Any, console: Console) -> Iterator[None]:
 
 def resume(words: list[str]) -> int:
     """Continue a run from its newest checkpoint; raises Refused for an override that changes the run."""
-    directory, options = a_run(words, {})
+    directory, options = a_run("resume", words, {})
     if other := [word for word in options["moves"] if word.startswith("device.")]:
-        hint = "a run with another setting is another run: start it in its own directory"
-        raise Refused(f"{other[0]}: resume takes only dataset.dir, dataset.path and device", hint)
+        refuse_override("resume", other[0])
     config = config_of(directory, options)  # refuse a damaged config before torch is imported
     config.run.dir = str(directory.path)
     train_config(config, resumed=True)
@@ -204,7 +202,7 @@ def resume(words: list[str]) -> int:
 
 def evaluate(words: list[str]) -> int:
     """Print the metrics of a run's weights on the test set."""
-    directory, options = a_run(words, {})
+    directory, options = a_run("evaluate", words, {})
     config = config_of(directory, options)  # refuse a damaged config before torch is imported
     from d2lrun.report.text import measured, say
     from d2lrun.runs.inference import evaluate_run
@@ -218,10 +216,11 @@ def evaluate(words: list[str]) -> int:
 def ask(verb: str, words: list[str]) -> int:
     """Use a finished run by a verb of its task, such as ``predict``; raises Refused for a run of another task."""
     from d2lrun import tasks
+    from d2lrun.config.tables import TASKS
 
     by_task = tasks.words()[verb]
     defaults = {key: value for word in by_task.values() for key, value in word.options.items()}
-    directory, options = a_run(words, defaults, more=any(word.takes_files for word in by_task.values()))
+    directory, options = a_run(verb, words, defaults, more=any(word.takes_files for word in by_task.values()))
     for each in by_task.values():
         each.check(options)
     config = config_of(directory, options)
@@ -253,6 +252,7 @@ def ask(verb: str, words: list[str]) -> int:
 def refuse_task(verb: str, directory: Any, task: str) -> NoReturn:
     """Raise Refused for a verb that the task of a run does not have; the hint is a verb that it has."""
     from d2lrun import tasks
+    from d2lrun.config.tables import TASKS
 
     own = [other for other, by_task in tasks.words().items() if task in by_task]
     wanted = f"is the run of a {TASKS[task].title}: there is no {verb} for it"
@@ -355,7 +355,7 @@ def composed(words: list[str]) -> Config:
     return compose.compose(options.overrides, options.config_dir)
 
 
-def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
+def a_run(verb: str, words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
     """Return the run's directory (the first word) and the options KEY=VALUE, moves and files (if ``more``).
 
     Raises Refused.
@@ -363,7 +363,10 @@ def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tup
     from d2lrun.disk.rundir import RunDirectory
 
     moves = [word for word in words if word.startswith(MOVES)]
-    options, named = split_options([word for word in words if word not in moves], defaults, f"wanted: {A_RUN}")
+    others = [word for word in words if word not in moves]
+    if override := next((word for word in others if is_override(word, defaults)), None):
+        refuse_override(verb, override)
+    options, named = split_options(others, defaults, f"wanted: {A_RUN}")
     if not named or (len(named) > 1 and not more):
         raise Refused(f"wanted one run's directory, got {len(named)}", f"give {A_RUN}")
     directory = RunDirectory(Path(named[0]).expanduser())
@@ -373,6 +376,23 @@ def a_run(words: list[str], defaults: dict[str, str], more: bool = False) -> tup
         hint = "repeat the command that started it to continue it, or name a run in it"
         raise Refused(f"{named[0]} is a sweep, not a run", hint)
     return directory, options | {"files": named[1:], "moves": moves}
+
+
+def is_override(word: str, defaults: dict[str, str]) -> bool:
+    """Whether a word sets a key or a group of the config, and is neither an option in ``defaults`` nor a path."""
+    from dataclasses import fields
+
+    from d2lrun.config.keys import Config
+
+    key, equals, _ = word.partition("=")
+    of_config = key.lstrip("+~").partition(".")[0] in {"experiment", *(each.name for each in fields(Config))}
+    return bool(equals) and of_config and key not in defaults and not Path(word).exists()
+
+
+def refuse_override(verb: str, word: str) -> NoReturn:
+    """Raise Refused for an override of a run that exists."""
+    hint = "a run with another setting is another run: repeat the command that started it, with this setting added"
+    raise Refused(f"{word}: {verb} takes no override but dataset.dir, dataset.path and device", hint)
 
 
 def config_of(directory: Any, options: dict[str, Any]) -> Config:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Any, TypeGuard
 
 from d2lrun.config.tables import TASKS
 
 SPLITS = ("train", "val", "test")
 SPEED = "_per_second"  # the end of the name of a speed
-RANKING = tuple(dict.fromkeys(next(iter(task.metrics)) for task in TASKS.values()))  # the ranking metric of each task
+FALLBACK = "loss"  # ranks if a task measured none of the metrics that it names before
+RANKING = tuple(
+    dict.fromkeys(name for task in TASKS.values() for name in takewhile(lambda name: name != FALLBACK, task.metrics))
+)
 SHORT = {"accuracy": "acc", "perplexity": "ppl"}  # names for a narrow terminal
 
 
@@ -39,13 +42,15 @@ def direction(metric: str) -> str:
     """Return "max" if a larger value is better, else "min", by the table TASKS."""
     if metric.endswith(SPEED):
         return "max"
-    return next((task.metrics[name_of(metric)] for task in TASKS.values() if name_of(metric) in task.metrics), "min")
+    directions = {name: way for task in TASKS.values() for name, way in (task.metrics | task.final).items()}
+    return directions.get(name_of(metric), "min")
 
 
 def validated(tasks: Iterable[str]) -> tuple[str, ...]:
     """Return the validation metrics of these tasks: ranking metrics first, then in the order of the table."""
     rows = zip_longest(*(TASKS[task].metrics for task in dict.fromkeys(tasks)))
-    return tuple(dict.fromkeys(f"val_{name}" for row in rows for name in row if name is not None))
+    names = [name for row in rows for name in row if name is not None]
+    return tuple(dict.fromkeys(f"val_{name}" for name in sorted(names, key=lambda name: name not in RANKING)))
 
 
 def main_metric(measured: Collection[str], wanted: str | None) -> str | None:

@@ -20,7 +20,8 @@ from d2lrun.config.types import (
     Terms,
 )
 
-INPUTS = {"images": "images", "table": "rows of a table", "text": "text"}  # kinds of inputs of a network, in words
+# Kinds of inputs of a network, in words.
+INPUTS = {"images": "images", "table": "rows of a table", "text": "text", "pairs": "pairs of sequences"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Task:
     title: str  # its name in messages
     inputs: str  # the inputs of its networks: one of INPUTS
     metrics: dict[str, str]  # each metric with its better direction, min or max; the first that was measured ranks
+    final: dict[str, str] = field(default_factory=dict)  # metrics that are measured at the end only, and never rank
     augments: bool = False  # whether its training examples are images that the config group ``augment`` changes
 
 
@@ -61,6 +63,12 @@ TASKS = {
     "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}, augments=True),
     "regression": Task("regression", "table", {"log_rmse": "min", "loss": "min"}),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
+    "translation": Task(
+        "translation",
+        "pairs",
+        {"perplexity": "min", "exact_match": "max", "loss": "min", "token_accuracy": "max", "book_loss": "min"},
+        final={"bleu": "max", "book_bleu": "max", "longer_exact_match": "max"},
+    ),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -93,6 +101,13 @@ NGRAM_ARGUMENTS = {
     "strength": list[Positive],
 }
 
+SEQ2SEQ_ARGUMENTS = {
+    **{"embedding": Size, "hidden": Size, "layers": Depth, "bidirectional": bool, "dropout": Probability},
+    "attention": Literal["none", "additive"],
+    "context": Literal["encoder", "state"],
+    "padding": Literal["skip", "read"],
+}
+
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
     "softmax": Network("Softmax"),
@@ -111,7 +126,8 @@ MODELS = {
     "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
     "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
     "nadaraya-watson": Network("NadarayaWatson", {}, ("table",)),
-    "transformer": Network("build", TRANSFORMER_ARGUMENTS, ("text",)),
+    "transformer": Network("build", TRANSFORMER_ARGUMENTS, ("text", "pairs")),
+    "seq2seq": Network("Seq2Seq", SEQ2SEQ_ARGUMENTS, ("pairs",)),
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
 }
 
@@ -130,6 +146,19 @@ TEXT = {
     "min_freq": Count,
     "reserved": list[str],
     "max_tokens": Count | None,
+}
+
+# Keys of every dataset of sentence pairs.
+TOKEN_KIND = Literal["char", "word", "jieba"]
+SENTENCES = {
+    "source_kind": TOKEN_KIND,
+    "target_kind": TOKEN_KIND,
+    "max_pairs": Count | None,
+    "held_out": bool,
+    "min_freq": Count,
+    "steps": Size | None,
+    "batches": Literal["fixed", "random", "by_length"],
+    "loss": Literal["token", "book"],
 }
 
 # Keys of generated rows.
@@ -166,6 +195,25 @@ DATASETS = {
         "regression",
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
         unlabelled=True,
+    ),
+    "fra-eng": Dataset("translation", {"dir": str | None, "mirrors": list[str], **SENTENCES}),
+    "pairs": Dataset(
+        "translation",
+        {
+            **{"path": list[str], "encoding": str},
+            "rule": Literal["book", "lower", "none"],
+            "metric": Literal["perplexity", "exact_match"],
+            **SENTENCES,
+        },
+    ),
+    "arithmetic": Dataset(
+        "translation",
+        {
+            "digits": Annotated[int, Between(1, 8)],
+            "operators": list[Literal["+", "-", "*"]],
+            **{"n_train": Rows, "n_test": Rows, "seed": Seed},
+            "batches": Literal["random", "by_length"],
+        },
     ),
 }
 

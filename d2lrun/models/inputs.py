@@ -49,10 +49,12 @@ class Sequences:
 class Pairs:
     """Source sequences and, for each, the target sequence so far: two tensors int64 [B, S] and [B, T] with PAD.
 
-    The network returns logits [B, T, K] of the token after each target token. ``vocabulary`` is that of the source.
+    The network is a ``translator.Translator``: it returns logits [B, T, K] of the token after each target token.
+    ``vocabulary`` is that of the source. All batches have S = T = ``steps``; None: their longest sequence.
     """
 
     vocabulary: int
+    steps: int | None = None
 
     def example(self) -> tuple[Tensor, ...]:
         """Return the arguments of the network for a batch of one pair."""

@@ -43,7 +43,7 @@ VERBS_OF_RUNS = ["resume", "evaluate", "predict", "generate", "compare"]
 
 def found(line: str) -> list[str]:
     """The words, without quotes, that complete ``d2lrun LINE``."""
-    return query("fish", f"d2lrun {line}", "", cli.VERBS)
+    return query("fish", f"d2lrun {line}", "", cli.all_verbs())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,12 +118,12 @@ def test_a_line_is_completed(folder, line, words):
 def test_all_verbs_and_groups_begin_a_line(line):
     offered = set(found(line))
     assert {f"{group}=" for group in VARIANTS} <= offered
-    assert (set(cli.VERBS) <= offered) == (line == "")
+    assert (set(cli.all_verbs()) <= offered) == (line == "")
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", cli.all_verbs())
 def test_every_argument_of_a_verb_is_offered(verb):
-    names = re.findall(r"[\w.]+=", cli.VERBS[verb][0])
+    names = re.findall(r"[\w.]+=", cli.all_verbs()[verb][0])
     assert set(names) <= set(found(f"{verb} it "))
 
 
@@ -172,7 +172,7 @@ def test_folders_alone_are_offered_after_a_folder_key(folder, key):
 def test_a_home_folder_stays_as_it_was_typed(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
     assert found("dataset.dir=~/fi") == ["dataset.dir=~/files/"]
-    assert query("bash", "d2lrun resume ~/mi", "~/mi", cli.VERBS) == ["~/mine "]
+    assert query("bash", "d2lrun resume ~/mi", "~/mi", cli.all_verbs()) == ["~/mine "]
 
 
 def test_names_that_no_line_can_show_are_left_out(folder):
@@ -184,7 +184,7 @@ def test_names_that_no_line_can_show_are_left_out(folder):
 def test_bash_reads_the_inserted_words_as_the_files(folder):
     words, wanted = [], []
     for opening in ("", "'", '"'):
-        for word in query("bash", f"d2lrun dataset.path={opening}files/", "", cli.VERBS):
+        for word in query("bash", f"d2lrun dataset.path={opening}files/", "", cli.all_verbs()):
             words.append(word.removesuffix(" ") + opening)
         wanted += [f"dataset.path=files/{name}" for name in sorted(NAMES)]
     done = subprocess.run(["bash", "-c", f"printf '%s\\n' {' '.join(words)}"], capture_output=True, encoding="utf-8")
@@ -201,7 +201,9 @@ def test_a_completed_word_means_what_was_offered(rest, begin):
 
 LINES = st.lists(
     st.one_of(
-        st.sampled_from([*cli.VERBS, *schema.all_keys(), "model=", "--config-dir", "-m", "--cfg", "~", "+", "it", "/"]),
+        st.sampled_from(
+            [*cli.all_verbs(), *schema.all_keys(), "model=", "--config-dir", "-m", "--cfg", "~", "+", "it", "/"]
+        ),
         st.text(max_size=8),
     ),
     max_size=5,
@@ -213,7 +215,7 @@ LINES = st.lists(
 def test_no_line_fails_and_all_words_go_on_with_it(words, joint, shell):
     line = "d2lrun " + joint.join(words)
     _, word = split(line)
-    for each in query(shell, line, "", cli.VERBS):
+    for each in query(shell, line, "", cli.all_verbs()):
         assert each.startswith(word.plain if shell == "fish" else word.raw)
         assert each.isprintable() or "\u3000" in each
 
@@ -250,14 +252,14 @@ def test_a_fault_offers_nothing(monkeypatch):
 @pytest.mark.parametrize("words", [["x"], [], ["install"], ["install=csh"], ["query=bash", "more"], ["=bash"]])
 def test_another_task_is_refused_with_the_command_that_installs(words):
     with pytest.raises(Refused, match="wanted install, uninstall or query") as refusal:
-        answer(words, cli.VERBS)
+        answer(words, cli.all_verbs())
     assert refusal.value.hint == 'eval "$(d2lrun -sc install=bash)"'
 
 
 def test_only_the_line_before_the_cursor_counts(monkeypatch):
     monkeypatch.setenv("COMP_LINE", "d2lrun 红=1 train.epo seed=1")
     monkeypatch.setenv("COMP_POINT", "20")
-    assert answer(["query=bash"], cli.VERBS) == "train.epochs=\n"
+    assert answer(["query=bash"], cli.all_verbs()) == "train.epochs=\n"
 
 
 def test_words_are_split_as_a_shell_does():

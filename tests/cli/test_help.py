@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2lrun.cli.help import WIDTH, default_options, groups, headline, keys, overview, wrapped
-from d2lrun.cli.main import VERBS
+from d2lrun.cli.main import all_verbs
 from d2lrun.config.keys import VARIANTS, conf_dir
 
 CONFIG = conf_dir() / "config.yaml"
@@ -45,13 +45,13 @@ def test_the_headline_is_no_directive(tmp_path):
 
 
 def test_the_overview_names_every_verb():
-    text = overview(conf_dir(), VERBS)
-    for verb, (_, does) in VERBS.items():
+    text = overview(conf_dir(), all_verbs())
+    for verb, (_, does) in all_verbs().items():
         assert f" {verb} {does}" in " ".join(text.split())
 
 
 def test_the_overview_fits_a_terminal():
-    assert [line for line in overview(conf_dir(), VERBS).splitlines() if len(line) > WIDTH] == []
+    assert [line for line in overview(conf_dir(), all_verbs()).splitlines() if len(line) > WIDTH] == []
 
 
 @given(st.text("abc", max_size=20), st.text("abc -/", max_size=200), st.sampled_from(["", "# "]))
@@ -63,10 +63,10 @@ def test_wrapped_lines_fit_and_keep_every_word(head, text, begin):
 
 
 def test_no_line_of_the_overview_is_left_unfilled():
-    assert "{" not in overview(conf_dir(), VERBS)
+    assert "{" not in overview(conf_dir(), all_verbs())
 
 
 def test_the_users_own_options_are_listed_too(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "wide.yaml").write_text("# My wide MLP\n", encoding="utf-8")
-    assert "My wide MLP" in overview(conf_dir(), VERBS, str(tmp_path))
+    assert "My wide MLP" in overview(conf_dir(), all_verbs(), str(tmp_path))

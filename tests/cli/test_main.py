@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ from PIL import Image
 
 from d2lrun import __version__, tasks
 from d2lrun.cli import main as cli
+from d2lrun.config import schema
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import to_dict
 from d2lrun.config.tables import TASKS
+from d2lrun.errors import Refused
 
 PACKAGE = Path(cli.__file__).parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -99,20 +102,20 @@ def test_version(d2lrun):
 def test_help_names_every_verb_group_and_option(d2lrun):
     done = d2lrun("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for name in (*cli.VERBS, *VARIANTS, *(option for options in VARIANTS.values() for option in options)):
+    for name in (*cli.all_verbs(), *VARIANTS, *(option for options in VARIANTS.values() for option in options)):
         assert f" {name}" in done.stdout
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", cli.all_verbs())
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_a_verb_has_help_of_its_own(capsys, verb, flag):
     assert cli.dispatch([verb, flag]) == 0
     assert capsys.readouterr().out.startswith(f"usage: d2lrun {verb}")
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", cli.all_verbs())
 def test_every_argument_of_a_verb_is_explained_within_a_terminal(capsys, verb):
-    usage, _ = cli.VERBS[verb]
+    usage, _ = cli.all_verbs()[verb]
     arguments = re.findall(r"[\w.]+(?==)|(?<![\w=])[A-Z]{3,}", usage)  # prefix= and RUN, but not its TEXT
     cli.dispatch([verb, "--help"])
     lines = capsys.readouterr().out.splitlines()
@@ -128,12 +131,12 @@ def test_a_verb_of_several_tasks_has_the_words_of_each(capsys, verb):
     for task, word in tasks.words()[verb].items():
         title = f"of a {TASKS[task].title}: " if len(tasks.words()[verb]) > 1 else ""
         assert f"{title}{word.does}" in said
-        assert word.options.keys() <= set(re.findall(r"\w+(?==)", cli.VERBS[verb][0]))
+        assert word.options.keys() <= set(re.findall(r"\w+(?==)", cli.all_verbs()[verb][0]))
 
 
 def test_every_explained_argument_is_one_of_some_verb():
-    words = {word for usage, _ in cli.VERBS.values() for word in re.findall(r"\w+(?:\.\w+)*", usage)}
-    assert set(cli.ARGUMENTS) <= words
+    words = {word for usage, _ in cli.all_verbs().values() for word in re.findall(r"\w+(?:\.\w+)*", usage)}
+    assert set(cli.all_arguments()) <= words
 
 
 def test_cfg_job_is_the_composed_config(d2lrun):
@@ -175,7 +178,7 @@ def test_completion(d2lrun, line, completions):
         (["predict", ".", "tpo=3"], "tpo=3: no such option; did you mean top?"),
         (
             ["resume", ".", "device.threads=2"],
-            "device.threads=2: resume takes only dataset.dir, dataset.path and device",
+            "device.threads=2: resume takes no override but dataset.dir, dataset.path and device",
         ),
         (["predict", ".", "top=0"], "top=0: wanted a whole number at least 1"),
         (["predict", ".", "invert=maybe"], "invert=maybe: wanted auto, yes or no"),
@@ -190,6 +193,59 @@ def test_a_refusal_is_two_lines_and_code_2(monkeypatch, capsys, words, message):
     assert out == ""
     assert [line.partition(": ")[0] for line in err.splitlines()] == ["error", "hint"]
     assert err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("verb", ["resume", "evaluate", *tasks.words()])
+def test_an_override_of_a_run_that_exists_is_refused(verb):
+    own = {option for word in tasks.words().get(verb, {}).values() for option in word.options}
+    moves = {"dataset.dir", "dataset.path", "device"}
+    keys = [key for key in schema.all_keys() if key not in own | moves and not key.startswith("device.")]
+    assert len(keys) > 100
+    for word in (*(f"{key}=1" for key in keys), "+train.new=1", "experiment=x"):
+        with pytest.raises(Refused) as refusal:
+            cli.dispatch([verb, ".", word])
+        assert str(refusal.value) == f"{word}: {verb} takes no override but dataset.dir, dataset.path and device"
+        assert "repeat the command that started it" in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("def f(:\n", r"{path}:1: SyntaxError: .*"),
+        ("a = 1\nfrom d2lrun.errors import Nothing\n", r"{path}:2: ImportError: cannot import name 'Nothing'.*"),
+        ("\n\nWORDS = Nothing\n", r"{path}:3: NameError: name 'Nothing' is not defined"),
+    ],
+)
+@pytest.mark.parametrize("words", [["doctor"], ["resume", "."], ["predict", "--help"], ["--help"]])
+def test_a_mistake_in_the_words_of_a_task_is_one_error(monkeypatch, capsys, tmp_path, words, text, message):
+    path = tmp_path / "words.py"
+    path.write_text(text)
+
+    def module(task, name, original=tasks.module):
+        if name != "words":
+            return original(task, name)
+        spec = spec_from_file_location("words", path)
+        return spec.loader.exec_module(module_from_spec(spec))
+
+    monkeypatch.setattr(tasks, "module", module)
+    monkeypatch.setattr(cli, "PACKAGE", tmp_path)
+    tasks.words.cache_clear()
+    cli.all_verbs.cache_clear()
+    try:
+        assert main(monkeypatch, *words) == 1
+    finally:
+        tasks.words.cache_clear()
+        cli.all_verbs.cache_clear()
+    error, hint = capsys.readouterr().err.splitlines()
+    assert re.fullmatch("error: " + message.format(path=re.escape(str(path))), error)
+    assert hint == f"hint: {cli.ADDED}"
+
+
+def test_the_version_needs_no_words_of_tasks(monkeypatch, capsys):
+    monkeypatch.setattr(tasks, "words", lambda: 1 / 0)
+    cli.all_verbs.cache_clear()
+    assert main(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"d2lrun {__version__}\n"
 
 
 def main(monkeypatch, *words):

@@ -14,7 +14,7 @@ from d2lrun.config.compose import compose, departures
 from d2lrun.config.keys import VARIANTS, Config, conf_dir
 from d2lrun.config.schema import parse, to_dict
 from d2lrun.config.tables import DATASETS, MODELS, fits
-from d2lrun.models.inputs import Stream
+from d2lrun.models.inputs import Pairs, Stream
 
 OPTIONS = sorted(conf_dir().glob("*/*.yaml"))
 
@@ -54,8 +54,14 @@ POLYNOMIALS = {
 }
 DECAYS = {"weight-decay": (3.0, [0.3365, 0.7195]), "weight-decay-off": (0.0, [11.35, 15.15])}  # λ, band of ‖w‖
 CLASSICS = sorted({*POLYNOMIALS, *DECAYS, "dropout", "house-prices"})
-OURS = ("amount-of-data", "capacity", "whole-book")  # experiments of no chapter
-OTHERS = {"torchvision", "ngram", "linear", "transformer"}  # of no chapter, or of several
+# Parameters, section, epochs, and band of the loss as the book prints it.
+TRANSLATIONS = {
+    "seq2seq": (47_369, "9.7", 300, [0.0175, 0.0205]),
+    "bahdanau": (49_449, "10.4", 250, [0.0185, 0.0215]),
+    "transformer": (60_937, "10.7", 200, [0.0295, 0.0335]),
+}
+OURS = ("amount-of-data", "arithmetic", "capacity", "translation", "whole-book")  # experiments of no chapter
+OTHERS = {"torchvision", "ngram", "linear", "seq2seq", "transformer"}  # of no chapter, or of several
 KERNEL = {"nadaraya-watson"}  # a regression of one parameter
 RECURRENT = {
     **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
@@ -83,6 +89,13 @@ NETWORKS = {  # how the weights begin, and the arguments
         {
             **{"width": 128, "layers": 3, "heads": 4, "feedforward": 512, "dropout": 0.1},
             **{"norm": "pre", "impl": "torch", "context": 128, "position": "own"},
+        },
+    ),
+    "seq2seq": (
+        "xavier",
+        {
+            **{"embedding": 32, "hidden": 32, "layers": 2, "bidirectional": False, "dropout": 0.1},
+            **{"attention": "none", "context": "encoder", "padding": "skip"},
         },
     ),
     "ngram": ("torch", {"order": 6, "smoothing": "kneser-ney", "strength": [1.0]}),
@@ -138,7 +151,12 @@ def test_every_model_has_its_recipe_here():
 
 
 def test_every_experiment_is_here():
-    assert {path.stem for path in OPTIONS if path.parent.name == "experiment"} == {*EXPERIMENTS, *CLASSICS, *OURS}
+    assert {path.stem for path in OPTIONS if path.parent.name == "experiment"} == {
+        *EXPERIMENTS,
+        *CLASSICS,
+        *TRANSLATIONS,
+        *OURS,
+    }
 
 
 @pytest.mark.parametrize("model", RECIPES)
@@ -238,6 +256,27 @@ def test_the_house_prices_are_the_books():
     assert is_plain(config)
 
 
+@pytest.mark.parametrize("experiment", TRANSLATIONS)
+def test_a_translation_is_the_books(experiment):
+    config = compose([f"experiment={experiment}"])
+    parameters, section, epochs, band = TRANSLATIONS[experiment]
+    data, model = config.dataset, config.model
+    assert (data.max_pairs, data.steps, data.batches, data.loss) == (601, 10, "fixed", "book")
+    assert (data.min_freq, data.held_out, config.validation.name, config.schedule.name) == (
+        2,
+        False,
+        "none",
+        "constant",
+    )
+    assert (config.optimizer.name, config.optimizer.lr, config.train.clip) == ("adam", 0.005, 1.0)
+    assert (config.train.batch_size, config.train.epochs, config.book.section) == (64, epochs, section)
+    assert config.book.band == {"train_book_loss": band}
+    as_coded = {"seq2seq": {"context": "state", "padding": "read"}, "bahdanau": {"padding": "read"}}
+    for key, value in as_coded.get(experiment, {"position": "first"}).items():  # the book's code departs from its text
+        assert getattr(model, key) == value
+    assert sum(one.numel() for one in models.build(model, Pairs(184, 10), 201).parameters()) == parameters
+
+
 @pytest.mark.parametrize("experiment", CLASSICS)
 def test_other_seeds_of_the_rows_are_still_the_book(experiment):
     """Its builds were never seeded."""
@@ -245,7 +284,7 @@ def test_other_seeds_of_the_rows_are_still_the_book(experiment):
     assert departures(compose([f"experiment={experiment}", "seed=7", *made])) == []
 
 
-@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *CLASSICS, *OURS}))
+@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *CLASSICS, *TRANSLATIONS, *OURS}))
 def test_an_experiment_departs_from_itself_in_nothing_but_what_is_overridden(experiment):
     assert departures(compose([f"experiment={experiment}"])) == []
     assert departures(compose([f"experiment={experiment}", "train.epochs=3"])) == ["train.epochs"]

@@ -355,7 +355,7 @@ def test_the_tables_name_what_there_is_and_no_word_twice():
         option in VARIANTS[group] for group in hints.OPTIONS if group in VARIANTS for option in hints.OPTIONS[group]
     )
     assert set(hints.OPTIONS["experiment"]) <= set(EXPERIMENTS)
-    assert set(hints.VERBS) == {*cli.VERBS, "-m", "--help", "--version"}
+    assert set(hints.VERBS) == {*cli.all_verbs(), "-m", "--help", "--version"}
     for table in (hints.WORDS, hints.NEEDLESS, hints.VERBS, *hints.OPTIONS.values()):
         assert len(hints.table(table)) == len({hints.plain(word) for words in table.values() for word in words.split()})
     assert not hints.table(hints.WORDS).keys() & hints.table(hints.NEEDLESS).keys()
@@ -383,9 +383,9 @@ def documented() -> list[str]:
 @pytest.mark.parametrize("line", documented())
 def test_a_command_of_the_documentation_is_accepted(line):
     words = shlex.split(line.split("#")[0])
-    verb = words.pop(0) if words[0] in cli.VERBS else "train"
+    verb = words.pop(0) if words[0] in cli.all_verbs() else "train"
     if verb in ("resume", "evaluate", "predict", "generate", "compare"):
-        usage = cli.VERBS[verb][0]
+        usage = cli.all_verbs()[verb][0]
         assert all(f"{word.partition('=')[0]}=" in usage for word in words if "=" in word)
         return
     words = [word for word in words if word not in ("…", "...")]

@@ -17,32 +17,45 @@ from d2lrun.config.tables import DATASETS, TASKS
 from d2lrun.tasks import task_of
 
 # A dataset of each task that is made or comes with Python; one of the user's own for the task of images.
-MADE = {"regression": ["model=linear", "dataset=linear"], "language_model": ["model=rnn", "dataset=pydoc"]}
+MADE = {
+    "regression": ["model=linear", "dataset=linear"],
+    "language_model": ["model=rnn", "dataset=pydoc"],
+    "translation": ["model=seq2seq", "dataset=arithmetic"],
+}
+# Changes of the dataset with which there are more metrics, or others.
+CHANGES = {
+    "regression": [{"logarithmic": True}],
+    "translation": [{}, {"metric": "perplexity", "loss": "book", "steps": 9}],
+}
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_table_has_the_metrics_that_a_task_measures(task, own_images):
-    config = compose(MADE.get(task, own_images))
-    data = datasets.load(config.dataset)
-    if hasattr(data, "logarithmic"):
-        data = replace(data, logarithmic=True)  # then there is one more
-    task_there = task_of(config, data)
-    part = data.split(config.validation, 1).train
-    found = task_there.metrics("val", torch.ones(task_there.counts), 1, part)
-    assert {metrics.name_of(name) for name in found} == set(TASKS[task].metrics) == set(task_there.measured_on(part))
-    assert {metrics.split_of(name) for name in found} == {"val"}
+    config, found, compared = compose(MADE.get(task, own_images)), set(), set()
+    for changes in CHANGES.get(task, [{}]):
+        data = replace(datasets.load(config.dataset), **changes)
+        task_there = task_of(config, data)
+        part = data.split(config.validation, 1).train
+        measured = task_there.metrics("val", torch.ones(task_there.counts), 1, part)
+        assert {metrics.split_of(name) for name in measured} == {"val"}
+        found |= {metrics.name_of(name) for name in measured}
+        compared |= set(task_there.measured_on(part))
+    assert found == set(TASKS[task].metrics)
+    assert compared == {*TASKS[task].metrics, *TASKS[task].final}
 
 
 def test_a_metric_has_one_direction_in_all_tasks():
-    pairs = {pair for task in TASKS.values() for pair in task.metrics.items()}
+    pairs = {pair for task in TASKS.values() for pair in (task.metrics | task.final).items()}
     assert len({name for name, _ in pairs}) == len(pairs)
     assert {way for _, way in pairs} <= {"min", "max"}
 
 
 def test_a_metric_that_ranks_ranks_in_each_task_that_has_it():
     """A sweep finds the metric that ranks by its name alone."""
-    lines = [list(task.metrics) for task in TASKS.values()]
-    assert {first for first, *_ in lines}.isdisjoint(name for _, *others in lines for name in others)
+    for task in TASKS.values():
+        names = list(task.metrics)
+        assert set(names[names.index("loss") :]).isdisjoint(metrics.RANKING)
+        assert names[0] in (*metrics.RANKING, "loss") and task.metrics.keys().isdisjoint(task.final)
 
 
 def test_each_dataset_names_a_task():
@@ -55,6 +68,7 @@ def test_each_dataset_names_a_task():
         ("val_accuracy", "val", "accuracy", "max"),
         ("test_bits_per_character", "test", "bits_per_character", "min"),
         ("train_loss", "train", "loss", "min"),
+        ("test_bleu", "test", "bleu", "max"),
         ("examples_per_second", None, "examples_per_second", "max"),
         ("weight_norm", None, "weight_norm", "min"),
         ("validated", None, "validated", "min"),
@@ -68,6 +82,8 @@ def test_a_name_says_split_and_direction(metric, split, name, way):
 def test_of_several_tasks_those_metrics_come_first_that_rank():
     assert metrics.validated(["classification"]) == ("val_accuracy", "val_loss")
     assert metrics.validated(["regression", "classification"])[:2] == ("val_log_rmse", "val_accuracy")
+    found = metrics.validated(["classification", "translation"])
+    assert found[:4] == ("val_accuracy", "val_perplexity", "val_exact_match", "val_loss")
 
 
 @pytest.mark.parametrize(

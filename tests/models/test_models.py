@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from d2lrun import datasets, models
 from d2lrun.config.compose import compose
 from d2lrun.config.tables import MODELS
-from d2lrun.models.inputs import Stream
+from d2lrun.models.inputs import Pairs, Stream
 from tests.bits import same_bits
 
 # BOOK.md; torchvision's resnet18 has 11,689,512 for 3 channels and 1000 classes.
@@ -30,9 +30,11 @@ PARAMETERS = {
     "torchvision": 11_689_512 - 2 * 64 * 7 * 7 - 990 * (512 + 1),
     **{"rnn": 80_412, "gru": 226_844, "lstm": 300_060, "ngram": 0},
     **{"linear": 201, "nadaraya-watson": 1, "transformer": 28 * 128 + 3 * 197_760 + 256 + 129 * 28},
+    "seq2seq": 47_369,
 }
 IMAGES = [name for name in MODELS if MODELS[name].inputs[0] == "images"]  # by the book's recipe
 TABLES = [name for name in MODELS if MODELS[name].inputs == ("table",)]
+PAIRS = [name for name in MODELS if MODELS[name].inputs[0] == "pairs"]
 TEXTS = [name for name in MODELS if "text" in MODELS[name].inputs]
 ROWS = [name for name in TEXTS if "images" in MODELS[name].inputs]  # read an image row by row
 TOKENS = 28  # of the book's vocabulary
@@ -57,11 +59,16 @@ def configured(name):
 def build(name, seed):
     config = configured(name)
     torch.manual_seed(seed)
+    if name in PAIRS:
+        return models.build(config.model, Pairs(184), 201)  # the book's vocabularies
     return models.build(config.model, *((Stream(8), TOKENS) if name in TEXTS else datasets.form(config)))
 
 
 def examples(name):
     """A few images and their labels, rows and their targets, or rows of tokens and what follows each."""
+    if name in PAIRS:
+        rows = torch.randint(4, 184, (PICTURES, 12), generator=torch.Generator().manual_seed(3))
+        return (rows[:, :5], rows[:, 5:-1]), rows[:, 6:]
     if name in TEXTS:
         rows = torch.randint(TOKENS, (PICTURES, 9), generator=torch.Generator().manual_seed(3))  # [B, T + 1]
         return rows[:, :-1], rows[:, 1:]
@@ -74,7 +81,8 @@ def examples(name):
 def loss_of(name, model, x, targets):
     if name in TABLES:
         return F.mse_loss(model(x), targets)
-    logits = model(x)[0].flatten(0, 1) if name in TEXTS else model(x)
+    logits = model(*x) if name in PAIRS else model(x)[0] if name in TEXTS else model(x)
+    logits = logits.flatten(0, -2)
     return F.cross_entropy(logits, targets.flatten())
 
 
@@ -110,8 +118,8 @@ def training(name, users_environment):
 
 
 def test_every_network_is_seen():
-    assert set(MODELS) == set(PARAMETERS) == {*IMAGES, *TEXTS, *TABLES}
-    assert (len(IMAGES), len(TEXTS), len(ROWS), len(TABLES)) == (11, 5, 3, 2)
+    assert set(MODELS) == set(PARAMETERS) == {*IMAGES, *TEXTS, *TABLES, *PAIRS}
+    assert (len(IMAGES), len(TEXTS), len(ROWS), len(TABLES), len(PAIRS)) == (11, 5, 3, 2, 1)
 
 
 def test_parameters_are_those_of_the_book(name, training):
@@ -148,9 +156,11 @@ def test_another_seed_gives_other_weights_everywhere(name, training):
 
 
 def test_the_examples_of_a_batch_do_not_touch_each_other(name, training, users_environment):
-    model, x = training.model.eval(), examples(name)[0][:3]
+    model, x = training.model.eval(), examples(name)[0]
+    x = x if name in PAIRS else (x,)
     with torch.no_grad():
-        together, alone = (model(part)[0] if name in TEXTS else model(part) for part in (x, x[1:2]))
+        found = (model(*(each[part] for each in x)) for part in (slice(3), slice(1, 2)))
+        together, alone = (outputs[0] if name in TEXTS else outputs for outputs in found)
         torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-5)
 
 

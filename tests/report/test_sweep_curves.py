@@ -31,3 +31,10 @@ def test_without_few_curves_there_is_no_file_and_an_old_one_goes(make_sweep, fig
     sweep = make_sweep({"model": [f"m{place}" for place in range(count)]})
     draw_few(sweep, [RECORDS[:epochs]] * count, tmp_path / "a.png")
     assert figures == [] and not (tmp_path / "a.png").exists()
+
+
+def test_the_grid_lies_under_the_curves(make_sweep, figures, tmp_path):
+    draw_few(make_sweep({"model": ["mlp", "lenet"]}), [RECORDS] * 2, tmp_path / "a.png")
+    for panel in figures[0].axes:
+        assert panel.get_axisbelow() is True
+        assert all(line.get_visible() for line in panel.get_ygridlines())

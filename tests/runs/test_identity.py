@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -17,6 +18,7 @@ from d2lrun import datasets
 from d2lrun.config import schema
 from d2lrun.config.compose import compose
 from d2lrun.config.keys import VARIANTS
+from d2lrun.config.tables import DATASETS, MODELS, fits
 from d2lrun.datasets import house_prices
 from d2lrun.disk.download import Found
 from d2lrun.disk.files import sha256
@@ -171,9 +173,9 @@ def effects() -> dict[str, tuple[set[str], set[str], set[str]]]:
             base = compose(words)
             plain = read(base)
             ways = [(plain, key, changes(base, key, value)) for key, value in leaves(base).items()]
-            ways += [(plain, group, choices(words, group)) for group in VARIANTS]
+            ways += [(plain, group, choices(base, group)) for group in VARIANTS]
             if validation == "holdout":
-                ways += [way for group in VARIANTS if group != "dataset" for way in keys_of_options(words, group)]
+                ways += [way for group in VARIANTS if group != "dataset" for way in keys_of_options(base, group)]
             for before, key, configs in ways:
                 trains, measures, tried = found.setdefault(key, (set(), set(), set()))
                 for now in filter(None, map(read, filter(None, configs))):
@@ -183,9 +185,9 @@ def effects() -> dict[str, tuple[set[str], set[str], set[str]]]:
     return found
 
 
-def keys_of_options(words: list[str], group: str) -> Iterator[tuple[Any, str, Iterator[Any]]]:
+def keys_of_options(base, group: str) -> Iterator[tuple[Any, str, Iterator[Any]]]:
     """The keys of every other option of a group, such as those of Adam."""
-    for config in choices(words, group):
+    for config in choices(base, group):
         if (before := read(config)) is not None:
             for key, value in leaves(config).items():
                 if key.startswith(f"{group}."):
@@ -197,14 +199,25 @@ def changes(base, key: str, value: Any) -> Iterator[Any]:
     return (changed(base, key, other) for other in others(kind_of(base, key), key, value))
 
 
-def choices(words: list[str], group: str) -> Iterator[Any]:
+def choices(base, group: str) -> Iterator[Any]:
     """The config with every other option of a group that goes with the rest."""
+    data = schema.to_dict(base)
+    key = "engine" if group == "sweep" else "name"
     for option in VARIANTS[group]:
-        if f"{group}={option}" not in words:
+        names = {"model": data["model"]["name"], "dataset": data["dataset"]["name"], group: option}
+        if option != data[group][key] and fits(names["model"], names["dataset"]):
             with contextlib.suppress(Refused):
-                yield compose(
-                    [*(word for word in words if not word.startswith((f"{group}=", f"{group}."))), f"{group}={option}"]
-                )
+                yield schema.parse(data | {group: part(group, option)})
+
+
+@cache
+def part(group: str, option: str) -> dict[str, Any]:
+    """The keys of an option as conf/ has them, with a network and a dataset that fit; raises Refused."""
+    model = next(model for model in MODELS if group != "dataset" or fits(model, option))
+    model = option if group == "model" else model
+    dataset = option if group == "dataset" else next(dataset for dataset in DATASETS if fits(model, dataset))
+    words = {"model": model, "dataset": dataset, group: option}
+    return schema.to_dict(compose([f"{name}={value}" for name, value in words.items()]))[group]
 
 
 def table(found: dict[str, tuple[set[str], set[str], set[str]]]) -> str:
