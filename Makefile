@@ -11,10 +11,10 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet text language-model rnn gru lstm deep-rnn bi-rnn whole-book model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer arithmetic tagging reviews model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
-	@awk -F ' *## *' '/^[a-z-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ' *## *' '/^[a-z0-9-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- train ---------------------------------------------------------------------------------------------------
 
@@ -51,6 +51,12 @@ resnet: $(READY) $(DATA) ## book 7.6: ResNet-18, residual blocks (hours without 
 densenet: $(READY) $(DATA) ## book 7.7: DenseNet (hours without a GPU)
 	@$(call long_chapter,densenet)
 
+sequence: $(READY) ## book 8.1: a noisy sine predicted by an MLP, a linear model and a GRU; error against window length
+	@$(BIN)/d2lrun experiment=sine $(SHORTER) $(ARGS)
+	@$(BIN)/d2lrun experiment=sine-linear $(SHORTER) $(ARGS)
+	@$(BIN)/d2lrun experiment=sine-gru $(SHORTER) $(ARGS)
+	@$(BIN)/d2lrun -m experiment=sine-tau $(SHORTER) $(ARGS)
+
 text: $(READY) ## book 8.2, 8.3: lines, tokens and counts of The Time Machine, and the Zipf plot
 	@$(BIN)/d2lrun data dataset=timemachine $(ARGS)
 
@@ -75,6 +81,27 @@ bi-rnn: $(READY) ## book 9.4: a bidirectional LSTM, which reads the token that i
 whole-book: $(READY) ## an LSTM on all of The Time Machine, measured on its last tenth
 	@$(BIN)/d2lrun experiment=whole-book $(if $(QUICK),train.epochs=1) $(ARGS)
 
+seq2seq: $(READY) ## book 9.5 to 9.8: French for 601 short English sentences, by an encoder and a decoder
+	@$(BIN)/d2lrun experiment=seq2seq $(FEW) $(ARGS)
+
+attention: $(READY) ## book 10.4: the same with attention (Bahdanau), and heat maps of it
+	@$(BIN)/d2lrun experiment=bahdanau $(FEW) $(ARGS)
+
+transformer: $(READY) ## book 10.2, 10.7: kernel regression as attention, then the same translations by a Transformer
+	@$(BIN)/d2lrun model=nadaraya-watson $(ARGS)
+	@$(BIN)/d2lrun experiment=transformer $(FEW) $(ARGS)
+
+arithmetic: $(READY) ## questions and answers: learn to add two numbers, two minutes
+	@$(BIN)/d2lrun experiment=arithmetic $(if $(QUICK),train.epochs=2) $(ARGS)
+
+tagging: $(READY) ## parts of speech of Chinese words; capitals and marks put back into English text
+	@$(BIN)/d2lrun experiment=people-daily $(LOOK) $(ARGS)
+	@$(BIN)/d2lrun experiment=restore $(LOOK) $(ARGS)
+
+reviews: $(READY) ## four networks on Chinese reviews: a bag of words, GRU, LSTM, text CNN; one table
+	@$(BIN)/d2lrun data dataset=reviews-zh > /dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[reviews,zh]'
+	@$(BIN)/d2lrun -m sweep.name=reviews experiment=reviews-bag,reviews-textcnn,reviews-gru,reviews-lstm $(if $(QUICK),train.epochs=1 train.limit_batches=20) $(ARGS)
+
 model-selection: $(READY) ## book 4.4: underfitting and overfitting; error against number of terms and of rows
 	@$(BIN)/d2lrun -m sweep.name=three-fits experiment=polynomial-normal,polynomial-underfit,polynomial-overfit $(SOME) $(ARGS)
 	@$(BIN)/d2lrun -m experiment=capacity $(SOME) $(ARGS)
@@ -97,6 +124,7 @@ sweep: $(READY) $(DATA) ## two models, three learning rates, one table; the same
 	@$(BIN)/d2lrun -m model=softmax,mlp optimizer.lr=0.05,0.1,0.5 validation=holdout $(or $(LOOK),train.epochs=3) $(ARGS)
 
 FEW = $(if $(QUICK),train.epochs=20)
+SHORTER = $(if $(QUICK),train.epochs=2)
 SOME = $(if $(QUICK),train.epochs=300)
 chapter = $(BIN)/d2lrun model=$(1) $(LOOK) $(ARGS)
 long_chapter = $(if $(QUICK),,$(BIN)/d2lrun cost model=$(1) $(ARGS) &&) $(BIN)/d2lrun model=$(1) $(GLANCE) $(ARGS)

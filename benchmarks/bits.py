@@ -47,6 +47,10 @@ def commands() -> dict[str, list[str]]:
             if kind == "text":
                 found[f"{name} holdout"] = [*base, *TEXT, "validation=holdout"]
                 found[name] = [*base, *TEXT, "dataset.sampling=random"]
+            elif kind == "series":
+                found[name] = [*base, "dataset=sine"]
+            elif kind == "sentences":
+                found[name] = [*base, "dataset=labelled-text", "dataset.path=[texts.tsv]", "validation=holdout"]
             elif kind == "table":
                 found |= {f"{name} {each}": [*base, f"dataset={each}"] for each in tables()}
             else:
@@ -124,6 +128,7 @@ def main() -> None:
             folder = (options.keep or Path(temporary)) / name.replace(" ", "-")
             if not folder.exists():
                 folder.mkdir(parents=True)
+                (folder / "texts.tsv").write_text("".join(f"{n * n} is {n % 3}\t{n % 2}\n" for n in range(99)), "utf-8")
                 run(words, folder)
             found[name] = of_folder(folder)
             verdict = "" if name not in before else "same" if found[name] == before[name] else "DIFFERENT"

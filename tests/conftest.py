@@ -118,6 +118,16 @@ def own_images(stripes_folder) -> list[str]:
     return [f"dataset.dir={stripes_folder}", "dataset.verify=false"]
 
 
+@pytest.fixture(scope="session")
+def own_texts(tmp_path_factory) -> list[str]:
+    """The overrides for 90 + 30 short texts of two classes that can be learnt."""
+    folder, moods = tmp_path_factory.mktemp("texts"), ("bad", "good")
+    for name, count in (("train", 90), ("test", 30)):
+        rows = [f"it is {'so ' * (n % 5)}{moods[n % 2]} {n % 7}\t{moods[n % 2]}" for n in range(count)]
+        (folder / f"{name}.tsv").write_text("\n".join(["text\tlabel", *rows]), encoding="utf-8")
+    return [f"dataset.path=[{folder / 'train.tsv'}]", f"dataset.test=[{folder / 'test.tsv'}]"]
+
+
 @pytest.fixture(autouse=True)
 def no_signal_is_left():
     """A Stopped that a test catches ends no process: what it leaves must not stop the next test."""

@@ -128,7 +128,10 @@ def test_imports_point_one_way(file, tree):
 # --- a task is one folder --------------------------------------------------------------------------------------------
 
 TABLES = ("config/tables.py", "config/hints.py")  # tables of names, and what other tools call them
-CLASSES = {"ImageDataset", "TableDataset", "TextDataset", "Classification", "Regression", "LanguageModel", "NGram"}
+CLASSES = {"ImageDataset", "TableDataset", "TextDataset", "LabelledTexts"}
+CLASSES |= {"Classification", "Regression", "LanguageModel", "TextClassification", "NGram"}
+CLASSES |= {"SeriesDataset", "Forecasting"}
+CLASSES |= {"TaggedDataset", "Tagging"}
 NAMES = {*TASKS, *INPUTS, *DATASETS, *MODELS}
 WORDS = {*INPUTS, "linear", "torchvision"}  # which have other meanings, too: those of INPUTS are a kind if compared
 

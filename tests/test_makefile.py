@@ -63,20 +63,24 @@ def test_every_recurrent_network_has_a_target(make):
     assert set(targets) == {name for name, entry in MODELS.items() if "text" in entry.inputs}
     for name, target in targets.items():
         assert f"d2lrun model={name}" in make("-n", target)
-    for target in ("deep-rnn", "bi-rnn", "whole-book"):
+    for target in ("deep-rnn", "bi-rnn", "whole-book", "seq2seq", "arithmetic"):
         assert f"d2lrun experiment={target}" in make("-n", target)
         assert "train.epochs=" in make("-n", target, "QUICK=1")
     assert "d2lrun data dataset=timemachine" in make("-n", "text")
 
 
-@pytest.mark.parametrize("target", ["rnn", "gru", "lstm", "deep-rnn", "bi-rnn", "whole-book"])
+@pytest.mark.parametrize(
+    "target", ["rnn", "gru", "lstm", "deep-rnn", "bi-rnn", "whole-book", "seq2seq", "attention", "arithmetic"]
+)
 def test_an_override_wins_over_the_quick_look_of_a_text(make, target):
     (words,) = commands(make("-n", target, "QUICK=1", "ARGS=train.epochs=3 seed=7"))
     config = compose(words[1:])
     assert (config.train.epochs, config.seed) == (3, 7)
 
 
-@pytest.mark.parametrize("target", ["model-selection", "weight-decay", "dropout", "house-prices", "kfold", "sweep"])
+@pytest.mark.parametrize(
+    "target", ["sequence", "model-selection", "weight-decay", "dropout", "house-prices", "kfold", "sweep", "tagging"]
+)
 def test_what_selects_a_model_can_be_composed_and_takes_overrides(make, target):
     for line in make("-n", target, "QUICK=1", "ARGS=seed=7 train.epochs=4").splitlines():
         words = shlex.split(line)[1:]
@@ -90,6 +94,7 @@ def test_make_alone_lists_every_chapter_with_its_section(make):
     for target, model in (SHORT | LONG).items():
         section = compose([f"model={model}"]).book.section
         assert f"book {section}" in lines[target] or f", {section}" in lines[target], target
+    assert "book 8.1" in lines["sequence"]
     assert {"run", "data", "test", "summary", "doctor"} <= set(lines)
 
 

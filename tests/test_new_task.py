@@ -74,7 +74,7 @@ def room(tmp_path):
 
 def test_a_dataset_is_three_files_and_a_task_its_folder_more(named):
     sections, project = named
-    assert sections["Add a dataset"] == {name.format("sine") for name in DATASET}
+    assert sections["Add a dataset"] == {name.format("wave") for name in DATASET}
     assert sections["Add a task"] == {name.format("bars") for name in DATASET} | FOLDER
     assert pages.changed(project) == set().union(*sections.values())
 
@@ -148,12 +148,12 @@ def test_its_data_are_drawn(forks, room):
 
 def test_the_new_dataset_of_a_task_that_there_was_trains(forks, room):
     words = ["optimizer=adam", "optimizer.lr=0.01", "train.batch_size=16", "train.epochs=20", "run.dir=run"]
-    assert forks(room, ["dataset=sine", "model=mlp", *words]).code == 0
+    assert forks(room, ["dataset=wave", "model=mlp", *words]).code == 0
     assert 0.01 < room.result()["metrics"]["test_loss"] < 0.2  # from the noise to half of the best constant
 
 
 def test_the_range_in_the_line_of_a_dataset_is_kept(forks, room):
-    refused = forks(room, ["dataset=sine", "model=mlp", "dataset.waves=0"])
+    refused = forks(room, ["dataset=wave", "model=mlp", "dataset.waves=0"])
     assert refused.code == 2
     assert "dataset.waves=0" in refused.err
 

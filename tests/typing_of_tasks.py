@@ -6,12 +6,21 @@ from d2lrun.tasks import View
 from d2lrun.tasks.classification import images
 from d2lrun.tasks.classification import task as classification
 from d2lrun.tasks.classification import view as classification_view
+from d2lrun.tasks.forecasting import series
+from d2lrun.tasks.forecasting import task as forecasting
+from d2lrun.tasks.forecasting import view as forecasting_view
 from d2lrun.tasks.language_model import stream
 from d2lrun.tasks.language_model import task as language_model
 from d2lrun.tasks.language_model import view as language_model_view
 from d2lrun.tasks.regression import table
 from d2lrun.tasks.regression import task as regression
 from d2lrun.tasks.regression import view as regression_view
+from d2lrun.tasks.tagging import sentences
+from d2lrun.tasks.tagging import task as tagging
+from d2lrun.tasks.tagging import view as tagging_view
+from d2lrun.tasks.text_classification import task as text_classification
+from d2lrun.tasks.text_classification import texts
+from d2lrun.tasks.text_classification import view as text_classification_view
 from d2lrun.tasks.translation import pairs
 from d2lrun.tasks.translation import task as translation
 from d2lrun.tasks.translation import view as translation_view
@@ -19,15 +28,37 @@ from d2lrun.training.task import Dataset, Subset, Task
 
 TASKS: dict[str, type[Task]] = {
     "classification": classification.Classification,
+    "forecasting": forecasting.Forecasting,
     "language_model": language_model.LanguageModel,
     "regression": regression.Regression,
+    "tagging": tagging.Tagging,
     "translation": translation.Translating,
+    "text_classification": text_classification.TextClassification,
 }
 VIEWS: dict[str, View] = {
     "classification": classification_view,
+    "forecasting": forecasting_view,
     "language_model": language_model_view,
     "regression": regression_view,
+    "tagging": tagging_view,
+    "text_classification": text_classification_view,
     "translation": translation_view,
 }
-DATASETS: list[type[Dataset]] = [images.ImageDataset, stream.TextDataset, table.TableDataset, pairs.PairDataset]
-SUBSETS: list[type[Subset]] = [images.ImageSubset, stream.TextSubset, table.TableSubset, pairs.PairSubset]
+DATASETS: list[type[Dataset]] = [
+    images.ImageDataset,
+    pairs.PairDataset,
+    sentences.TaggedDataset,
+    series.SeriesDataset,
+    stream.TextDataset,
+    table.TableDataset,
+    texts.LabelledTexts,
+]
+SUBSETS: list[type[Subset]] = [
+    images.ImageSubset,
+    pairs.PairSubset,
+    sentences.TaggedSubset,
+    series.SeriesSubset,
+    stream.TextSubset,
+    table.TableSubset,
+    texts.LabelledSubset,
+]

@@ -193,7 +193,7 @@ def arguments(usage: str, before: list[str], word: str) -> list[str]:
         return [*runs(word, sweeps=True), *(keys if given else [])]
     if usage.startswith("RUN") and not given:
         return runs(word)
-    return [*keys, *(paths(word) if "IMAGE" in usage else [])]
+    return [*keys, *(paths(word) if "...]" in usage else [])]
 
 
 def argument_values(key: str, kind: str, value: str) -> list[str]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from d2lrun.config.keys import Config
 
 SOME_JOBS_FAILED = 3
-MOVES = ("dataset.dir=", "dataset.path=", "device=", "device.")  # for a run whose data or device changed
+# Words for a run whose data or device changed.
+MOVES = ("dataset.dir=", "dataset.path=", "dataset.test=", "device=", "device.")
 A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00"
 
 
@@ -412,7 +413,7 @@ def config_of(directory: Any, options: dict[str, Any]) -> Config:
             value = text if plain else yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise Refused(f"{word}: the value is not valid YAML", "such as dataset.path=FILE or device=cpu") from error
-        data[group][name or "name"] = [value] if key == "dataset.path" and plain else value
+        data[group][name or "name"] = [value] if key in ("dataset.path", "dataset.test") and plain else value
     return schema.parse(data)
 
 
@@ -426,7 +427,7 @@ def split_options(words: list[str], defaults: dict[str, str], hint: str) -> tupl
         key, equals, value = word.partition("=")
         if key in defaults and equals:
             options[key] = value
-        elif equals and key.isidentifier() and not Path(word).exists():
+        elif equals and key.isascii() and key.isidentifier() and not os.path.exists(word):  # 价格=好 is a text
             raise Refused(f"{word}: no such option{suggestion(key, list(defaults))}", hint)
         else:
             named.append(word)

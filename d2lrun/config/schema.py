@@ -19,13 +19,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from d2lrun.config import hints
 from d2lrun.config.keys import ADDED, VARIANTS, Config
+from d2lrun.config.metrics import name_of, split_of
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, MOST_NUMBERS, TASKS, fits
 from d2lrun.errors import Refused
 
-PLACES = ("dataset.dir", "dataset.path")  # paths of the data: their content is compared, not the path
+PLACES = ("dataset.dir", "dataset.path", "dataset.test")  # paths of the data: their content is compared, not the path
 # Keys that may change in a continued run: it is still the same experiment.
 EARLIER = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
-CIRCUMSTANCES = (*EARLIER, "dataset.path", "device.name")  # EARLIER: before data had fingerprints
+CIRCUMSTANCES = (*EARLIER, "dataset.path", "dataset.test", "device.name")  # EARLIER: before data had fingerprints
 GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
 TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"
@@ -70,6 +71,8 @@ def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Co
     if not complaints:
         complaints = contradictions(config)
     refuse(complaints)
+    if config.book is not None:
+        config.book.band = measurable(config.book.band, DATASETS[config.dataset.name].task)
     return config
 
 
@@ -91,6 +94,11 @@ def keys_of_option(group: str, name: Any) -> set[str]:
     cls = VARIANTS[group].get(name) if group in VARIANTS and isinstance(name, str) else None
     cls = keys_of(Config).get(group) if group not in VARIANTS else cls
     return set() if cls is None else set(keys_of(cls))
+
+
+def measurable(band: dict[str, list[float]], task: str) -> dict[str, list[float]]:
+    """Return the part of a band that a task measures; an experiment adds its band to that of its model's chapter."""
+    return {name: ends for name, ends in band.items() if not split_of(name) or name_of(name) in TASKS[task].metrics}
 
 
 def refuse(complaints: list[Complaint]) -> None:
@@ -282,14 +290,17 @@ def convert(kind: Any, value: Any) -> Any:
 
 
 def convert_optional(kind: Any, value: Any) -> Any:
-    """Return ``value`` as the kind ``T | None``; raises Mismatch."""
+    """Return ``value`` as the first kind of ``S | T | None`` that takes it; raises Mismatch."""
     if value is None:
         return None
-    inner = next(arm for arm in get_args(kind) if arm is not type(None))
-    try:
-        return convert(inner, value)
-    except Mismatch as mismatch:
-        raise Mismatch(f"{mismatch}, or null") from None
+    wanted = []
+    for inner in get_args(kind):
+        if inner is not type(None):
+            try:
+                return convert(inner, value)
+            except Mismatch as mismatch:
+                wanted.append(str(mismatch))
+    raise Mismatch(", or ".join([*wanted, "null"]))
 
 
 def misfit(data: dict[str, Any]) -> Complaint | None:

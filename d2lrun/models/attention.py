@@ -47,7 +47,11 @@ class AdditiveAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        features = self.W_q(queries).unsqueeze(2) + self.W_k(keys).unsqueeze(1)  # [B, Q, K, hidden]
+        return self.attend(queries, self.W_k(keys), values, mask)
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Do as ``forward``, with keys [B, K, hidden] to which W_k is already applied: a decoder does it only once."""
+        features = self.W_q(queries).unsqueeze(2) + keys.unsqueeze(1)  # [B, Q, K, hidden]
         weights = weights_of(self.w_v(features.tanh()).squeeze(3), mask)  # [B, Q, K]
         return self.dropout(weights) @ values, weights
 

@@ -46,6 +46,23 @@ class Sequences:
 
 
 @dataclass(frozen=True)
+class Spelled(Sequences):
+    """Separate sequences of words with their spelling, int64 [B, T, 1 + C]: the word, then its first C characters.
+
+    After the last word, and after the last character of a word, there is PAD. ``characters`` is the number of
+    characters in their vocabulary, ``spelled`` is C.
+    """
+
+    characters: int = 0
+    spelled: int = 1
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return the arguments of the network for a batch of one sequence."""
+        word = super().example()[0].unsqueeze(2)  # [1, T, 1]
+        return (torch.cat((word, word.clamp(max=self.characters - 1).expand(-1, -1, self.spelled)), dim=2),)
+
+
+@dataclass(frozen=True)
 class Pairs:
     """Source sequences and, for each, the target sequence so far: two tensors int64 [B, S] and [B, T] with PAD.
 
@@ -62,7 +79,7 @@ class Pairs:
         return token.clamp(max=self.vocabulary - 1), token - 1
 
 
-Inputs: TypeAlias = "tuple[int, ...] | Stream | Sequences | Pairs"
+Inputs: TypeAlias = "tuple[int, ...] | Stream | Sequences | Pairs"  # Spelled is one of Sequences
 
 
 def example_of(inputs: Inputs) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Linear regression (book 3.1-3.3): a weighted sum of the features."""
+"""Linear regression (book 3.1-3.3): a weighted sum of the features, or of the values of a window: autoregression."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Linear(nn.Linear):
-    """Features [B, D] -> predictions [B, classes]; a regression has classes = 1."""
+    """Features [B, D] -> predictions [B, classes]; a regression or forecast has classes = 1."""
 
     def __init__(self, *, inputs: tuple[int, ...], classes: int, bias: bool):
         if len(inputs) != 1:

@@ -10,7 +10,7 @@ from d2lrun.models.activations import ACTIVATIONS
 
 
 class MLP(nn.Sequential):
-    """Images [B, C, H, W] -> logits [B, classes]; features [B, D] -> predictions [B, 1].
+    """Images [B, C, H, W] -> logits [B, classes]; features [B, D] or windows [B, T] -> predictions [B, 1].
 
     ``dropout`` is one probability for all hidden layers or one for each; at 0 there is no dropout layer. If ``share``,
     all hidden layers of the same shape are one layer with shared parameters (book 5.2).

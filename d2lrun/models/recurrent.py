@@ -6,6 +6,7 @@ Shapes: T time steps, B batch, F features of a step, D hidden units, V vocabular
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import TypeAlias, cast
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from d2lrun.models.inputs import Inputs, Sequences
 from d2lrun.models.sequences import Reader, SequenceClassifier, Tagger
+from d2lrun.models.spelling import embedding_of
 
 State: TypeAlias = "Tensor | tuple[Tensor, ...]"  # [layers · directions, B, D]; two of them for an LSTM
 
@@ -32,7 +34,7 @@ def network(
     embedding: int | None,
     tied: bool,
 ) -> nn.Module:
-    """Return a language model of a Stream, a SequenceClassifier or Tagger of Sequences, or a classifier of images.
+    """Return a language model of a Stream, a SequenceClassifier or Tagger of Sequences, or a RowClassifier.
 
     ``impl`` selects the recurrent layer: "scratch" builds it from ``cell`` and draws all weights from N(0, 0.01²),
     as the book does; "torch" uses torch's ``layer`` and torch's initial weights. Raises ValueError if the arguments
@@ -48,11 +50,12 @@ def network(
                 return layer(features, hidden)
             return Stack(cell, features, hidden, layers=1, bidirectional=False, dropout=0.0)
 
-        embedded = embedding or hidden
-        reader = Reader(one, embedded, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
+        vectors, features = embedding_of(inputs, embedding or hidden)
+        reader = Reader(one, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
         network = Tagger if inputs.each else SequenceClassifier
-        return network(nn.Embedding(inputs.vocabulary, embedded), reader, linear(width, classes, impl), dropout)
-    features = inputs[0] * inputs[2] if isinstance(inputs, tuple) else (embedding or classes)
+        return network(vectors, reader, linear(width, classes, impl), dropout)
+    # An image has H steps, a window of a series T.
+    features = prod(inputs) // inputs[-2:][0] if isinstance(inputs, tuple) else (embedding or classes)
     made: nn.Module
     if impl == "scratch":
         made = Stack(cell, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
@@ -84,7 +87,7 @@ def linear(inputs: int, outputs: int, impl: str) -> nn.Linear:
 def check(inputs: Inputs, embedding: int | None, tied: bool, width: int) -> None:
     """Raise ValueError if an embedding, or sharing its weights with the output layer, is not possible."""
     if isinstance(inputs, tuple) and (embedding is not None or tied):
-        raise ValueError("images have no tokens: wanted embedding=null and tied=false")
+        raise ValueError("images and series have no tokens: wanted embedding=null and tied=false")
     if isinstance(inputs, Sequences) and tied:
         raise ValueError("the output is no token of the input: wanted tied=false")
     if tied and embedding != width:
@@ -110,18 +113,21 @@ class LanguageModel(nn.Module):
 
 
 class RowClassifier(nn.Module):
-    """Images [B, C, H, W] -> logits [B, classes]: a row of pixels is a time step; the last state gives the logits."""
+    """Images [B, C, H, W] or windows of a series [B, T] -> outputs [B, classes], from the last state.
+
+    A time step is a row of pixels, or one value.
+    """
 
     def __init__(self, layer: nn.Module, head: nn.Linear, dropout: float, *, bidirectional: bool):
         super().__init__()
         self.directions = 1 + bidirectional
         self.layer, self.dropout, self.head = layer, nn.Dropout(dropout), head
 
-    def forward(self, images: Tensor) -> Tensor:
-        rows = images.permute(2, 0, 1, 3).flatten(2)  # [H, B, C·W]
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.T.unsqueeze(2) if x.dim() == 2 else x.permute(2, 0, 1, 3).flatten(2)  # [T, B, 1] or [H, B, C·W]
         _, state = self.layer(rows)
         hidden = state[0] if isinstance(state, tuple) else state
-        last = torch.cat(tuple(hidden[-self.directions :]), dim=1)  # [B, D]: each direction has read every row
+        last = torch.cat(tuple(hidden[-self.directions :]), dim=1)  # [B, D]: each direction has read every step
         return self.head(self.dropout(last))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ class Decoding:
     """The state of the decoder between two steps."""
 
     memory: Tensor  # [B, S, D]: the outputs of the encoder
+    keys: Tensor  # [B, S, D]: as attention compares them
     mask: Tensor  # bool [B, 1, S]: source tokens that are not padding
     context: Tensor  # [B, D]: the state of the encoder's top layer after the source
     hidden: Tensor  # [L, B, D]: the states of the decoder
@@ -131,7 +132,8 @@ class Seq2Seq(nn.Module):
     def start(self, source: Tensor) -> Decoding:
         """Read ``source`` [B, S] and return the state before the first step."""
         memory, hidden = self.encoder(source)
-        return Decoding(memory, inside(source), hidden[-1], hidden)
+        keys = memory if self.attention is None else self.attention.W_k(memory)
+        return Decoding(memory, keys, inside(source), hidden[-1], hidden)
 
     def step(self, tokens: Tensor, state: Decoding) -> tuple[Tensor, Decoding]:
         """Return the logits [B, K] of the token after ``tokens`` [B], and the state after them."""
@@ -145,15 +147,17 @@ class Seq2Seq(nn.Module):
         context, weights = state.context, None
         if self.attention is not None:
             query = state.hidden[-1].unsqueeze(1)  # [B, 1, D]
-            contexts, attended = self.attention(query, state.memory, state.memory, state.mask)
+            contexts, attended = self.attention.attend(query, state.keys, state.memory, state.mask)
             context, weights = contexts[:, 0], attended[:, 0]
         output, hidden = self.decoder(torch.cat((embedded, context), dim=1).unsqueeze(0), state.hidden)
         return output[0], replace(state, hidden=hidden, weights=weights)
 
     def select(self, state: Decoding, index: Tensor) -> Decoding:
         """Return the state of the sequences ``index`` [N]."""
-        weights = None if state.weights is None else state.weights[index]
-        return Decoding(state.memory[index], state.mask[index], state.context[index], state.hidden[:, index], weights)
+        by_row: dict[str, Any] = {
+            name: part if part is None else part[index] for name, part in vars(state).items() if name != "hidden"
+        }
+        return Decoding(hidden=state.hidden[:, index], **by_row)
 
     def weights(self, state: Decoding) -> Tensor | None:
         """Return how much the last step attended to each source token [B, S]; None without attention."""

@@ -75,13 +75,17 @@ class SequenceClassifier(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Tokens int64 [B, T], with PAD after each sequence -> logits of each token [B, T, K]."""
+    """Tokens int64 [B, T], or words with their characters [B, T, 1 + C] -> logits of each token [B, T, K].
+
+    PAD stands after each sequence.
+    """
 
     def __init__(self, embedding: nn.Module, reader: Reader, head: nn.Linear, dropout: float):
         super().__init__()
         self.embedding, self.reader, self.dropout, self.head = embedding, reader, nn.Dropout(dropout), head
 
     def forward(self, tokens: Tensor) -> Tensor:
-        lengths = (tokens != PAD).sum(dim=1)  # [B]
-        outputs = self.reader(self.dropout(self.embedding(tokens.T)), lengths)
+        words = tokens if tokens.dim() == 2 else tokens[:, :, 0]
+        lengths = (words != PAD).sum(dim=1)  # [B]
+        outputs = self.reader(self.dropout(self.embedding(tokens.transpose(0, 1))), lengths)
         return self.head(self.dropout(outputs)).transpose(0, 1)

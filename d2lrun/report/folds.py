@@ -16,6 +16,7 @@ from d2lrun.report.page import embed, fact_rows, page_of, table
 from d2lrun.report.progress import metrics_of
 from d2lrun.report.scale import plain_ticks
 from d2lrun.report.tables import (
+    baseline_rows,
     book_rows,
     chance_words,
     counted,
@@ -56,6 +57,7 @@ def show_folds(console: Console, result: dict[str, Any], directory: Path) -> Non
         test_words = metrics_of(real(refit["metrics"]), "test")
         test = f"test {test_words} ({refit['test_set']})" if test_words else f"test set {refit['test_set']}"
         rows.append(("refit", f"on all training data, {counted(refit['epochs'], 'epoch')}: {test}"))
+    rows += baseline_rows(result)
     rows += [("note", note) for note in notes_of(result)]
     if lost := chance_words(result):
         rows.append(("at chance", lost))

@@ -13,7 +13,7 @@ from d2lrun.config.metrics import SPLITS
 from d2lrun.counts import counted
 from d2lrun.disk import files
 from d2lrun.report.curves import metric_names
-from d2lrun.report.tables import book_rows, chance_words, notes_of
+from d2lrun.report.tables import baseline_rows, book_rows, cell_of, chance_words, notes_of
 from d2lrun.report.text import duration
 
 PAGE = """<!DOCTYPE html>
@@ -41,6 +41,7 @@ pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; }}
 RUN = """\
 {facts}
 {pictures}
+{more}
 {samples}
 <h2>Epochs</h2>
 {epochs}
@@ -55,6 +56,7 @@ def write_page(path: Path, result: dict[str, Any], records: list[dict[str, Any]]
     body = RUN.format(
         facts=metric_table(result["metrics"]) + table([], fact_rows(result)),
         pictures="\n".join(map(embed, sorted(path.parent.glob("*.png")))),
+        more=task_table(result.get("table")),
         samples=written(path.with_name("samples.txt")),
         epochs=table([key.replace("_", " ") for key in records[0]] if records else [], map(values, records)),
         config=escape(config),
@@ -75,6 +77,13 @@ def metric_table(metrics: dict[str, float]) -> str:
     return table(["", *(name.replace("_", " ") for name in names)], rows)
 
 
+def task_table(more: dict[str, Any] | None) -> str:
+    """Return the table of a task with its title, the entry "table" of result.json; an empty text if there is none."""
+    if not more:
+        return ""
+    return f"<h2>{escape(more['title'])}</h2>\n{table(more['heads'], [[*map(cell_of, row)] for row in more['rows']])}"
+
+
 def fact_rows(result: dict[str, Any]) -> list[list[str]]:
     """Return the rows of the page's table of facts."""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
@@ -83,6 +92,7 @@ def fact_rows(result: dict[str, Any]) -> list[list[str]]:
         *([label, text] for label, text in book_rows(result["book"], result["metrics"])),
         *([["at chance", at_chance]] if (at_chance := chance_words(result)) else []),
         *([["weight norm", number(norm)]] if (norm := result["metrics"].get("weight_norm")) is not None else []),
+        *([label, text] for label, text in baseline_rows(result)),
         *(["note", note] for note in notes_of(result)),
         ["parameters", f"{result['parameters']:,}"],
         [

@@ -25,14 +25,16 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     if table := metric_table(metrics):
         show(console, table)
         console.print()
+    if more := result.get("table"):
+        say(console, f" {more['title']}")
+        show(console, grid_of(console, more))
+        console.print()
     rows = [("parameters", f"{result['parameters']:,}")] if result.get("parameters") is not None else []
     for unit, speed in speeds(metrics):
         rows.append(("speed", f"{speed:,.0f} {unit}/s (whole epochs: training + evaluation)"))
     if (norm := metrics.get("weight_norm")) is not None:
         rows.append(("weights", f"‖w‖ {measured(norm)}"))
-    if baselines := result.get("baselines"):
-        values = ", ".join(f"{name} {value:.2f}" for name, value in baselines.items())
-        rows.append(("guessing", f"gives {values}"))
+    rows += baseline_rows(result)
     rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
@@ -43,6 +45,28 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     rows += files_row(directory)
     console.print(pairs(console, rows))
     say(console, f" directory   {directory}")
+
+
+def grid_of(console: Console, more: dict[str, Any]) -> Table:
+    """Return the table of a task: ``more`` is the entry "table" of result.json."""
+    table = grid(*(words(console, head).plain for head in more["heads"] or [""]))
+    for row in more["rows"]:
+        table.add_row(*(words(console, cell_of(cell)) for cell in row))
+    return table
+
+
+def cell_of(value: str | float | None) -> str:
+    """Return a cell of a task's table: a text, a whole number, or a number like a metric."""
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else measured(value)
+
+
+def baseline_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a row with the metrics of predictions without a network; no row if the task has none."""
+    baselines, floor = result.get("baselines"), result.get("floor")
+    if not baselines:
+        return []
+    metric = f"{floor['metric'].replace('_', ' ', 1)}: " if floor else ""
+    return [("baselines", metric + ", ".join(f"{name} {measured(value)}" for name, value in baselines.items()))]
 
 
 def notes_of(result: dict[str, Any]) -> list[str]:
@@ -133,14 +157,18 @@ def heading(console: Console, text: str) -> None:
 
 
 def grid(first: str, *others: str) -> Table:
-    """Return an empty table: a left-aligned column of names, and right-aligned columns of numbers."""
+    """Return an empty table: a left-aligned column of names, and right-aligned columns of numbers.
+
+    A head is not parsed as markup: it may be the name of a user's column.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, collapse_padding=True)
-    table.add_column(first, overflow="fold")
+    table.add_column(Text(first), overflow="fold")
     for name in others:
-        table.add_column(name, justify="right", overflow="fold", min_width=len(name))
+        table.add_column(Text(name), justify="right", overflow="fold", min_width=len(name))
     return table
 
 
@@ -169,7 +197,7 @@ def show(console: Console, table: Table) -> None:
             console.print(pairs(console, [(head, text) for head, text in zip(heads, others) if text]))
         return
     for column, whole, words in zip(table.columns, most, least):
-        column.width = words + 1 + min(room, whole - words)
+        column.width, column.min_width = words + 1 + min(room, whole - words), None
         room -= column.width - words - 1
     console.print(table)
 

@@ -171,9 +171,11 @@ def summarise(
         "refit": refit and {**of_fold(REFIT, refit), "test_set": test_set(refit, "all folds"), "at": now()},
         "book": compare_with_book(config, means, changed),
         "floor": mean_floor([result.get("floor") for result in results.values()]),
+        "baselines": mean_baselines([result.get("baselines") for result in results.values()]),
         "dead": next((result["dead"] for result in results.values() if result["dead"]), None),
         "config_hash": config_hash(config),
         "data": identity.joined(read) if read else None,
+        "note": first.get("note") if len({result.get("note") for result in results.values()}) == 1 else None,
         "notes": first.get("notes", []),
     }
 
@@ -197,6 +199,14 @@ def mean_floor(floors: list[dict[str, Any] | None]) -> dict[str, Any] | None:
         return None
     at_chance = all(floor["at_chance"] for floor in known)
     return {**known[0], "value": fmean(floor["value"] for floor in known), "at_chance": at_chance}
+
+
+def mean_baselines(baselines: list[dict[str, float] | None]) -> dict[str, float] | None:
+    """Return the mean of each baseline over the folds; None if a fold has none."""
+    known = [each for each in baselines if each]
+    if not known or len(known) < len(baselines):
+        return None
+    return {name: fmean(each[name] for each in known) for name in known[0] if all(name in each for each in known)}
 
 
 def of_fold(name: str, result: dict[str, Any]) -> dict[str, Any]:

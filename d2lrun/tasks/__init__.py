@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from d2lrun.config.tables import DATASETS, TASKS
+from d2lrun.errors import Refused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +81,14 @@ class Word:
     def takes_files(self) -> bool:
         """Whether files may follow the run's directory."""
         return "...]" in self.usage
+
+
+def whole(options: dict[str, str], name: str, least: int, most: int, verb: str) -> int:
+    """Return an option of a verb as a whole number from ``least`` to ``most``; raises Refused."""
+    digits = options[name]
+    if not (digits.isdecimal() and len(digits) <= len(str(most)) and least <= int(digits) <= most):
+        raise Refused(f"{name}={digits}: wanted a whole number from {least} to {most:,}", f"d2lrun {verb} --help")
+    return int(digits)
 
 
 def task_of(config: Config, data: Any) -> Task:

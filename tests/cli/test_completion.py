@@ -38,7 +38,7 @@ NAMES = [
     "-x=y.txt",
 ]
 RUNS = ["outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00", "outputs/runs/text/rnn/2026-02-01_12-00-00", "mine"]
-VERBS_OF_RUNS = ["resume", "evaluate", "predict", "generate", "compare"]
+VERBS_OF_RUNS = ["resume", "evaluate", "predict", "generate", "forecast", "compare"]
 
 
 def found(line: str) -> list[str]:
@@ -95,6 +95,7 @@ def folder(tmp_path, monkeypatch):
         ("predict x inv", ["invert="]),
         ("predict x invert=", ["invert=auto", "invert=yes", "invert=no"]),
         ("generate x t", ["temperature=", "top_k="]),
+        ("forecast x st", ["steps="]),
         ("generate x temperature=", ["temperature=0"]),
         ("compare x s", ["sort="]),
         ("doctor ", []),

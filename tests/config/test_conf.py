@@ -53,15 +53,21 @@ POLYNOMIALS = {
     "polynomial-overfit": (20, 1500, {"test_loss": [0.0, 0.43]}),
 }
 DECAYS = {"weight-decay": (3.0, [0.3365, 0.7195]), "weight-decay-off": (0.0, [11.35, 15.15])}  # λ, band of ‖w‖
-CLASSICS = sorted({*POLYNOMIALS, *DECAYS, "dropout", "house-prices"})
+CLASSICS = sorted({*POLYNOMIALS, *DECAYS, "dropout", "house-prices", "sine"})
 # Parameters, section, epochs, and band of the loss as the book prints it.
 TRANSLATIONS = {
     "seq2seq": (47_369, "9.7", 300, [0.0175, 0.0205]),
     "bahdanau": (49_449, "10.4", 250, [0.0185, 0.0215]),
     "transformer": (60_937, "10.7", 200, [0.0295, 0.0335]),
 }
-OURS = ("amount-of-data", "arithmetic", "capacity", "translation", "whole-book")  # experiments of no chapter
-OTHERS = {"torchvision", "ngram", "linear", "seq2seq", "transformer"}  # of no chapter, or of several
+REVIEWS = ("reviews-bag", "reviews-gru", "reviews-lstm", "reviews-textcnn")
+OURS = (  # experiments of no chapter
+    *("amount-of-data", "arithmetic", "capacity", "people-daily", "restore", "sine-gru", "sine-linear", "sine-tau"),
+    *("translation", "whole-book", *REVIEWS),
+)
+OTHERS = {  # of no chapter, or of several
+    *("torchvision", "ngram", "linear", "seq2seq", "transformer", "bag-of-words", "textcnn"),
+}
 KERNEL = {"nadaraya-watson"}  # a regression of one parameter
 RECURRENT = {
     **{"hidden": 256, "layers": 1, "bidirectional": False, "dropout": 0.0, "impl": "torch"},
@@ -97,6 +103,11 @@ NETWORKS = {  # how the weights begin, and the arguments
             **{"embedding": 32, "hidden": 32, "layers": 2, "bidirectional": False, "dropout": 0.1},
             **{"attention": "none", "context": "encoder", "padding": "skip"},
         },
+    ),
+    "bag-of-words": ("torch", {}),
+    "textcnn": (
+        "torch",
+        {"embedding": 100, "kernels": [3, 4, 5], "channels": 100, "pool": "max", "dropout": 0.5},
     ),
     "ngram": ("torch", {"order": 6, "smoothing": "kneser-ney", "strength": [1.0]}),
 }
@@ -277,6 +288,21 @@ def test_a_translation_is_the_books(experiment):
     assert sum(one.numel() for one in models.build(model, Pairs(184, 10), 201).parameters()) == parameters
 
 
+def test_the_sine_is_the_books():
+    config = compose(["experiment=sine"])
+    data, model = config.dataset, config.model
+    assert (model.name, model.hidden, model.activation, model.init.name) == ("mlp", [10], "relu", "xavier")
+    assert (data.frequency, data.noise, data.tau, data.n_train - data.tau, data.n_train + data.n_test) == (
+        *(0.01, 0.2, 4),
+        *(600, 1000),
+    )
+    assert (data.normalise, config.optimizer.name, config.optimizer.lr) == ("none", "adam", 0.01)
+    assert (config.train.batch_size, config.train.epochs, config.validation.name) == (16, 5, "none")
+    assert (config.book.section, config.book.band) == ("8.1", {"train_loss": [0.0465, 0.0605]})
+    assert sum(one.numel() for one in models.build(model, (4,), 1).parameters()) == 61
+    assert is_plain(config)
+
+
 @pytest.mark.parametrize("experiment", CLASSICS)
 def test_other_seeds_of_the_rows_are_still_the_book(experiment):
     """Its builds were never seeded."""
@@ -287,7 +313,7 @@ def test_other_seeds_of_the_rows_are_still_the_book(experiment):
 @pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *CLASSICS, *TRANSLATIONS, *OURS}))
 def test_an_experiment_departs_from_itself_in_nothing_but_what_is_overridden(experiment):
     assert departures(compose([f"experiment={experiment}"])) == []
-    assert departures(compose([f"experiment={experiment}", "train.epochs=3"])) == ["train.epochs"]
+    assert departures(compose([f"experiment={experiment}", "train.epochs=11"])) == ["train.epochs"]
 
 
 @pytest.mark.parametrize("experiment", OURS)

@@ -63,14 +63,14 @@ def value_of(kind: object) -> str:
     with pytest.raises(schema.Mismatch) as mismatch:
         schema.convert(kind, object())
     words = str(mismatch.value)
-    if words.startswith("one of "):
-        return words.removeprefix("one of ").split(",")[0]
     if words.startswith("a list of values, each "):
         return f"[{value_of_words(words.removeprefix('a list of values, each '))}]"
     return value_of_words(words)
 
 
 def value_of_words(words: str) -> str:
+    if words.startswith("one of "):
+        return words.removeprefix("one of ").split(",")[0]
     return next(value for kind, value in KINDS.items() if words.startswith(kind))
 
 
@@ -267,7 +267,10 @@ def test_if_nothing_is_near_nothing_is_suggested(refusal, word):
 @pytest.mark.parametrize(
     "words, line",
     [
-        (["model=lenet", "model.dropout=0.5"], "model.dropout: belongs to mlp, alexnet, vgg, nin, rnn, gru and lstm; "),
+        (
+            ["model=lenet", "model.dropout=0.5"],
+            "model.dropout: belongs to mlp, alexnet, vgg, nin, rnn, gru, lstm, transformer, seq2seq and textcnn; ",
+        ),
         (["sweep.trials=3"], "sweep.trials: needs sweep=optuna; add sweep=optuna"),
         (["validation.k=3"], "validation.k: needs validation=kfold; add validation=kfold"),
         (["validation=holdout", "validation.k=3"], "validation.k: needs validation=kfold; leave it out with"),
@@ -384,7 +387,7 @@ def documented() -> list[str]:
 def test_a_command_of_the_documentation_is_accepted(line):
     words = shlex.split(line.split("#")[0])
     verb = words.pop(0) if words[0] in cli.all_verbs() else "train"
-    if verb in ("resume", "evaluate", "predict", "generate", "compare"):
+    if verb in ("resume", "evaluate", "predict", "generate", "translate", "compare"):
         usage = cli.all_verbs()[verb][0]
         assert all(f"{word.partition('=')[0]}=" in usage for word in words if "=" in word)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +21,10 @@ from d2lrun.tasks import task_of
 MADE = {
     "regression": ["model=linear", "dataset=linear"],
     "language_model": ["model=rnn", "dataset=pydoc"],
+    "tagging": ["model=lstm", "dataset=restore", f"dataset.path=[{Path(__file__).parents[2] / 'README.md'}]"],
     "translation": ["model=seq2seq", "dataset=arithmetic"],
+    "forecasting": ["model=linear", "dataset=sine"],
+    "text_classification": ["model=bag-of-words", "dataset=labelled-text"],
 }
 # Changes of the dataset with which there are more metrics, or others.
 CHANGES = {
@@ -30,10 +34,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_table_has_the_metrics_that_a_task_measures(task, own_images):
-    config, found, compared = compose(MADE.get(task, own_images)), set(), set()
+def test_the_table_has_the_metrics_that_a_task_measures(task, own_images, own_texts):
+    words = [*MADE.get(task, own_images), *(own_texts if task == "text_classification" else [])]
+    config, found, compared = compose(words), set(), set()
     for changes in CHANGES.get(task, [{}]):
-        data = replace(datasets.load(config.dataset), **changes)
+        data = replace(datasets.load(config.dataset), **changes).fit(config)
         task_there = task_of(config, data)
         part = data.split(config.validation, 1).train
         measured = task_there.metrics("val", torch.ones(task_there.counts), 1, part)

@@ -107,6 +107,7 @@ def folded(result: dict[str, Any]) -> dict[str, Any]:
 def shown(request, golden):
     """The result.json of a run or of folds with everything that one may have, and the function that shows it."""
     result = golden.result() | {"baselines": {"uniform": 27.0}, "note": "a note", "notes": ["another"]}
+    result |= {"table": {"title": "errors", "heads": ["steps", "rmse"], "rows": [[1, 0.5], ["all", None]]}}
     result |= {"book": {"section": "4.6", "band": {"test_accuracy": [0.8, 0.9]}, "inside": None, "changed": ["seed"]}}
     result |= {"dead": {"epoch": 3, "hint": "another seed"}, "floor": result["floor"] | {"at_chance": True}}
     return (folded(result) if request.param is show_folds else result), request.param

@@ -35,9 +35,12 @@ SMALL = {
     "rnn": ["model.hidden=8", "model.layers=2", "model.dropout=0.5", "model.embedding=8", "model.tied=true"],
     "gru": ["model.hidden=8", "model.impl=scratch"],
     "lstm": ["model.hidden=8", "model.layers=2", "model.dropout=0.5"],
+    "bag-of-words": [],
+    "textcnn": ["model.embedding=8", "model.channels=8"],
 }
 UNINTERRUPTED = {"ngram"}  # counts once and has no step amid which it could be killed
 TEXT = {name for name in SMALL if "text" in MODELS[name].inputs}
+SENTENCES = {name for name in SMALL if MODELS[name].inputs == ("sentences",)}
 TABLE = {name for name in SMALL if MODELS[name].inputs == ("table",)}
 TRAINING = ["train.epochs=1", "train.batch_size=8", "train.limit_batches=4", "train.checkpoint_every=2"]
 KILL = "at('d2lrun.training.fit:train_batch', 3, lambda: send('SIGKILL'))"  # behind the third of four steps
@@ -72,14 +75,16 @@ def rooms(tmp_path):
 
 def test_every_network_is_killed():
     assert set(SMALL) | UNINTERRUPTED == set(MODELS)
-    assert len(SMALL) == 15
+    assert len(SMALL) == 17
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripes_folder):
+def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripes_folder, own_texts):
     words = [f"model={name}", *SMALL[name], *TRAINING, "optimizer.lr=0.01", "device=cpu", "device.threads=1"]
     if name in TEXT:  # the hidden state goes from batch to batch, and so from process to process
         words += ["dataset=pydoc", "dataset.max_tokens=2000", "dataset.steps=8", "run.dir=run"]
+    elif name in SENTENCES:
+        words += ["dataset=labelled-text", *own_texts, "run.dir=run"]
     elif name in TABLE:
         words += ["dataset=linear", "dataset.n_train=40", "run.dir=run"]
     else:

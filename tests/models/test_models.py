@@ -33,7 +33,7 @@ PARAMETERS = {
     "seq2seq": 47_369,
 }
 IMAGES = [name for name in MODELS if MODELS[name].inputs[0] == "images"]  # by the book's recipe
-TABLES = [name for name in MODELS if MODELS[name].inputs == ("table",)]
+TABLES = [name for name in MODELS if MODELS[name].inputs[0] == "table"]
 PAIRS = [name for name in MODELS if MODELS[name].inputs[0] == "pairs"]
 TEXTS = [name for name in MODELS if "text" in MODELS[name].inputs]
 ROWS = [name for name in TEXTS if "images" in MODELS[name].inputs]  # read an image row by row

@@ -211,6 +211,7 @@ def test_tied_weights_are_one_tensor(kind, impl, bidirectional):
         ({"tied": True, "embedding": D, "bidirectional": True}, f"{2 * D}; got {D}"),
         ({"inputs": (1, 6, 5), "embedding": D}, "images"),
         ({"inputs": (1, 6, 5), "tied": True}, "images"),
+        ({"inputs": (6,), "embedding": D}, "series"),
     ],
 )
 def test_arguments_that_contradict_each_other(kind, arguments, words):
@@ -285,6 +286,16 @@ def test_a_row_of_pixels_is_a_time_step(kind, layers):
         pixels = torch.stack([images[at, :, row].reshape(15) for at in range(B)])  # channel after channel
         outputs, state = network.layer(pixels.unsqueeze(0), state)
     close(network(images), network.head(outputs[0]), 1e-6)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_value_of_a_window_is_a_time_step(kind, impl, layers):
+    network, windows = model(kind, impl=impl, inputs=(6,), classes=1, layers=layers), torch.rand(B, 6)
+    state = None
+    for step in range(6):
+        outputs, state = network.layer(windows[:, step].reshape(1, B, 1), state)
+    close(network(windows), network.head(outputs[0]), 1e-6)
+    assert network(windows).shape == (B, 1)
 
 
 def test_both_directions_have_read_every_row(kind, impl):

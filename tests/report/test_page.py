@@ -44,6 +44,14 @@ def test_what_users_wrote_is_text(page):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
+def test_the_table_of_a_task_is_inside_and_is_text(tmp_path):
+    more = {"title": "rmse by <b>steps", "heads": ["steps", "<i>"], "rows": [[16, 0.25], ["<u>", None]]}
+    write_page(tmp_path / "report.html", RESULT | {"table": more}, RECORDS, "")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h2>rmse by &lt;b&gt;steps</h2>" in page and "<th>&lt;i&gt;</th>" in page
+    assert "<td>16</td><td>0.250</td>" in page and "<td>&lt;u&gt;</td><td>nan</td>" in page
+
+
 def test_every_epoch_and_the_final_metrics_are_there(page):
     cells = re.findall(r"<tr>(.*?)</tr>", page)
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in cells]

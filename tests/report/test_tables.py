@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from d2lrun.report.classes import mistake, show_classes, show_predictions
 from d2lrun.report.tables import chance_words, grid, show, show_result, verdict
 from d2lrun.tasks.classification.images import ImageDataset
-from d2lrun.tasks.classification.tables import mistake, show_classes, show_counts, show_predictions
+from d2lrun.tasks.classification.tables import show_counts
 from d2lrun.tasks.regression.table import Field, TableDataset
 from d2lrun.tasks.regression.tables import show_numbers, show_table
 
@@ -65,10 +66,12 @@ HOUSES = TableDataset(
 CONFUSION = torch.tensor([[8, 1, 1], [0, 5, 5], [0, 0, 0]])
 HINT = "this recipe fails in some runs: try model.final_relu=false, or another seed"
 DEAD = {**RESULT, "dead": {"epoch": 10, "hint": HINT}}
+TABLE = {"title": "rmse by [/red]", "heads": ["steps", "[/red] model"], "rows": [[1, 0.25], [64, None], ["all", 1e5]]}
 FLOOR = {"metric": "val_loss", "value": 1.3, "constant": "always the mean of the training targets", "at_chance": True}
 SHOW = {
     "dead": lambda console: show_result(console, DEAD, Path("run")),
     "result": lambda console: show_result(console, RESULT, Path("runs") / ("long" * 30)),
+    "more": lambda console: show_result(console, {**RESULT, "table": TABLE}, Path("run")),
     "counts": lambda console: show_counts(console, DATASET),
     "predictions": lambda console: show_predictions(console, ROWS),
     "table": lambda console: show_table(console, HOUSES),
@@ -118,6 +121,29 @@ def test_result_has_every_number_and_what_the_speed_means():
     assert "train 0.383 0.865 test 0.420 0.841" in text
     assert "212,345 examples/s (whole epochs: training + evaluation)" in text
     assert "parameters 203,530" in text and "time 10 epochs in 3 min 20 s" in text
+
+
+def test_a_task_may_have_a_table_of_its_own():
+    text = words(shown(SHOW["more"]))
+    assert "rmse by [/red] steps [/red] model" in text
+    assert "1 0.250 64 nan all 100,000" in text
+    assert "rmse by" not in words(result())
+
+
+def test_baselines_are_named_with_their_metric():
+    given = {"uniform": 28.0, "unigram": 17.206}
+    text = words(result(baselines=given, floor=FLOOR | {"at_chance": False}))
+    assert "baselines val loss: uniform 28.000, unigram 17.206" in text
+    assert "baselines uniform 28.000, unigram 17.206" in words(result(baselines=given))  # of an earlier version
+    assert "baselines" not in words(result())
+
+
+def test_a_table_that_is_too_wide_is_ruled_to_its_end():
+    """Its columns are narrower than their heads."""
+    table = grid("steps", *(f"a rather long head number {number}" for number in range(5)))
+    table.add_row(*"123456")
+    *_, rule, row = shown(lambda console: show(console, table)).splitlines()
+    assert rule.startswith("──") and len(rule) == len(row)
 
 
 def test_result_has_the_path_in_one_piece():

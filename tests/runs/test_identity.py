@@ -37,7 +37,7 @@ neither. `tests/test_identity.py` finds it by trying, and fails if it is not wha
 
 Rows that differ in a key of the second column are shown and not ranked. Runs that differ in `dataset.dir` or
 `dataset.path` alone are the same if the content there is the same. The table is made with `train.limit_batches=2`;
-without it `train.batch_size` and `dataset.steps` change nothing.
+without it `train.batch_size`, and `dataset.steps` of a text, change nothing.
 
 | key | trains | measured | with |
 |---|---|---|---|
@@ -52,6 +52,17 @@ def place(tmp_path, monkeypatch, stripes_folder):
     monkeypatch.chdir(tmp_path)
     for name, text in (("a.txt", TEXT * 40), ("b.txt", TEXT[::-1] * 40)):
         Path(name).write_text(text)
+        rows = [f"{word} {place % 7}\t{word} {place % 3}\n" for place, word in enumerate(text.split()[:60])]
+        Path(name).with_suffix(".tsv").write_text("".join(rows))
+    for name, most in (("a.csv", 40), ("b.csv", 41)):
+        Path(name).write_text("".join(f"{number % 7},{number}\n" for number in range(most)))
+    for name, text in (("c.tsv", TEXT), ("d.tsv", TEXT[::-1])):
+        rows = [f"{line} {n}\t{n % 2}\t{n % 3}\n" for n in range(20) for line in text.split("\n") if line]
+        Path(name).write_text("".join(rows))
+    words = TEXT.split() * 3
+    for name, step in (("a.conll", 1), ("b.conll", -1)):  # sentences of 1 to 6 words, each word with two tags
+        rows = [f"{word} {'XY'[n % 2]} {len(word)}\n" + "\n" * (n % 7 > n % 3) for n, word in enumerate(words[::step])]
+        Path(name).write_text("".join(rows))
     shutil.copytree(stripes_folder, "images")
     shutil.copytree(stripes_folder, "others")
     labels = bytearray(Path("others/train-labels-idx1-ubyte").read_bytes())
@@ -74,22 +85,53 @@ BASES = {
     "fashion-mnist": ["model=softmax", "dataset=fashion-mnist", "dataset.verify=false", "dataset.dir=images"],
     "text": ["model=rnn", "dataset=text", "dataset.path=[a.txt]", "dataset.min_freq=1"],
     "pydoc": ["model=rnn", "dataset=pydoc"],
+    "tagged-text": ["model=lstm", "dataset=tagged-text", "dataset.path=[a.conll]", "dataset.test=a.conll"],
     "polynomial": ["model=linear", "dataset=polynomial"],
     "linear": ["model=linear", "dataset=linear"],
     "house-prices": ["model=linear", "dataset=house-prices"],
+    "sine": ["model=linear", "dataset=sine"],
+    "series": ["model=linear", "dataset=series", "dataset.path=[a.csv]", "dataset.column=1"],
+    "pairs": ["model=seq2seq", "dataset=pairs", "dataset.path=[a.tsv]", "optimizer=sgd"],
+    "arithmetic": [
+        *("model=seq2seq", "dataset=arithmetic", "optimizer=sgd"),
+        *("dataset.digits=1", "dataset.n_train=20", "dataset.n_test=10"),
+    ],
+    "labelled-text": ["model=bag-of-words", "dataset=labelled-text", "dataset.path=[c.tsv]", "dataset.test=[d.tsv]"],
 }
-TRIED = ("fashion-mnist", "text", "polynomial", "linear", "house-prices")  # the other texts have the keys of these
+TRIED = (
+    "fashion-mnist",
+    "text",
+    "polynomial",
+    "linear",
+    "house-prices",
+    "sine",
+    "series",
+    "pairs",
+    "arithmetic",
+    "tagged-text",
+    "labelled-text",
+)  # the other texts have the keys of these
 QUICK = ["train.limit_batches=2", "train.batch_size=3", "optimizer.momentum=0.5"]
 ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],
-    "dataset.path": [["b.txt"]],
-    "dataset.encoding": ["utf-16"],
+    "dataset.text": [3],
+    "dataset.label": [3],
+    "dataset.path": [["b.txt"], ["b.tsv"], ["b.conll"], ["d.tsv"]],
+    "dataset.encoding": ["utf-16", "gb18030"],
+    "dataset.column": ["2"],
+    "dataset.time": ["2"],
+    "dataset.test": ["b.conll", None, ["c.tsv"]],
+    "dataset.tag": [2],
+    "dataset.token": [2],
     "dataset.mirrors": [[]],
     "dataset.verify": [True],
     "dataset.max_tokens": [900],
     "dataset.min_freq": [50],
     "dataset.reserved": [["<pad>"]],
     "dataset.weights": [[0.5]],
+    "dataset.operators": [["-"]],
+    "dataset.steps": [3, 71, 1],
+    "dataset.max_pairs": [40],
     "dataset.coefficients": [[1.0, 2.0]],
     "dataset.resize": [14],
     "validation.fold": [1],
@@ -243,8 +285,10 @@ def test_the_table_of_keys_is_the_one_in_the_docs(place):
 # --- pairs ---------------------------------------------------------------------------------------------------------
 
 HELD = "validation=holdout"
+TEXTS = BASES["labelled-text"]
 IMAGES, ROWS, WORDS = (BASES[name] for name in ("fashion-mnist", "linear", "text"))
-CURVE, HOUSES = (BASES[name] for name in ("polynomial", "house-prices"))
+CURVE, HOUSES, SINE, SERIES = (BASES[name] for name in ("polynomial", "house-prices", "sine", "series"))
+TAGS = BASES["tagged-text"]
 
 # Each: what both have, what one has, what the other has; and the metric, the first of validation if none is named.
 UNLIKE = [
@@ -262,6 +306,8 @@ UNLIKE = [
     ([*WORDS, HELD, "train.limit_batches=1"], ["train.batch_size=2"], ["train.batch_size=4"]),
     ([*WORDS, HELD, "train.limit_batches=1", "train.batch_size=2"], ["dataset.steps=5"], ["dataset.steps=10"]),
     ([HELD], WORDS, BASES["pydoc"]),
+    ([*TAGS, HELD], ["dataset.tag=3"], ["dataset.tag=2"]),
+    ([*TAGS, HELD], ["dataset.steps=200"], ["dataset.steps=1"]),
     ([*ROWS, HELD], ["dataset.noise=0.01"], ["dataset.noise=1.0"]),
     ([*ROWS, HELD], ["dataset.seed=1"], ["dataset.seed=2"]),
     ([*ROWS, HELD], ["dataset.inputs=200"], ["dataset.inputs=100"]),
@@ -280,6 +326,15 @@ UNLIKE = [
     ([*IMAGES, "validation=kfold", "validation.fold=0"], ["validation.k=5"], ["validation.k=6"]),
     ([*IMAGES, "validation=kfold", "validation.fold=0"], ["validation.shuffle=true"], ["validation.shuffle=false"]),
     ([*HOUSES, HELD], ["seed=1"], ["seed=2"]),
+    ([*SINE, HELD], ["dataset.n_train=604"], ["dataset.n_train=605"]),
+    ([*SINE, HELD], ["dataset.seed=1"], ["dataset.seed=2"]),
+    ([*SINE, "validation=kfold"], ["validation.fold=0"], ["validation.fold=1"]),
+    ([*SERIES, HELD], ["dataset.column=1"], ["dataset.column=2"]),
+    ([*SERIES, HELD], ["dataset.test_fraction=0.2"], ["dataset.test_fraction=0.4"]),
+    ([*TEXTS, HELD], ["dataset.path=[c.tsv]"], ["dataset.path=[d.tsv]"]),
+    ([*TEXTS, HELD], ["dataset.label=2"], ["dataset.label=3"]),
+    ([*TEXTS, HELD], ["seed=1"], ["seed=2"]),
+    ([*TEXTS], ["dataset.test=[d.tsv]"], ["dataset.test=[c.tsv]"]),
 ]
 ALIKE = [
     ([*WORDS, HELD], ["model=rnn"], ["model=lstm"]),
@@ -293,6 +348,8 @@ ALIKE = [
     ([*WORDS, HELD], ["dataset.path=[a.txt]"], ["dataset.path=[./a.txt]"]),
     ([*WORDS, HELD, "model=lstm"], ["model.hidden=8"], ["model.hidden=16"]),
     ([*WORDS, "validation=kfold", "validation.fold=2"], ["optimizer.lr=0.1"], ["optimizer.lr=1"]),
+    ([*TAGS, HELD], ["dataset.min_freq=1", "dataset.characters=null"], ["dataset.min_freq=2", "dataset.test=null"]),
+    ([*TAGS, HELD], ["dataset.steps=200"], ["dataset.steps=7"]),
     ([*ROWS, HELD], ["optimizer.lr=0.1"], ["optimizer.lr=1"]),
     ([*ROWS, HELD], ["optimizer.weight_decay=0"], ["optimizer.weight_decay=3"]),
     ([*ROWS, HELD], ["dataset.n_test=100"], ["dataset.n_test=50"]),
@@ -302,6 +359,12 @@ ALIKE = [
     ([*CURVE, HELD], ["train.epochs=1"], ["train.epochs=2"]),
     ([*CURVE, HELD], ["optimizer=sgd"], ["optimizer=adam"]),
     ([*HOUSES, HELD], ["dataset.fit=train"], ["dataset.fit=all"]),
+    ([*SINE, HELD], ["dataset.tau=4"], ["dataset.tau=16"]),
+    ([*SINE, HELD], ["dataset.n_test=396"], ["dataset.n_test=50"]),
+    ([*SINE, HELD], ["dataset.normalise=none"], ["dataset.normalise=standard"]),
+    ([*SINE, HELD], ["model=mlp"], ["model=gru"]),
+    ([*SINE, HELD], ["seed=1"], ["seed=2"]),
+    ([*SERIES, HELD], ["dataset.time=null"], ["dataset.time=2"]),
     ([*HOUSES, "validation=kfold", "validation.fold=0"], ["train.epochs=1"], ["train.epochs=2"]),
     ([*IMAGES, HELD], ["dataset.resize=14"], ["dataset.resize=28"]),
     ([*IMAGES, HELD], ["dataset.channels=1"], ["dataset.channels=3"]),
@@ -313,6 +376,12 @@ ALIKE = [
     ([*IMAGES, HELD], ["schedule=cosine"], ["schedule=constant"]),
     ([*IMAGES, HELD], ["train.limit_batches=100"], ["train.limit_batches=200"]),
     ([*IMAGES, "validation=none"], ["model.init.std=0.1"], ["model.init.std=0.2"]),
+    ([*TEXTS, HELD], ["dataset.kind=char"], ["dataset.kind=word"]),
+    ([*TEXTS, HELD], ["dataset.rule=none"], ["dataset.rule=letters"]),
+    ([*TEXTS, HELD], ["dataset.min_freq=1"], ["dataset.min_freq=5"]),
+    ([*TEXTS, HELD], ["dataset.steps=3"], ["dataset.steps=null"]),
+    ([*TEXTS, HELD], ["dataset.test=[d.tsv]"], ["dataset.test=[]"]),
+    ([*TEXTS, HELD], ["model=textcnn"], ["model=lstm", "train.batch_size=64"]),
 ]
 
 

@@ -49,7 +49,7 @@ def desk(tmp_path_factory):
 
 def test_the_end_of_a_run_shows_perplexity_beside_guessing_and_a_sample(desk):
     told = desk.told["lstm"].out
-    assert "guessing    gives uniform" in told
+    assert "baselines   val perplexity: uniform" in told
     (line,) = (desk.path / "lstm" / "samples.txt").read_text("utf-8").split("epoch 2: ")[1:]
     assert f" sample      {line.split()[0]}" in told
     assert "not comparable: changed" in told

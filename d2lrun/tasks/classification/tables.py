@@ -1,82 +1,24 @@
-"""Tables of classes on the terminal: the images of each class, its recall and precision, and predictions."""
+"""The number of images of each class on the terminal."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d2lrun.report.tables import grid, heading, pairs, show, words
+from d2lrun.report.classes import show_sizes
+from d2lrun.report.tables import pairs
 from d2lrun.report.text import counted, say, size
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from torch import Tensor
 
     from d2lrun.tasks.classification.images import ImageDataset
-
-BAR = 12  # columns of a probability of 1
 
 
 def show_counts(console: Console, dataset: ImageDataset) -> None:
     """Print the number of images of each class: uint8 images [N, C, H, W], labels [N]."""
     channels, height, width = dataset.train_images.shape[1:]
-    count = len(dataset.classes)
-    train = dataset.train_labels.bincount(minlength=count).tolist()
-    test = dataset.test_labels.bincount(minlength=count).tolist()
-    heading(console, f"{dataset.name}: {counted(count, 'class', 'classes')}")
-    table = grid("class", "train", "test")
-    for name, *counts in zip(dataset.classes, train, test, strict=True):
-        table.add_row(words(console, name), *(f"{number:,}" for number in counts))
-    table.add_section()
-    table.add_row("all", f"{sum(train):,}", f"{sum(test):,}")
-    show(console, table)
-    console.print()
+    show_sizes(console, dataset.name, dataset.classes, dataset.train_labels, dataset.test_labels)
     total = dataset.train_images.nbytes + dataset.test_images.nbytes
     images = f"{height}×{width}, {counted(channels, 'channel')} of 8 bits"
     console.print(pairs(console, [("images", images), ("memory", size(total))]))
     say(console, f" from        {dataset.source}")
-
-
-def show_predictions(console: Console, rows: Iterable[tuple[str | Path, str, list[tuple[str, float]]]]) -> None:
-    """Print the most probable classes of each file: (file, a remark or "", [(class, probability), ...])."""
-    from rich.table import Table
-
-    for file, remark, classes in rows:
-        say(console, f"{file}" + (f"  ({remark})" if remark else ""))
-        table = Table.grid(padding=(0, 1, 0, 0))
-        table.add_column(overflow="fold", min_width=16)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column()
-        for name, probability in classes:
-            filled = 0 if math.isnan(probability) else round(BAR * probability)
-            table.add_row(words(console, f"  {name}"), f"{probability:.1%}", words(console, "█" * filled))
-        console.print(table)
-
-
-def show_classes(console: Console, classes: Sequence[str], confusion: Tensor) -> None:
-    """Print recall, precision and the most frequent mistake of each class; counts ``confusion`` [true, predicted]."""
-    counts = confusion.tolist()
-    table = grid("class", "recall", "precision")
-    table.add_column("mistaken for", overflow="fold")
-    for k, name in enumerate(classes):
-        predicted = sum(row[k] for row in counts)
-        recall, precision = share(counts[k][k], sum(counts[k])), share(counts[k][k], predicted)
-        cells = (name, recall, precision, mistake(counts[k], k, classes))
-        table.add_row(*(words(console, cell) for cell in cells))
-    show(console, table)
-    right, total = sum(counts[k][k] for k in range(len(classes))), sum(map(sum, counts))
-    say(console, f"\n accuracy {share(right, total)}: {right:,} of {total:,}")
-
-
-def mistake(row: list[int], true: int, classes: Sequence[str]) -> str:
-    """Return, for example, 'Shirt (98)': the most frequent wrong prediction for the examples of a class."""
-    others = [(count, -k) for k, count in enumerate(row) if k != true]
-    count, k = max(others, default=(0, 0))
-    return f"{classes[-k]} ({count:,})" if count else "–"
-
-
-def share(part: int, whole: int) -> str:
-    """Return a share in percent."""
-    return f"{part / whole:.3f}" if whole else "–"

@@ -1,23 +1,11 @@
-"""Classification: logits against labels, cross-entropy and accuracy. B batch, K classes."""
+"""Classification of images: logits against labels, cross-entropy and accuracy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from d2lrun.tasks.classification.images import ImageDataset, ImageSubset
-from d2lrun.training.fit import steps
-from d2lrun.training.task import CHANCE_EPOCHS
-
-if TYPE_CHECKING:
-    from d2lrun.config.keys import Config
-    from d2lrun.training.fit import State
-    from d2lrun.training.task import Course, Split
-
-CHANCE_SHARE = 0.03  # share of the range from chance to 1: an accuracy up to there is at chance
+from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.training.labels import LabelTask
 
 
 def build(data: ImageDataset, model: Any) -> Classification:
@@ -25,57 +13,5 @@ def build(data: ImageDataset, model: Any) -> Classification:
     return Classification(data.outputs)
 
 
-class Classification:
-    """Logits [B, K] against labels [B], or the probability of each class [B, K]: cross-entropy and accuracy."""
-
-    unit, counts, stateful, remeasure_train = "examples", 2, False, False
-    caveat: str | None = None
-    compared, constant = "accuracy", "always the commonest class"
-
-    def __init__(self, classes: int):
-        self.classes = classes
-
-    def learn(self, state: State, split: Split[ImageSubset], config: Config) -> Course:
-        """Learn by the steps of an optimizer."""
-        return steps(state, split, self, config)
-
-    def forward(self, model: nn.Module, inputs: Tensor, carry: None) -> tuple[Tensor, None]:
-        return model(inputs), None  # [B, K]
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels)
-
-    def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
-        """Return [sum of the losses, number correct]; of a mixed image the class with the larger share is correct."""
-        labels = labels if labels.dim() == 1 else labels.argmax(dim=1)
-        correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
-        return torch.stack((loss * len(labels), correct))
-
-    def metrics(self, name: str, sums: Tensor, units: int, part: ImageSubset | None = None) -> dict[str, float]:
-        loss, correct = sums.tolist()
-        return {f"{name}_loss": loss / units, f"{name}_accuracy": correct / units}
-
-    def measured_on(self, part: ImageSubset) -> dict[str, str]:
-        return dict.fromkeys(("loss", "accuracy"), part.fingerprint)
-
-    def final_metrics(self, name: str, model: nn.Module, part: Any, size: int) -> dict[str, float]:
-        """None."""
-        return {}
-
-    def weight_metrics(self, model: nn.Module) -> dict[str, float]:
-        """None."""
-        return {}
-
-    def stuck(self, records: list[dict[str, Any]]) -> bool:
-        """Whether training accuracy, after ``CHANCE_EPOCHS`` or more, is within 3 % of the range from chance to 1."""
-        accuracy = records[-1]["train_accuracy"] if len(records) >= CHANCE_EPOCHS else 1.0
-        return self.at_chance(accuracy, 1 / self.classes)
-
-    def floor(self, train: ImageSubset, part: ImageSubset) -> float:
-        """Return the share in ``part`` of the most frequent training class, but at least 1 / classes."""
-        commonest = train.labels[train.index].cpu().bincount().argmax()
-        return max((part.labels[part.index].cpu() == commonest).double().mean().item(), 1 / self.classes)
-
-    def at_chance(self, accuracy: float, floor: float) -> bool:
-        """Whether the accuracy is within 3 % of the range from the floor to 1."""
-        return accuracy < floor + CHANCE_SHARE * (1 - floor)
+class Classification(LabelTask):
+    """Logits [B, K] of images against labels [B], or with mixup the probability of each class [B, K]."""

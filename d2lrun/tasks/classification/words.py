@@ -24,9 +24,9 @@ def check(options: dict[str, str]) -> None:
 
 def predict(question: Question) -> None:
     """Print the classes of the files; without files, of the test set, and write them to predictions.csv."""
+    from d2lrun.report.classes import show_classes
     from d2lrun.report.text import say
     from d2lrun.tasks.classification.predict import predict_test
-    from d2lrun.tasks.classification.tables import show_classes
 
     if question.files:
         predict_files(question)
@@ -41,10 +41,10 @@ def predict(question: Question) -> None:
 
 def predict_files(question: Question) -> None:
     """Print the classes of image files, by the classes and the preparation that the run recorded."""
+    from d2lrun.report.classes import show_predictions
     from d2lrun.tasks.classification import preparation
     from d2lrun.tasks.classification.photos import read_image
     from d2lrun.tasks.classification.predict import predict_images
-    from d2lrun.tasks.classification.tables import show_predictions
     from d2lrun.training.trained import trained
 
     recorded = preparation.read(question.directory)

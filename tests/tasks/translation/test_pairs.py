@@ -73,7 +73,7 @@ def test_every_pair_validates_in_one_fold(rows):
 
 def test_the_vocabulary_is_that_of_the_training_part():
     validation = SimpleNamespace(name="holdout", fraction=0.4, stratify=True)
-    data = dataset().fit(validation, 1)
+    data = dataset().fit(SimpleNamespace(validation=validation, seed=1))
     train = data.split(validation, 1).train
     words = {word for source in train.cases() for word in source.split()}
     assert set(data.sources.vocabulary.tokens[4:]) == words < {"a", "b", "c", "d", "e"}

@@ -1,0 +1,108 @@
+"""``d2lrun predict RUN``: predict the classes of texts or of the test part. Functions import torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from d2lrun.errors import Refused
+from d2lrun.tasks import Question, Word
+
+if TYPE_CHECKING:
+    from d2lrun.config.keys import Config
+    from d2lrun.tasks.text_classification.texts import LabelledTexts
+
+SHOWN = 60  # columns of a text on the terminal
+
+
+def check(options: dict[str, str]) -> None:
+    """Raise Refused for a wrong value of an option."""
+    top = options["top"]
+    if not top.isdecimal() or top == "0" or len(top) > 9:
+        raise Refused(f"top={top}: wanted a whole number at least 1", "top=3 shows the three likeliest")
+
+
+def predict(question: Question) -> None:
+    """Print the classes of the texts; without texts, of the test part, and write them to predictions.csv."""
+    if question.files:
+        predict_texts(question)
+    else:
+        predict_test(question)
+
+
+def predict_texts(question: Question) -> None:
+    """Print the classes of texts, and of each line of a file."""
+    from rich.cells import cell_len, set_cell_size
+
+    from d2lrun.counts import counted
+    from d2lrun.report.classes import show_predictions
+    from d2lrun.tasks.text_classification.predict import classify
+    from d2lrun.tasks.text_classification.texts import line_of
+
+    texts = list(texts_of(question.files, getattr(question.config.dataset, "encoding", "utf-8")))
+    question.check_data()
+    rows = []
+    found = classify(question.directory, question.config, texts, int(question.options["top"]))
+    for text, (unknown, classes) in zip(map(line_of, texts), found, strict=True):
+        short = text if cell_len(text) <= SHOWN else set_cell_size(text, SHOWN - 1) + "…"
+        remark = f"{counted(unknown, 'token')} not in the vocabulary" if unknown else ""
+        rows.append((short or "(no text)", remark, classes))
+    show_predictions(question.console, rows)
+
+
+def texts_of(words: Sequence[str], encoding: str) -> Iterator[str]:
+    """Yield each word that is no file, and each line with text of a word that is one. Raises Refused."""
+    from d2lrun.disk.texts import LIMIT, decode, read_file
+    from d2lrun.streams import complain
+
+    for word in words:
+        if not os.path.exists(os.path.expanduser(word)):
+            yield word
+            continue
+        lines = decode(word, read_file(word, LIMIT), encoding).splitlines()
+        complain(f"{word} is a file: each of its lines is a text\n")
+        yield from (line for line in lines if line.strip())
+
+
+def predict_test(question: Question) -> None:
+    """Print the confusion table of the test part, or else of the held-out part, and write predictions.csv."""
+    from d2lrun.report.classes import show_classes
+    from d2lrun.report.text import say
+    from d2lrun.tasks.text_classification.predict import predict_part
+
+    data: LabelledTexts
+    data, model = question.load()
+    split = data.split(question.config.validation, question.config.seed)
+    part = split.val if split.test is None else split.test
+    if part is None:
+        raise Refused(
+            f"{question.directory.path}: {data.name} has no test part, and nothing was held out of it",
+            f'{question.directory.command("predict")} "a text"',
+        )
+    predictions = predict_part(part, model, question.config.train.batch_size)
+    path = question.directory.path / "predictions.csv"
+    predictions.write(path)
+    say(question.console, f" {'held-out' if split.test is None else 'test'} texts\n")
+    show_classes(question.console, data.classes, predictions.confusion)
+    say(question.console, f" every prediction: {path}")
+
+
+def next_words(config: Config, directory: Path) -> list[object]:
+    """Return the words of ``predict`` for this run."""
+    return ["predict", directory]
+
+
+WORDS = {
+    "predict": Word(
+        "[TEXT...] [top=3]",
+        "the classes of texts, or of the test part",
+        {
+            "TEXT": "a text, or a file in which each line is a text; without one, the test part is predicted",
+            "top": "how many classes to print for each text, the likeliest first",
+        },
+        predict,
+        check,
+    )
+}
