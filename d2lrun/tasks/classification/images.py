@@ -162,7 +162,7 @@ class ImageSubset(Indexed):
 
     def load(self, batch: Tensor | Augmented) -> tuple[Tensor, Tensor]:
         """Return inputs [B, C, H, W] and labels [B], or with mixup the probability of each class [B, K]."""
-        if isinstance(batch, Augmented):
+        if isinstance(batch, Augmented) and self.data.augment is not None:
             return self.load_augmented(self.data.augment, batch)
         return self.data.preparation(self.pixels(batch)), self.labels.index_select(0, batch)
 
