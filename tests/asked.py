@@ -11,7 +11,8 @@ def predict_files(directory, paths, top, invert):
     """(path, remark, [(class, probability)…]) of each image file."""
     pixels = [read_image(path) for path in paths]
     config, data, model = inference.load(directory)
-    rows = predict.predict_images(data, model, config.train.batch_size, pixels, top, invert)
+    size = config.train.batch_size
+    rows = predict.predict_images(model, data.classes, data.preparation, size, pixels, top, invert)
     return [(path, *row) for path, row in zip(paths, rows, strict=True)]
 
 

@@ -32,7 +32,7 @@ import tokens
 
 from d2lrun.config.compose import compose
 from d2lrun.runs import run
-from d2lrun.tasks.classification.images import scale
+from d2lrun.tasks.classification.preparation import scale
 from d2lrun.training import devices
 from d2lrun.training.fit import fit
 from tests.bits import same_bits

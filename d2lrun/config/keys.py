@@ -101,6 +101,20 @@ class Cosine:
 
 
 @dataclass
+class Augment:
+    """Random changes of each training image, on the device (book 13.1)."""
+
+    name: Literal["none", "flip", "crop-flip", "strong"]
+    flip: bool  # left and right, half of the images
+    crop: Annotated[int, Between(0, 256)]  # pixels of padding, out of which the image is cut
+    rotate: Annotated[float, Between(0, 180)]  # most degrees in each direction
+    shift: Annotated[float, Between(0, 1)]  # most of the width and height
+    jitter: Annotated[float, Between(0, 1)]  # of brightness, contrast and colour: factors from 1 - jitter to 1 + jitter
+    erase: Probability  # of a rectangle of 2 to 33 % that becomes black
+    mixup: Annotated[float, Between(0, 1)]  # alpha of Beta(alpha, alpha), the share of the image itself; 0: off
+
+
+@dataclass
 class Device:
     """The device and how it computes."""
 
@@ -155,7 +169,8 @@ class Train:
     epochs: Count
     batch_size: Size
     clip: Positive | None  # largest global L2 norm of the gradient
-    patience: Count | None  # epochs without a lower val_loss before the run stops
+    patience: Count | None  # epochs without a better validation metric before the run stops
+    keep: Literal["last", "best"]  # the weights at the end: of the last epoch, or of the best by the ranking metric
     limit_batches: Count | None  # most batches in training and in evaluation, for a quick test
     checkpoint_every: Count | None  # steps; in addition to one after each epoch and one per minute
     sample_every: Count | None  # epochs between two texts in samples.txt; null: only at the end
@@ -231,6 +246,7 @@ class Book:
 VARIANTS: dict[str, dict[str, type]] = {
     "optimizer": {"sgd": SGD, "adam": Adam, "adamw": Adam},
     "schedule": {"constant": Constant, "step": Step, "cosine": Cosine},
+    "augment": dict.fromkeys(("none", "flip", "crop-flip", "strong"), Augment),
     "device": dict.fromkeys(("auto", "cpu", "cuda", "mps"), Device),
     "sweep": {"grid": Grid, "optuna": Search},
     "validation": {"none": NoValidation, "once": Once, "holdout": Holdout, "kfold": KFold},
@@ -245,6 +261,15 @@ VARIANTS: dict[str, dict[str, type]] = {
 }
 
 
+# Keys that earlier versions did not have, each with the value at which a run is the same as before.
+ADDED: dict[str, Any] = {
+    **{"augment.name": "none", "augment.flip": False, "augment.crop": 0, "augment.rotate": 0.0, "augment.shift": 0.0},
+    **{"augment.jitter": 0.0, "augment.erase": 0.0, "augment.mixup": 0.0},
+    "dataset.normalise": "none",
+    "train.keep": "last",
+}
+
+
 @dataclass
 class Config:
     """The config of one run. Each group has the dataclass in ``VARIANTS`` that its ``name`` selects."""
@@ -254,6 +279,7 @@ class Config:
     dataset: Any
     optimizer: SGD | Adam
     schedule: Constant | Step | Cosine
+    augment: Augment
     device: Device
     validation: NoValidation | Once | Holdout | KFold
     train: Train

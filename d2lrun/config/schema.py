@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from d2lrun.config import hints
-from d2lrun.config.keys import VARIANTS, Config
+from d2lrun.config.keys import ADDED, VARIANTS, Config
 from d2lrun.config.metrics import name_of, split_of
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, MOST_NUMBERS, TASKS, fits
 from d2lrun.errors import Refused
@@ -74,6 +74,26 @@ def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Co
     if config.book is not None:
         config.book.band = measurable(config.book.band, DATASETS[config.dataset.name].task)
     return config
+
+
+def completed(data: Any) -> Any:
+    """Return a config that an earlier version recorded, which may be anything, with the keys that were added since."""
+    if not isinstance(data, dict):
+        return data
+    for key, value in ADDED.items():
+        group, _, name = key.partition(".")
+        part = data.get(group, {} if f"{group}.name" in ADDED else None)  # the whole group may be new
+        option = part.get("name", value) if isinstance(part, dict) else None
+        if isinstance(part, dict) and name not in part and name in keys_of_option(group, option):
+            data = {**data, group: {**part, name: value}}
+    return data
+
+
+def keys_of_option(group: str, name: Any) -> set[str]:
+    """Return the keys of a config group with the option ``name``; none if there is no such option."""
+    cls = VARIANTS[group].get(name) if group in VARIANTS and isinstance(name, str) else None
+    cls = keys_of(Config).get(group) if group not in VARIANTS else cls
+    return set() if cls is None else set(keys_of(cls))
 
 
 def measurable(band: dict[str, list[float]], task: str) -> dict[str, list[float]]:
@@ -309,14 +329,15 @@ def may_fit(model: str, dataset: str | None) -> bool:
 def contradictions(config: Config) -> list[Complaint]:
     """Return complaints about values that contradict each other."""
     complaints = []
-    if config.train.patience and config.validation.name in ("none", "once"):
-        complaints.append(
-            Complaint(
-                f"train.patience={config.train.patience}",
-                "the test set never stops a run: add validation=holdout",
-                "validation=holdout",
+    if config.validation.name in ("none", "once"):
+        wanted = "the test set never {} a run: add validation=holdout"
+        if config.train.patience:
+            given, does = f"train.patience={config.train.patience}", "stops"
+            complaints.append(Complaint(given, wanted.format(does), "validation=holdout"))
+        if config.train.keep == "best":
+            complaints.append(
+                Complaint("train.keep=best", wanted.format("chooses the weights of"), "validation=holdout")
             )
-        )
     if config.validation.name == "kfold":
         complaints += fold_contradictions(config.validation)
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:
@@ -333,6 +354,7 @@ def contradictions(config: Config) -> list[Complaint]:
         chosen_option = getattr(config, group)
         complaints += length_complaints(group, chosen_option, table[chosen_option.name].matching)
     complaints += table_complaints(config.dataset)
+    complaints += augment_complaints(config)
     complaints += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
     complaints += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
     metric = config.sweep.metric
@@ -374,6 +396,15 @@ def table_complaints(data: Any) -> list[Complaint]:
         return []
     given = " ".join(f"dataset.{key}={getattr(data, key)}" for key in ("n_train", "n_test", columns))
     return [Complaint(given, f"wanted at most {MOST_NUMBERS} numbers, rows times dataset.{columns}")]
+
+
+def augment_complaints(config: Config) -> list[Complaint]:
+    """Return a complaint about each key of ``augment`` that is set for a task without images."""
+    task = TASKS[DATASETS[config.dataset.name].task]
+    given = {f"augment.{key}": value for key, value in asdict(config.augment).items()}
+    changed = [] if task.augments else [key for key, value in given.items() if value != ADDED[key]]
+    wanted = f"this is a {task.title}, without images to change: leave it out"
+    return [Complaint(shown(key, given[key]).replace("augment.name", "augment"), wanted, "~") for key in changed[:1]]
 
 
 def place_complaints(key: str, path: str | None) -> list[Complaint]:

@@ -41,6 +41,7 @@ class Task:
     inputs: str  # the inputs of its networks: one of INPUTS
     metrics: dict[str, str]  # each metric with its better direction, min or max; the first that was measured ranks
     final: dict[str, str] = field(default_factory=dict)  # metrics that are measured at the end only, and never rank
+    augments: bool = False  # whether its training examples are images that the config group ``augment`` changes
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Dataset:
 
 # A task: the folder d2lrun/tasks/<name>, and one line here.
 TASKS = {
-    "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}),
+    "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}, augments=True),
     "regression": Task("regression", "table", {"log_rmse": "min", "loss": "min"}),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
     "translation": Task(
@@ -156,6 +157,7 @@ MODELS = {
 
 # Keys of every image dataset that change the network's input.
 PICTURE = {
+    "normalise": Literal["none", "standard", "imagenet"],
     "resize": Annotated[int, Between(1, 1024)] | None,  # pixels of both sides; null: as stored
     "channels": Literal[1, 3],  # 3: grey three times
 }
@@ -200,6 +202,18 @@ MADE = {"n_train": Rows, "n_test": Rows, "noise": NonNegative, "seed": Seed}
 # A dataset: conf/dataset/<name>.yaml, d2lrun/datasets/<name, dashes as _>.py, and one line here.
 DATASETS = {
     "fashion-mnist": Dataset("classification", {"dir": str | None, "verify": bool, "mirrors": list[str]}, PICTURE),
+    "folder": Dataset(
+        "classification",
+        {
+            "path": str | None,
+            "size": Annotated[int, Between(1, 1024)],
+            "colours": Literal[1, 3],
+            "framing": Literal["crop", "pad", "stretch"],
+            "test_fraction": Annotated[float, Between(0, 0.9)],
+            "skip_unreadable": bool,
+        },
+        {key: PICTURE[key] for key in ("resize", "normalise")},
+    ),
     "timemachine": Dataset("language_model", {"dir": str | None, "mirrors": list[str], **TEXT}, WINDOW),
     "text": Dataset("language_model", {"path": list[str], "encoding": str, **TEXT}, WINDOW),
     "pydoc": Dataset("language_model", TEXT, WINDOW),

@@ -26,10 +26,10 @@ def load(config: Any, say: Say = lambda line: None, progress: Progress | None = 
     ``say`` takes a line for the user; ``progress`` takes the bytes of a download so far and in total (or None).
     """
     global _last
-    wanted = asdict(config)
+    wanted = {**asdict(config), "": os.getcwd()}  # paths are relative to it
     view = {key: wanted.pop(key) for key in DATASETS[config.name].view}
     if _last is None or _last[0] != wanted or stamps(_last[1]) != _last[2]:
-        name, arguments = wanted["name"], {key: wanted[key] for key in wanted if key != "name"}
+        name, arguments = wanted["name"], {key: wanted[key] for key in wanted if key not in ("", "name")}
         found = module(name).load(**arguments, say=say, progress=progress)
         _last = wanted, found, stamps(found)
     return replace(_last[1], name=data_name(config), **view)
@@ -37,14 +37,22 @@ def load(config: Any, say: Say = lambda line: None, progress: Progress | None = 
 
 def stamps(data: Any) -> list[tuple[int, int] | None]:
     """Return modification time and size of each file of a dataset; if they change, the dataset is read again."""
-    found: list[tuple[int, int] | None] = []
-    for content in data.contents:
-        try:
-            status = os.stat(os.path.expanduser(content.origin))
-            found.append((status.st_mtime_ns, status.st_size))
-        except (OSError, ValueError):  # generated, or downloaded and not kept
-            found.append(None)
-    return found
+    origins = [os.path.expanduser(content.origin) for content in data.contents]
+    return [stamp(path) for origin in origins for path in (origin, *below(origin))]
+
+
+def stamp(path: str) -> tuple[int, int] | None:
+    """Return modification time and size of a file; None if it was generated, or downloaded and not kept."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def below(folder: str) -> list[str]:
+    """Return all files in a folder and its subfolders; none if it is no folder."""
+    return [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names] if folder else []
 
 
 def prepared(config: Config, say: Say = lambda line: None, progress: Progress | None = None) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from d2lrun.config import schema
-from d2lrun.config.keys import Config
+from d2lrun.config.keys import ADDED, Config
 from d2lrun.config.metrics import is_finite
 from d2lrun.counts import counted
 from d2lrun.disk import files
@@ -40,6 +40,7 @@ LATER = {
     "metrics.jsonl": rb"\{",
     "result.json": rb'\{\n  "(status|metrics)": ',
     "run.log": rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ",
+    "classes.json": rb'\{\n  "classes": ',
     "vocabulary.json": rb'\{\n  "tokens": ',
 }
 
@@ -79,6 +80,7 @@ class RunDirectory:
         self.predictions = path / "predictions.png"
         self.data_file = path / ".data.json"
         self.vocabulary_file = path / "vocabulary.json"
+        self.classes_file = path / "classes.json"
         self.samples = path / "samples.txt"
         self.submission = path / "submission.csv"
         self.page = path / "report.html"
@@ -148,7 +150,7 @@ class RunDirectory:
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise Refused(f"cannot read {self.config_file}: {reason_of(error)}", "restore it from a backup") from error
         try:
-            return schema.parse(data)
+            return schema.parse(schema.completed(data))
         except Refused as error:
             raise Refused(f"{self.config_file}: {error}", "restore it, or start a new run") from error
 
@@ -431,4 +433,5 @@ def config_hash(config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES)
     """Return a hash that is equal for two configs of the same experiment, independent of where they run."""
     plain = schema.flatten(schema.to_dict(config))
     hashed = {key: value for key, value in plain.items() if not key.startswith(ignored)}
+    hashed = {key: value for key, value in hashed.items() if key not in ADDED or value != ADDED[key]}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]

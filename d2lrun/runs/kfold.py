@@ -120,8 +120,8 @@ def adopt(config: Config, directory: RunDirectory) -> None:
 
 def everything(config: Config, epochs: list[int]) -> Config:
     """Return the config of the refit: all training examples, the mean best epoch of the folds, one test measurement."""
-    train = replace(config.train, patience=None)
-    if config.train.patience:
+    train = replace(config.train, patience=None, keep="last")
+    if config.train.patience or config.train.keep == "best":
         train = replace(train, epochs=max(1, ceil(config.schedule.warmup), round(fmean(epochs))))
     return replace(config, validation=Once("once"), train=train)
 

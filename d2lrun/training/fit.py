@@ -22,6 +22,7 @@ from torch.linalg import vector_norm
 from torch.nn.utils import clip_grads_with_norm_
 
 from d2lrun.config.keys import Config
+from d2lrun.config.metrics import better_first, main_metric
 from d2lrun.errors import Diverged
 from d2lrun.training import devices
 from d2lrun.training.evaluate import evaluate
@@ -50,7 +51,7 @@ class State:
     carry: Any = None  # hidden state of a recurrent network for the next batch
     records: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] | None = field(default_factory=list)  # {epoch, text} of a language model, if known
-    best: dict[str, Any] | None = None  # with early stopping: epoch, val_loss and weights of the best epoch
+    best: dict[str, Any] | None = None  # of the best epoch, if it is kept: epoch, val_loss, value and weights
     origin: str | None = None  # the kind of device on which the loaded checkpoint was saved
 
     OF_AN_EPOCH = ("batch", "seconds", "norms", "units", "clipped", "skipped", "carry")
@@ -200,20 +201,28 @@ def close_epoch(
     if config.train.clip is not None:
         steps = max(1, state.batch - state.skipped)
         record["grad_norm"], record["clipped"] = state.norms / steps, state.clipped / steps
-    if config.train.patience:
-        keep_best(state, record["epoch"], record["val_loss"])
+    if config.train.patience or config.train.keep == "best":
+        keep_best(state, record, watched(record, config))
     state.records.append(record)
     state.epoch += 1
     state.begin_epoch()
     return record
 
 
-def keep_best(state: State, epoch: int, val_loss: float) -> None:
-    """Keep a copy of the weights with the lowest val_loss; a val_loss that is not finite counts as the highest."""
-    val_loss = val_loss if isfinite(val_loss) else inf
-    if state.best is None or val_loss < state.best["val_loss"]:
+def watched(record: dict[str, Any], config: Config) -> str:
+    """Return the validation metric whose best epoch is kept: val_loss, or the ranking metric with train.keep=best."""
+    ranking = main_metric(record, config.sweep.metric) if config.train.keep == "best" else None
+    return ranking or "val_loss"
+
+
+def keep_best(state: State, record: dict[str, Any], metric: str) -> None:
+    """Keep a copy of the weights with the best ``metric``; a value that is not finite counts as the worst."""
+    value = better_first(metric) * record[metric]  # a lower value is better
+    value = value if isfinite(value) else inf
+    if state.best is None or value < state.best.get("value", state.best["val_loss"]):
         weights = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
-        state.best = {"epoch": epoch, "val_loss": val_loss, "model": weights}
+        loss = record["val_loss"] if isfinite(record["val_loss"]) else inf
+        state.best = {"epoch": record["epoch"], "val_loss": loss, "value": value, "model": weights}
 
 
 def remeasure(
@@ -236,5 +245,5 @@ def evaluate_epoch(
 
 
 def exhausted(state: State, patience: int | None) -> bool:
-    """Whether ``patience`` epochs have passed without a lower val_loss."""
+    """Whether ``patience`` epochs have passed without a better value of the watched metric."""
     return bool(patience and state.best and state.epoch - state.best["epoch"] >= patience)

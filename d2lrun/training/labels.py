@@ -40,7 +40,8 @@ class LabelTask:
         return F.cross_entropy(logits, labels)
 
     def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
-        """Return [sum of the losses, number correct]."""
+        """Return [sum of the losses, number correct]; of a mixed example the class with the larger share is correct."""
+        labels = labels if labels.dim() == 1 else labels.argmax(dim=1)
         correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
         return torch.stack((loss * len(labels), correct))
 

@@ -218,11 +218,15 @@ def test_what_was_done_to_a_picture_is_told(run, stripes, tmp_path):
     assert [remark for _, remark, _ in rows] == ["", "inverted", *constant]
 
 
+def seen(image, invert, shape=(1, 28, 28)):
+    """What a network that learned dark images sees of a file."""
+    return photos.fit_image(ImageOps.invert(image) if photos.inverts(image, invert, dark=True) else image, shape, "pad")
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_the_kind_of_file_does_not_matter(stripes, tmp_path, name):
     KINDS[name](picture(stripes)).save(tmp_path / name, **({"lossless": True} if "lossless" in name else {}))
-    seen = photos.fit_image(photos.read_image(tmp_path / name), (1, 28, 28), "auto")
-    assert torch.equal(seen, stripes.test_images[0])
+    assert torch.equal(seen(photos.read_image(tmp_path / name), "auto"), stripes.test_images[0])
 
 
 def test_black_and_white_pixels_are_the_ends(stripes, tmp_path):
@@ -253,26 +257,39 @@ def test_a_white_background_is_turned_dark(run, stripes, tmp_path):
 
 @pytest.mark.parametrize("invert, same", [("yes", False), ("no", True)])
 def test_inversion_can_be_forced_and_forbidden(stripes, invert, same):
-    seen = photos.fit_image(picture(stripes), (1, 28, 28), invert)
-    assert torch.equal(seen, stripes.test_images[0] if same else 255 - stripes.test_images[0])
+    assert torch.equal(seen(picture(stripes), invert), stripes.test_images[0] if same else 255 - stripes.test_images[0])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (2, 2), (28, 28), (640, 480), (37, 1000)])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 30)])
 def test_any_size_fits(size, shape):
-    seen = photos.fit_image(Image.new("L", size, 7), shape, "auto")
-    assert (seen.shape, seen.dtype) == (shape, torch.uint8)
+    image = Image.new("L" if shape[0] == 1 else "RGB", size)
+    for framing in ("pad", "crop", "stretch"):
+        fitted = photos.fit_image(image, shape, framing)
+        assert (fitted.shape, fitted.dtype) == (shape, torch.uint8)
 
 
 def test_proportions_are_kept_and_the_rest_is_background():
-    seen = photos.fit_image(Image.new("L", (100, 50), 200), (1, 28, 28), "no")[0]
-    assert seen[7:21].unique().tolist() == [200]
-    assert seen[:7].unique().tolist() == seen[21:].unique().tolist() == [0]
+    fitted = photos.fit_image(Image.new("L", (100, 50), 200), (1, 28, 28), "pad")[0]
+    assert fitted[7:21].unique().tolist() == [200]
+    assert fitted[:7].unique().tolist() == fitted[21:].unique().tolist() == [0]
+
+
+def test_a_crop_keeps_the_middle_and_its_proportions():
+    image = Image.new("L", (100, 50), 9)
+    image.paste(200, (25, 0, 75, 50))
+    cropped = photos.fit_image(image, (1, 28, 28), "crop")[0]
+    assert cropped[:, 2:-2].unique().tolist() == [200]  # the edge of a resampled image is mixed
+    stretched = photos.fit_image(image, (1, 28, 28), "stretch")[0, 14]
+    assert stretched[:6].unique().tolist() == stretched[-6:].unique().tolist() == [9] and stretched[14] == 200
+
+
+def test_light_training_images_are_no_reason_to_invert():
+    assert not photos.inverts(Image.new("L", (5, 5), 255), "auto", dark=False)
 
 
 def test_around_a_light_picture_the_background_is_dark_too():
-    seen = photos.fit_image(Image.new("L", (100, 50), 255), (1, 28, 28), "auto")
-    assert seen.unique().tolist() == [0]
+    assert seen(Image.new("L", (100, 50), 255), "auto").unique().tolist() == [0]
 
 
 BAD = {

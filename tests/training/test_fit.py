@@ -356,6 +356,26 @@ def test_patience_ends_the_run_and_keeps_the_best(monkeypatch, stripes, patience
     assert same_bits(training.state.best["model"], at_epoch[best])
 
 
+@pytest.mark.parametrize(
+    "patience, accuracies, epochs, best",
+    [(None, [0.1, 0.6, 0.6, 0.2], 4, 2), (2, [0.5, 0.1, 0.2, 0.9], 3, 1), (None, [0.1, 0.2, 0.3, 0.4], 4, 4)],
+)
+def test_the_best_epoch_by_the_ranking_metric_is_kept_if_asked(
+    monkeypatch, stripes, patience, accuracies, epochs, best
+):
+    """The loss falls in every epoch: it has no say."""
+    records = iter([{"val_loss": 1 / n, "val_accuracy": accuracy} for n, accuracy in enumerate(accuracies, start=1)])
+
+    def evaluate(*given):
+        yield None
+        return next(records)
+
+    monkeypatch.setattr("d2lrun.training.fit.evaluate", evaluate)
+    config = configure("model=softmax", "validation=holdout", "train.keep=best", epochs=4, patience=patience)
+    state = Training(config, stripes).finish().state
+    assert (len(state.records), state.best["epoch"], state.best["val_loss"]) == (epochs, best, 1 / best)
+
+
 def test_without_patience_no_best_is_kept(stripes):
     assert Training(configure("model=softmax", "validation=holdout"), stripes).finish().state.best is None
 
@@ -416,7 +436,7 @@ def test_a_network_of_ones_own_trains_too(stripes):
 def test_a_val_loss_that_is_not_finite_never_stays_the_best(stripes):
     state = Training(configure(), stripes).state
     for epoch, val_loss in enumerate((float("nan"), 0.7, float("inf"), 0.8), start=1):
-        keep_best(state, epoch, val_loss)
+        keep_best(state, {"epoch": epoch, "val_loss": val_loss}, "val_loss")
     assert (state.best["epoch"], state.best["val_loss"]) == (2, 0.7)
 
 

@@ -7,13 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from d2lrun.config.keys import Augment
+from d2lrun.counts import counted
 from d2lrun.disk.content import Content, fingerprint
+from d2lrun.errors import Refused
+from d2lrun.tasks.classification.augment import Draws, augmented
+from d2lrun.tasks.classification.preparation import IMAGENET, Preparation, Statistics, measured
 from d2lrun.training.examples import Examples, Indexed
+
+BORDERS = 100  # images whose borders show whether the background is dark
+
+
+@dataclass(frozen=True, eq=False)
+class Augmented:
+    """A training batch that is augmented: the indices [B] of its examples, and what their changes depend on."""
+
+    index: Tensor
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +52,17 @@ class ImageDataset(Examples["ImageSubset"]):
     pools: Mapping[str, str] = field(default_factory=dict)  # "train" and "test": fingerprints of images and labels
     resize: int | None = None  # side of the network's input in pixels; None: as stored
     channels: int | None = None  # channels of the network's input; None: as stored
+    normalise: str = "none"  # which mean and deviation the pixels of a channel get: none, standard or imagenet
+    statistics: Statistics | None = None  # of the pixels that they get, after ``fitted``
+    augment: Augment | None = None  # random changes of training images; None: none
+    framing: str = "pad"  # how a file of other proportions is stored
+    own_val: int = 0  # the last training images, if the user has set them apart to validate
+    mapped: bool = False  # whether the images are in files that are mapped into memory: they may be larger than it
 
     @property
     def inputs(self) -> tuple[int, int, int]:
         """(C, H, W) of the network's input."""
-        channels, height, width = self.train_images.shape[1:]
-        return self.channels or channels, self.resize or height, self.resize or width
+        return self.preparation.inputs
 
     @property
     def outputs(self) -> int:
@@ -54,24 +80,65 @@ class ImageDataset(Examples["ImageSubset"]):
         return self.train_labels.cpu()
 
     def to(self, device: torch.device | str) -> ImageDataset:
-        """Return the same dataset with its tensors on ``device``."""
-        names = ("train_images", "train_labels", "test_images", "test_labels")
+        """Return the same dataset with its tensors on ``device``; images in a file stay there, and batches move."""
+        names = ("train_labels", "test_labels", *(() if self.mapped else ("train_images", "test_images")))
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
+    def divide(self, validation: Any, seed: int) -> tuple[Tensor, Tensor | None]:
+        """Return the training images that train, int64 [n] on the CPU, and those that validate, or None.
+
+        What the user has set apart validates with a holdout; K folds use all training images.
+        """
+        if not self.own_val or validation.name == "kfold":
+            return super().divide(validation, seed)
+        train, val = torch.arange(len(self.strata)).tensor_split([-self.own_val])
+        return train, val if validation.name == "holdout" else None
+
+    def check_split(self, config: Any) -> None:
+        """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
+        if not self.own_val or config.validation.name == "kfold":
+            super().check_split(config)
+
+    def fit(self, config: Any) -> ImageDataset:
+        """Return the dataset with the augmentation of the config, fitted on the training part; raises Refused."""
+        return replace(super().fit(config), augment=None if config.augment.name == "none" else config.augment)
+
+    def fitted(self, index: Tensor) -> ImageDataset:
+        """Return the dataset with the mean and deviation of each channel of the training images ``index`` [n]."""
+        if self.normalise == "imagenet" and self.inputs[0] != len(IMAGENET.mean):
+            given = f"dataset.normalise=imagenet with {counted(self.inputs[0], 'channel')}"
+            raise Refused(f"{given}: its mean and deviation are of three colours", "dataset.channels=3")
+        known = {"none": None, "imagenet": IMAGENET}
+        found = known[self.normalise] if self.normalise in known else measured(self.train_images, index)
+        return replace(self, statistics=found)
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """How an image becomes an input of the network."""
+        stored = tuple(self.train_images.shape[1:])
+        how = {"statistics": self.statistics, "framing": self.framing, "dark": self.dark}
+        return Preparation(stored, self.resize, self.channels, **how)  # type: ignore[arg-type]
+
     def prepared(self, images: Tensor) -> Tensor:
-        """Return the network's input for images uint8 [B, C, H, W]: float32 from 0 to 1 of the shape ``inputs``."""
-        scaled = scale(images)
-        if self.resize is not None:
-            scaled = resized(scaled, self.resize)
-        return scaled.expand(-1, self.channels or -1, -1, -1)
+        """Return the network's input for stored images uint8 [B, C, H, W]."""
+        return self.preparation(images)
+
+    @property
+    def dark(self) -> bool:
+        """Whether the background of the training images is dark: the median of the borders of the first of them."""
+        images = self.train_images[:BORDERS]
+        sides = (images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1])
+        return bool(torch.cat([side.flatten() for side in sides]).float().median() <= 127)
 
     def pool(self, name: str) -> str:
         """Return the fingerprint of all images and labels of "train" or "test"."""
         return self.pools.get(name) or fingerprint(getattr(self, f"{name}_images"), getattr(self, f"{name}_labels"))
 
-    def part(self, name: str, index: Tensor | None = None) -> ImageSubset:
-        """Return the examples ``index`` [n] (default: all) of "train" or "test"."""
+    def part(self, name: str, index: Tensor | None = None) -> ImageSubset | None:
+        """Return the examples ``index`` [n] (default: all) of "train" or "test"; None if there are no test images."""
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
+        if name == "test" and not len(labels):
+            return None
         index = torch.arange(len(labels)) if index is None else index
         return ImageSubset(self, images, labels, index.to(labels.device), name)
 
@@ -88,19 +155,35 @@ class ImageSubset(Indexed):
     of: int | None = None  # number of examples of the whole part, if this is only its beginning
     least: int = 1  # least number of examples in a training batch
 
-    def load(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs [B, C, H, W] and labels [B]."""
-        return self.data.prepared(self.images.index_select(0, batch)), self.labels.index_select(0, batch)
+    def shuffled(self, size: int, seed: int, epoch: int) -> list[Any]:
+        """Return the shuffled batches of an epoch; with augmentation, they remember the seed and the epoch."""
+        found = super().shuffled(size, seed, epoch)
+        return found if self.data.augment is None else [Augmented(batch, seed, epoch) for batch in found]
 
+    def load(self, batch: Tensor | Augmented) -> tuple[Tensor, Tensor]:
+        """Return inputs [B, C, H, W] and labels [B], or with mixup the probability of each class [B, K]."""
+        if isinstance(batch, Augmented) and self.data.augment is not None:
+            return self.load_augmented(self.data.augment, batch)
+        return self.data.preparation(self.pixels(batch)), self.labels.index_select(0, batch)
 
-def scale(images: Tensor) -> Tensor:
-    """Convert uint8 0…255 to float32 0…1; on the CPU with the same bits as torchvision's ToTensor."""
-    return images.to(torch.float32).div_(255)
+    def load_augmented(self, settings: Augment, batch: Augmented) -> tuple[Tensor, Tensor]:
+        """Return the inputs and labels of a training batch as ``settings`` change them."""
+        index, seed, epoch = batch.index, batch.seed, batch.epoch
+        draws = Draws(index, seed, epoch)
+        images = augmented(self.data.preparation.scaled(self.pixels(index)), settings, draws)
+        labels = self.labels.index_select(0, index)
+        if settings.mixup:
+            share, partner = draws.beta(settings.mixup), self.index[draws.whole(0, len(self.index) - 1)]
+            other = augmented(self.data.preparation.scaled(self.pixels(partner)), settings, Draws(partner, seed, epoch))
+            images = torch.lerp(other, images, share.view(-1, 1, 1, 1))
+            hot, others = (
+                F.one_hot(each, self.data.outputs).to(share.dtype)
+                for each in (labels, self.labels.index_select(0, partner))
+            )
+            labels = torch.lerp(others, hot, share.unsqueeze(1))  # [B, K]
+        return self.data.preparation.normalised(images), labels
 
-
-def resized(images: Tensor, side: int) -> Tensor:
-    """Resize images [B, C, H, W] to [B, C, side, side], bilinear and with antialiasing like PIL's resize."""
-    if images.shape[-2:] == (side, side):
-        return images
-    smooth = side < max(images.shape[-2:])  # antialiasing changes nothing if images grow, and costs time
-    return F.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=smooth)
+    def pixels(self, index: Tensor) -> Tensor:
+        """Return the stored images uint8 [B, C, H, W] on the device of the labels."""
+        found = self.images.index_select(0, index.to(self.images.device))
+        return found.to(self.labels.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Convert image files to grey images like the training images."""
+"""Convert image files to images like the training images."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from d2lrun.disk import files
 from d2lrun.errors import Refused
 
 
-def read_image(path: Path) -> Any:
-    """Read a file as an upright grey PIL image; transparency counts as white. Raises Refused if it is no image."""
+def read_image(path: Path, channels: int = 1) -> Any:
+    """Read a file as an upright PIL image, grey or with three colours. Raises Refused if it is no image.
+
+    Transparency counts as white. Of an animation, the first image is read.
+    """
     from PIL import Image, ImageOps
 
     try:
@@ -33,7 +36,7 @@ def read_image(path: Path) -> Any:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused(f"{path} is not an image that can be read: {error}", "PNG, JPEG, … are read") from error
     white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("L")
+    return Image.alpha_composite(white, image).convert("L" if channels == 1 else "RGB")
 
 
 def eight_bits(image: Any) -> Any:
@@ -61,29 +64,38 @@ def eight_bits(image: Any) -> Any:
     return Image.fromarray(((values - black) * (255 / (white - black))).round().clip(0, 255).astype(np.uint8))
 
 
-def remark(image: Any, invert: str) -> str:
-    """Return a remark on how a grey PIL image was read; empty if there is none."""
-    low, high = image.getextrema()
+def remark(image: Any, inverted: bool) -> str:
+    """Return a remark on how a PIL image was read; empty if there is none."""
+    low, high = image.convert("L").getextrema()
     constant = [f"every pixel is {low} of 255"] if low == high else []
-    return ", ".join([*constant, *(["inverted"] if inverts(image, invert) else [])])
+    return ", ".join([*constant, *(["inverted"] if inverted else [])])
 
 
-def inverts(image: Any, invert: str) -> bool:
-    """Whether to invert a grey PIL image; "auto" inverts it if its border is light."""
-    border = torch.tensor([image.getpixel(at) for at in corners(image.size)], dtype=torch.float32)
-    return invert == "yes" or (invert == "auto" and bool(border.median() > 127))
+def inverts(image: Any, invert: str, dark: bool) -> bool:
+    """Whether to invert a PIL image; "auto" inverts it if its border is light and the training images are ``dark``."""
+    grey = image.convert("L")
+    border = torch.tensor([grey.getpixel(at) for at in corners(image.size)], dtype=torch.float32)
+    return invert == "yes" or (invert == "auto" and dark and bool(border.median() > 127))
 
 
-def fit_image(image: Any, shape: tuple[int, int, int], invert: str) -> Tensor:
-    """Fit a grey PIL image of any size into uint8 [C, H, W]: keep its proportions and fill up with background."""
+def fit_image(image: Any, shape: tuple[int, int, int], framing: str) -> Tensor:
+    """Fit a PIL image of any size and with C channels into uint8 [C, H, W].
+
+    pad: keep its proportions and fill up with black. crop: keep its proportions and cut off what is outside the middle.
+    stretch: change its proportions.
+    """
     from PIL import Image, ImageOps
 
     channels, height, width = shape
-    if inverts(image, invert):
-        image = ImageOps.invert(image)
-    image = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=0)
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, height, width)
-    return pixels.expand(channels, height, width)  # [C, H, W]
+    how = Image.Resampling.BILINEAR
+    if framing == "pad":
+        image = ImageOps.pad(image, (width, height), how, color=0)
+    elif framing == "crop":
+        image = ImageOps.fit(image, (width, height), how)
+    else:
+        image = image.resize((width, height), how)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(height, width, channels).permute(2, 0, 1).contiguous()  # [C, H, W]
 
 
 def corners(size: tuple[int, int]) -> list[tuple[int, int]]:

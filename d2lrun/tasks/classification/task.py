@@ -14,4 +14,4 @@ def build(data: ImageDataset, model: Any) -> Classification:
 
 
 class Classification(LabelTask):
-    """Logits [B, K] of images against labels [B]."""
+    """Logits [B, K] of images against labels [B], or with mixup the probability of each class [B, K]."""

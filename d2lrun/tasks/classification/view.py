@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.report.text import optional, say
+from d2lrun.tasks.classification import preparation
 from d2lrun.tasks.classification.images import ImageDataset, ImageSubset
 from d2lrun.tasks.classification.pictures import draw_predictions, draw_samples
 from d2lrun.tasks.classification.predict import probabilities
@@ -21,7 +22,8 @@ PICTURED = 1000  # images that predictions.png searches for mistakes
 
 
 def prepare(data: ImageDataset, directory: RunDirectory, say: Callable[[str], None]) -> None:
-    """Do nothing: a run has no other record of its images."""
+    """Write classes.json: the class of each output, and how an image becomes an input."""
+    preparation.write(directory, data.classes, data.preparation)
 
 
 def check(data: ImageDataset, directory: RunDirectory) -> None:
@@ -43,9 +45,9 @@ def draw(
     """Draw predictions.png: the first images and the most confident errors, of the test set or the held-out images."""
     data, part = experiment.data, experiment.split.pictured
     index = part.index[:PICTURED]
-    images, labels = part.images[index], part.labels[index]
+    images, labels = part.pixels(index), part.labels[index]
     with optional(directory.predictions, say):
-        guesses = probabilities(experiment.state.model, data, images, experiment.config.train.batch_size)
+        guesses = probabilities(experiment.state.model, data.preparation, images, experiment.config.train.batch_size)
         draw_predictions(directory.predictions, images.cpu(), labels.cpu(), guesses.cpu(), data.classes)
 
 

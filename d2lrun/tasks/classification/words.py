@@ -24,23 +24,43 @@ def check(options: dict[str, str]) -> None:
 
 def predict(question: Question) -> None:
     """Print the classes of the files; without files, of the test set, and write them to predictions.csv."""
-    from d2lrun.report.classes import show_classes, show_predictions
+    from d2lrun.report.classes import show_classes
     from d2lrun.report.text import say
-    from d2lrun.tasks.classification.photos import read_image
-    from d2lrun.tasks.classification.predict import predict_images, predict_test
+    from d2lrun.tasks.classification.predict import predict_test
 
-    pixels = [read_image(Path(file)) for file in question.files]  # first, so a bad file is refused early
+    if question.files:
+        predict_files(question)
+        return
     data: ImageDataset
     data, model = question.load()
     size = question.config.train.batch_size
-    if pixels:
-        top, invert = int(question.options["top"]), question.options["invert"]
-        rows = predict_images(data, model, size, pixels, top, invert)
-        show_predictions(question.console, [(file, *row) for file, row in zip(question.files, rows, strict=True)])
-        return
     path = question.directory.path / "predictions.csv"
     show_classes(question.console, data.classes, predict_test(data, model, size, path))
     say(question.console, f" every prediction: {path}")
+
+
+def predict_files(question: Question) -> None:
+    """Print the classes of image files, by the classes and the preparation that the run recorded."""
+    from d2lrun.report.classes import show_predictions
+    from d2lrun.tasks.classification import preparation
+    from d2lrun.tasks.classification.photos import read_image
+    from d2lrun.tasks.classification.predict import predict_images
+    from d2lrun.training.trained import trained
+
+    recorded = preparation.read(question.directory)
+    if recorded is None:  # by an earlier version: the data say it
+        data: ImageDataset
+        data, model = question.load()
+        classes, prepare = data.classes, data.preparation
+        pixels = [read_image(Path(file), prepare.stored[0]) for file in question.files]
+    else:
+        classes, prepare = recorded
+        pixels = [read_image(Path(file), prepare.stored[0]) for file in question.files]  # bad files are refused early
+        question.check_data()
+        model = trained(question.directory, question.config, prepare.inputs, len(classes))
+    options, size = question.options, question.config.train.batch_size
+    rows = predict_images(model, classes, prepare, size, pixels, int(options["top"]), options["invert"])
+    show_predictions(question.console, [(file, *row) for file, row in zip(question.files, rows, strict=True)])
 
 
 def next_words(config: Config, directory: Path) -> list[object]:

@@ -99,7 +99,7 @@ WORDS = {
         "[TEXT...] [top=3]",
         "the classes of texts, or of the test part",
         {
-            "TEXT": "a text, or a file with a text in each line; default: the test part",
+            "TEXT": "a text, or a file of one text a line; default: the test part",
             "top": "how many classes to print for each text, the likeliest first",
         },
         predict,

@@ -62,7 +62,7 @@ WORDS = {
             "SENTENCE": "a sentence in quotes, such as 'go .'",
             "FILE": "a text file in UTF-8; each line is translated",
             "beam": "prefixes that beam search keeps in each step; 1: greedy search",
-            "alpha": "power of the length that divides a log-probability; 0: shorter ones",
+            "alpha": "power of the length that divides the score; 0: shorter ones",
             "picture": "draw the attention of the first sentences to this file",
         },
         translate,

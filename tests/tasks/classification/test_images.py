@@ -7,7 +7,8 @@ from PIL import Image
 
 from d2lrun import datasets
 from d2lrun.config.compose import compose
-from d2lrun.tasks.classification.images import ImageDataset, resized, scale
+from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.tasks.classification.preparation import resized, scale
 
 
 def test_scale_divides_each_byte_by_255_in_float32():

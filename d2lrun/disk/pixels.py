@@ -1,0 +1,103 @@
+"""Decoded images in a file of the cache: decoded once, by several threads, and continued after a kill.
+
+N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from d2lrun.disk.files import lock
+from d2lrun.disk.locate import Progress, Say, cache_of
+
+BLOCK = 64  # images between two marks: at most so many are decoded again after a kill
+TODO, DONE, FAILED = 0, 1, 2  # the marks of an image
+Decode = Callable[[int], np.ndarray]  # returns image number i, uint8 [C, H, W]; raises ValueError if it is none
+
+
+def decoded(
+    key: str, shape: tuple[int, int, int, int], decode: Decode, say: Say, progress: Progress | None = None
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Return all images as uint8 [N, C, H, W], mapped into memory, and {number: reason} of those that are none.
+
+    ``key`` names the content of all images, and how they are decoded. The file is for all processes: one of them
+    decodes, others wait. If the cache cannot be written, the images are decoded into memory. ``progress`` takes the
+    bytes of decoded pixels so far, and in all.
+    """
+    folder = cache_of("images")
+    try:
+        with lock(folder / f"{key}.lock", lambda holder: say(f"waiting for {folder}: {holder} decodes the images")):
+            failed = fill(folder / key, shape, decode, progress)
+            return np.memmap(folder / f"{key}.pixels", np.uint8, "c", shape=shape), failed  # c: writes stay in memory
+    except OSError as error:
+        say(f"{folder} cannot be written, so the images are decoded into memory: {error.strerror or error}")
+        pixels = np.zeros(shape, np.uint8)
+        return pixels, in_parallel(range(len(pixels)), decode, lambda number, image: put(pixels, number, image))
+
+
+def put(pixels: np.ndarray, number: int, image: np.ndarray) -> None:
+    """Store an image."""
+    pixels[number] = image
+
+
+def fill(stem: Path, shape: tuple[int, int, int, int], decode: Decode, progress: Progress | None) -> dict[int, str]:
+    """Decode into ``stem``.pixels all images without a mark in ``stem``.marks; raises OSError if the disk is full."""
+    count, size = shape[0], int(np.prod(shape[1:]))
+    pixels, marked = Path(f"{stem}.pixels"), Path(f"{stem}.marks")
+    marks = np.frombuffer(marked.read_bytes(), np.uint8).copy() if marked.exists() else np.zeros(0, np.uint8)
+    if len(marks) != count or not pixels.exists():
+        marks = np.zeros(count, np.uint8)
+    failed: dict[int, str] = {}
+    left = np.flatnonzero(marks != DONE)  # what failed before is tried again, for its reason
+    if not len(left):
+        return failed
+    with (
+        open(pixels, "r+b" if pixels.exists() else "w+b") as file,
+        open(marked, "r+b" if marked.exists() else "w+b") as flags,
+    ):
+        file.truncate(count * size)  # reserves nothing: a full disk is an error of a later write
+        flags.truncate(count)
+
+        def write(number: int, image: np.ndarray) -> None:
+            """Write one image; a write to the file, and not to mapped memory, reports a full disk."""
+            file.seek(number * size)
+            file.write(image.tobytes())
+
+        for start in range(0, len(left), BLOCK):
+            block = left[start : start + BLOCK].tolist()
+            faults = in_parallel(block, decode, write)
+            file.flush()
+            os.fsync(file.fileno())
+            failed |= faults
+            marks[block] = [FAILED if number in faults else DONE for number in block]
+            flags.seek(0)
+            flags.write(marks.tobytes())
+            flags.flush()
+            if progress is not None:
+                progress((count - len(left) + start + len(block)) * size, count * size)
+    return failed
+
+
+def in_parallel(numbers: range | list[int], decode: Decode, store: Callable[[int, np.ndarray], None]) -> dict[int, str]:
+    """Decode the images ``numbers`` in threads and store them in turn; return the reason of each that is no image."""
+    failed: dict[int, str] = {}
+
+    def attempt(number: int) -> np.ndarray | ValueError:
+        """Return the image, or the error."""
+        try:
+            return decode(number)
+        except ValueError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for number, image in zip(numbers, pool.map(attempt, numbers), strict=True):
+            if isinstance(image, ValueError):
+                failed[number] = str(image)
+            else:
+                store(number, image)
+    return failed

@@ -1,0 +1,160 @@
+"""The random changes of training images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from d2lrun.config.compose import compose
+from d2lrun.tasks.classification.augment import Draws, augmented, coloured, cropped, erased, moved
+from d2lrun.tasks.classification.images import ImageDataset
+from tests.bits import same_bits
+
+OFF = compose([]).augment
+STRONG = compose(["augment=strong"]).augment
+
+
+def images(count=40, channels=3, side=8):
+    return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def draws(count=40, seed=1, epoch=0):
+    return Draws(torch.arange(count), seed, epoch)
+
+
+def test_nothing_is_changed_when_all_is_off():
+    assert torch.equal(augmented(images(), OFF, draws()), images())
+
+
+def test_half_of_the_images_are_flipped():
+    x = images(400)
+    found = augmented(x, replace(OFF, flip=True), draws(400))
+    flipped = [torch.equal(one, other.flip(2)) for one, other in zip(found, x, strict=True)]
+    same = [torch.equal(one, other) for one, other in zip(found, x, strict=True)]
+    assert all(one != other for one, other in zip(flipped, same, strict=True)) and 150 < sum(flipped) < 250
+
+
+def test_a_crop_is_cut_out_of_the_padded_image():
+    x, rows, columns = images(5), torch.tensor([0, 2, 4, 1, 3]), torch.tensor([4, 2, 0, 3, 1])
+    padded = F.pad(x, [2] * 4)
+    wanted = [image[:, r : r + 8, c : c + 8] for image, r, c in zip(padded, rows, columns, strict=True)]
+    assert torch.equal(cropped(x, 2, rows, columns), torch.stack(wanted))
+
+
+def test_a_quarter_turn_is_exact():
+    x = images(2)
+    turned = moved(x, torch.tensor([90.0, 0.0]), torch.zeros(2), torch.zeros(2))
+    torch.testing.assert_close(turned[1], x[1])
+    assert any(torch.allclose(turned[0], x[0].rot90(turns, (1, 2)), atol=1e-5) for turns in (1, 3))
+
+
+def test_a_shift_moves_right_and_down():
+    x = images(1)
+    found = moved(x, torch.zeros(1), torch.tensor([0.25]), torch.tensor([0.125]))[0]
+    torch.testing.assert_close(found[:, 1:, 2:], x[0, :, :-1, :-2])
+    assert not found[:, :1].any() and not found[:, :, :2].any()
+
+
+def test_colours_are_torchvisions():
+    from d2lrun.models.vision import torchvision
+
+    adjust = torchvision.transforms.functional
+    x, factors = images(4), torch.tensor([0.8, 1.0, 1.2, 0.5])
+    wanted = adjust.adjust_saturation(adjust.adjust_contrast(adjust.adjust_brightness(x[:1], 0.8), 0.8), 0.8)
+    torch.testing.assert_close(coloured(x, factors, factors, factors)[:1], wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_an_erased_rectangle_is_one_and_of_its_size():
+    x = torch.ones(200, 1, 40, 40)
+    numbers = torch.rand(4, 200, generator=torch.Generator().manual_seed(2))
+    found = 1 - erased(x, torch.arange(200) % 2 == 0, *numbers)
+    assert not found[1::2].any()
+    for hole in found[::2, 0]:
+        rows, columns = hole.any(dim=1), hole.any(dim=0)
+        assert hole.sum() == rows.sum() * columns.sum() and rows.int().diff().abs().sum() <= 2
+        assert 0.01 < hole.mean() < 0.38
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0])
+def test_a_share_has_the_moments_of_the_beta_distribution(alpha):
+    found = draws(20_000).beta(alpha).double().numpy()
+    assert found.mean() == pytest.approx(0.5, abs=0.01)
+    assert found.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.03)
+    wanted = np.quantile(np.random.default_rng(1).beta(alpha, alpha, 200_000), [0.1, 0.3, 0.7, 0.9])
+    np.testing.assert_allclose(np.quantile(found, [0.1, 0.3, 0.7, 0.9]), wanted, atol=0.02)
+
+
+def dataset(augment=STRONG, **changes):
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(256, (30, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(30) % 3
+    return ImageDataset("mine", ("a", "b", "c"), pixels, labels, pixels[:6], labels[:6], "here", **changes), augment
+
+
+def part(augment=STRONG, **changes):
+    data, augment = dataset(augment, **changes)
+    return replace(data, augment=augment).part("train")
+
+
+def test_an_example_is_changed_alike_in_every_batch():
+    """A resumed run, other batches and another device see the same images."""
+    subset = part()
+    found = {}
+    for size in (30, 7):
+        for batch in subset.shuffled(size, seed=3, epoch=2):
+            inputs, labels = subset.load(batch)
+            for place, one, label in zip(batch.index.tolist(), inputs, labels, strict=True):
+                found.setdefault(place, []).append((one, label))
+    assert all(same_bits({"x": one[0], "y": one[1]}, {"x": other[0], "y": other[1]}) for one, other in found.values())
+
+
+def test_epochs_differ_and_an_evaluation_changes_nothing():
+    subset = part()
+    first, second = (subset.load(subset.shuffled(30, 1, epoch)[0])[0] for epoch in (0, 1))
+    assert not torch.equal(first, second)
+    [[batch]] = subset.ordered(30)
+    assert torch.equal(subset.load(batch)[0], subset.data.prepared(subset.images))
+
+
+def test_a_mixed_image_has_the_classes_of_both():
+    mixup = replace(OFF, name="flip", mixup=1.0)
+    subset = part(mixup)
+    batch = subset.shuffled(30, 1, 0)[0]
+    inputs, labels = subset.load(batch)
+    torch.testing.assert_close(labels.sum(dim=1), torch.ones(30))
+    plain = subset.data.preparation.scaled(subset.images)
+    for x, share, own in zip(inputs, labels, batch.index.tolist(), strict=True):
+        weight = share[own % 3]
+        others = [torch.lerp(other, plain[own], weight) for other in plain]
+        assert weight > 0.999 or share.max() == 1 or any(torch.allclose(x, other, atol=1e-4) for other in others)
+
+
+@pytest.mark.parametrize("key", [key for key in asdict(OFF) if key != "name"])
+def test_every_key_changes_images(key):
+    value = {"flip": True, "crop": 2}.get(key, 0.5)
+    subset, plain = part(replace(OFF, name="flip", **{key: value})), part(None)
+    batch = subset.shuffled(30, 1, 0)[0]
+    assert not torch.equal(subset.load(batch)[0], plain.load(batch.index)[0])
+
+
+def test_pixels_get_mean_0_and_variance_1_of_what_trains():
+    data, _ = dataset(normalise="standard")
+    index = torch.tensor([4, 9, 11, 20])
+    fitted = data.fitted(index)
+    inputs = fitted.prepared(data.train_images[index]).double()
+    torch.testing.assert_close(inputs.mean(dim=(0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(inputs.std(dim=(0, 2, 3), correction=0), torch.ones(3).double(), atol=1e-5, rtol=0)
+    assert data.fitted(torch.tensor([4])).statistics != fitted.statistics
+
+
+def test_imagenets_statistics_are_torchvisions():
+    x = (
+        dataset(normalise="imagenet")[0]
+        .fitted(torch.arange(3))
+        .prepared(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))
+    )
+    assert x[0, :, 0, 0].tolist() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
