@@ -21,11 +21,11 @@ def test_every_group_and_option_is_listed_with_its_line():
 
 def test_the_defaults_are_starred():
     starred = [line.split()[1] for line in groups(conf_dir(), [conf_dir()]) if line.startswith("  * ")]
-    assert starred == ["mlp", "fashion-mnist", "sgd", "constant", "auto", "none", "grid"]
+    assert starred == ["mlp", "fashion-mnist", "sgd", "constant", "none", "auto", "none", "grid"]
 
 
 def test_the_model_comes_first():
-    groups = ["model", "dataset", "optimizer", "schedule", "device", "validation", "sweep", "experiment"]
+    groups = ["model", "dataset", "optimizer", "schedule", "augment", "device", "validation", "sweep", "experiment"]
     assert list(default_options(CONFIG)) == groups
 
 

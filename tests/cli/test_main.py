@@ -178,7 +178,7 @@ def test_completion(d2lrun, line, completions):
         (["predict", ".", "tpo=3"], "tpo=3: no such option; did you mean top?"),
         (
             ["resume", ".", "device.threads=2"],
-            "device.threads=2: resume takes no override but dataset.dir, dataset.path and device",
+            "device.threads=2: resume takes no override but dataset.dir, dataset.path, dataset.test and device",
         ),
         (["predict", ".", "top=0"], "top=0: wanted a whole number at least 1"),
         (["predict", ".", "invert=maybe"], "invert=maybe: wanted auto, yes or no"),
