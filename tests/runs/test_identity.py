@@ -71,6 +71,7 @@ def place(tmp_path, monkeypatch, stripes_folder):
     return tmp_path
 
 
+LABELLED = ("dataset.path=[a.tsv]", "dataset.test=[b.tsv]")
 BASES = {
     "fashion-mnist": ["model=softmax", "dataset=fashion-mnist", "dataset.verify=false", "dataset.dir=images"],
     "text": ["model=rnn", "dataset=text", "dataset.path=[a.txt]", "dataset.min_freq=1"],
@@ -78,7 +79,7 @@ BASES = {
     "polynomial": ["model=linear", "dataset=polynomial"],
     "linear": ["model=linear", "dataset=linear"],
     "house-prices": ["model=linear", "dataset=house-prices"],
-    "labelled-text": ["model=bag-of-words", "dataset=labelled-text", "dataset.path=[a.tsv]", "dataset.test=[b.tsv]"],
+    "labelled-text": ["model=bag-of-words", "optimizer=sgd", "dataset=labelled-text", *LABELLED],
 }
 TRIED = (
     "fashion-mnist",
