@@ -143,7 +143,7 @@ def columns_of(
     wanted = {"text": (text, TEXT), "label": (label, LABEL)}
     usual = {key: column_named(first, names) for key, (_, names) in wanted.items()}
     named = [usual[key] is not None for key in wanted]
-    placed = [isinstance(given, int) for given, _ in wanted.values()]
+    placed = [is_number(given) for given, _ in wanted.values()]
     headed = any(given in first for given, _ in wanted.values()) or (any(named) and all(map(max, named, placed)))
     found = {key: column_given(path, key, given, first) for key, (given, _) in wanted.items()}
     if headed:
@@ -163,6 +163,11 @@ def columns_of(
     return text_column, label_column, headed
 
 
+def is_number(given: str | int | None) -> bool:
+    """Whether a column is given by its number; the command line passes it on as text."""
+    return str(given).isdecimal() and len(str(given)) < 10
+
+
 def column_named(first: Sequence[str], names: Sequence[str]) -> int | None:
     """Return the first column with one of the usual ``names``."""
     return next((column for column, cell in enumerate(first) if cell.lower() in names), None)
@@ -172,7 +177,7 @@ def column_given(path: str, key: str, given: str | int | None, first: Sequence[s
     """Return the column that the user names, by name or number from 1; raises Refused if there is none."""
     if given is None or given in first:
         return None if given is None else first.index(str(given))
-    if isinstance(given, int) and 1 <= given <= len(first):
-        return given - 1
+    if is_number(given) and 1 <= int(given) <= len(first):
+        return int(given) - 1
     columns = ", ".join(f"{number} {cell[:20]!r}" for number, cell in enumerate(first, 1))
     raise Refused(f"dataset.{key}={given}: no such column in {path}", f"its columns are {columns}")

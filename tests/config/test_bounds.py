@@ -74,7 +74,7 @@ def test_no_classifier_knows_random_labels(measured, noise, model):
     assert metrics["train_accuracy"] > 0.1
 
 
-@pytest.mark.parametrize("model", of_kind("table"))
+@pytest.mark.parametrize("model", [name for name in of_kind("table") if name != "nadaraya-watson"])
 def test_no_regression_knows_noise(measured, model):
     made = ["dataset=linear", "dataset.weights=[0]", "dataset.bias=0", "dataset.noise=1", "dataset.inputs=5"]
     words = [f"model={model}", *made, "dataset.n_train=1000", "dataset.n_test=1000", "train.batch_size=50"]

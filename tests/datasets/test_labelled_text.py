@@ -62,6 +62,7 @@ def test_columns_are_chosen_by_name_or_number(file):
     path = file(lines(rows))
     assert read(path, text="what", label="stars")[1] == ROWS
     assert read(path, text=2, label="stars")[1] == ROWS
+    assert read(path, text="2", label="stars")[1] == ROWS
     assert read(path, text=2, label=3)[1] == [rows[0][1:3], *ROWS]
 
 

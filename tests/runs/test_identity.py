@@ -81,9 +81,10 @@ def place(tmp_path, monkeypatch, stripes_folder):
     return tmp_path
 
 
+LABELLED = ("dataset.path=[c.tsv]", "dataset.test=[d.tsv]")
 BASES = {
     "fashion-mnist": ["model=softmax", "dataset=fashion-mnist", "dataset.verify=false", "dataset.dir=images"],
-    "text": ["model=rnn", "dataset=text", "dataset.path=[a.txt]", "dataset.min_freq=1"],
+    "text": ["model=rnn", "dataset=text", "dataset.path=[a.txt]", "dataset.min_freq=1", "train.batch_size=4"],
     "pydoc": ["model=rnn", "dataset=pydoc"],
     "tagged-text": ["model=lstm", "dataset=tagged-text", "dataset.path=[a.conll]", "dataset.test=a.conll"],
     "polynomial": ["model=linear", "dataset=polynomial"],
@@ -96,10 +97,7 @@ BASES = {
         *("model=seq2seq", "dataset=arithmetic", "optimizer=sgd"),
         *("dataset.digits=1", "dataset.n_train=20", "dataset.n_test=10"),
     ],
-    "labelled-text": [
-        *("model=bag-of-words", "optimizer=sgd"),
-        *("dataset=labelled-text", "dataset.path=[c.tsv]", "dataset.test=[d.tsv]"),
-    ],
+    "labelled-text": ["model=bag-of-words", "optimizer=sgd", "dataset=labelled-text", *LABELLED],
 }
 TRIED = (
     "fashion-mnist",

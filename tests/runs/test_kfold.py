@@ -22,7 +22,7 @@ from d2lrun.errors import Diverged
 from d2lrun.runs import cost, kfold
 from d2lrun.runs.kfold import spread
 from d2lrun.runs.run import draw
-from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.tasks.classification.preparation import Preparation
 from tests.bits import same_bits
 
 EPOCHS, STEPS = 2, 4  # of a fold: 220 of 330 images in batches of 64
@@ -177,18 +177,18 @@ def test_a_repetition_of_the_largest_seed_is_a_sound_run(words):
 def looks(stripes, monkeypatch):
     """By the folder of a run: how many images of the test set were given to a network in it."""
     tests, found, current = {image.numpy().tobytes() for image in stripes.test_images}, {}, []
-    prepared, run = ImageDataset.prepared, kfold.run
+    prepared, run = Preparation.__call__, kfold.run
 
-    def spied(data, images):
+    def spied(preparation, images):
         found[current[-1]] += sum(image.numpy().tobytes() in tests for image in images)
-        return prepared(data, images)
+        return prepared(preparation, images)
 
     def told(config, directory, *arguments):
         current.append(directory.path.name)
         found[directory.path.name] = 0
         return run(config, directory, *arguments)
 
-    monkeypatch.setattr(ImageDataset, "prepared", spied)
+    monkeypatch.setattr(Preparation, "__call__", spied)
     monkeypatch.setattr(kfold, "run", told)
     return found
 
@@ -240,8 +240,8 @@ def test_each_fold_stops_by_itself_and_the_refit_trains_as_long_as_they_did(trai
         current.append(config.validation)
         return run(config, *arguments)
 
-    def made_up(state, epoch, val_loss):
-        keep_best(state, epoch, abs(epoch - best[current[-1].fold]) / 10)
+    def made_up(state, record, metric):
+        keep_best(state, {**record, "val_loss": abs(record["epoch"] - best[current[-1].fold]) / 10}, metric)
 
     monkeypatch.setattr(kfold, "run", told)
     monkeypatch.setattr(fit, "keep_best", made_up)
