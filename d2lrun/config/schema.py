@@ -330,14 +330,12 @@ def contradictions(config: Config) -> list[Complaint]:
     """Return complaints about values that contradict each other."""
     complaints = []
     if config.validation.name in ("none", "once"):
-        wanted = "the test set never {} a run: add validation=holdout"
+        wanted = "the test set never stops a run: add validation=holdout"
         if config.train.patience:
-            given, does = f"train.patience={config.train.patience}", "stops"
-            complaints.append(Complaint(given, wanted.format(does), "validation=holdout"))
+            complaints.append(Complaint(f"train.patience={config.train.patience}", wanted, "validation=holdout"))
+        wanted = "the test set never chooses weights: add validation=holdout"
         if config.train.keep == "best":
-            complaints.append(
-                Complaint("train.keep=best", wanted.format("chooses the weights of"), "validation=holdout")
-            )
+            complaints.append(Complaint("train.keep=best", wanted, "validation=holdout"))
     if config.validation.name == "kfold":
         complaints += fold_contradictions(config.validation)
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and config.optimizer.momentum == 0:

@@ -31,7 +31,7 @@ PACKAGE = Path(cli.__file__).parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
 CONTRACT = {
     *("config.yaml", "metrics.jsonl", "result.json", "checkpoints", "model.safetensors"),
-    *("curves.png", "predictions.png", "report.html", "run.log"),
+    *("classes.json", "curves.png", "predictions.png", "report.html", "run.log"),
 }
 
 

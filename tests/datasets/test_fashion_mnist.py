@@ -84,7 +84,7 @@ def test_other_files_are_refused_with_verify(folder):
 
 def test_the_config_group_loads_through_the_table(folder):
     config = VARIANTS["dataset"]["fashion-mnist"](
-        name="fashion-mnist", dir=str(folder), verify=False, mirrors=[], resize=None, channels=1
+        name="fashion-mnist", dir=str(folder), verify=False, mirrors=[], resize=None, channels=1, normalise="none"
     )
     dataset = datasets.load(config)
     assert (dataset.name, dataset.outputs, dataset.inputs) == ("data", 10, (1, 3, 5))

@@ -11,6 +11,7 @@ from d2lrun.tasks.language_model.build import build
 from d2lrun.tasks.language_model.facts import facts_of
 from d2lrun.text import corpus
 from d2lrun.text.corpus import chinese_words, clean, tokenise, untokenise
+from d2lrun.text.vocabulary import Vocabulary
 
 TEXT = "我来到北京清华大学，时间 旅行者(for so it will)说：2020年3.14！\r\n\n第二行　全角\n"
 
@@ -44,7 +45,7 @@ def test_a_dataset_of_chinese_words():
 
 def test_words_are_counted_without_the_spaces():
     lines = clean("时间 旅行者\n时间", "none")
-    found = facts_of(lines, "jieba", corpus.Vocabulary.of({}))
+    found = facts_of(lines, "jieba", Vocabulary.of({}))
     assert found.words == 3
     assert found.grams["unigrams"].commonest == [("时间", 2), ("旅行者", 1)]
 

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from d2lrun.datasets import text
+from d2lrun.disk import texts
 from d2lrun.errors import Refused
 
 PREPARATION = {
@@ -128,13 +129,13 @@ def test_an_endless_file_is_not_begun():
 def test_a_huge_file_is_refused_unread(tmp_path):
     path = tmp_path / "huge.txt"
     with open(path, "wb") as huge:
-        huge.truncate(text.LIMIT + 1)  # takes no room on the disk
+        huge.truncate(texts.LIMIT + 1)  # takes no room on the disk
     with pytest.raises(Refused, match="1,073,741,825 bytes, wanted at most 1,073,741,824"):
         load(str(path))
 
 
 def test_the_limit_is_that_of_all_files_together(file, monkeypatch):
-    monkeypatch.setattr(text, "LIMIT", 12)
+    monkeypatch.setattr(texts, "LIMIT", 12)
     one, two = file(b"123456", "one"), file(b"1234567", "two")
     assert len(load([one, one]).tokens) == 13
     with pytest.raises(Refused, match=r"two: 7 bytes, wanted at most 12 in all"):
