@@ -16,6 +16,7 @@ from d2lrun.config import schema
 from d2lrun.config.compose import Known, compose_all
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import keys_of
+from d2lrun.config.types import DeviceNames
 from d2lrun.disk.rundir import as_text
 from d2lrun.errors import Refused
 from d2lrun.sweeps import grid, request, search
@@ -127,6 +128,8 @@ WORDS = [
 def fitting(kind: Any, chance: random.Random) -> str:
     """A value that is right for a type of the schema, as one types it."""
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated and isinstance(arguments[1], DeviceNames):
+        return "cpu"
     if origin is Annotated:
         low, high = arguments[1].low, arguments[1].high
         if arguments[0] is int:

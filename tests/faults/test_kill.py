@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 STEP, SAVE = "d2lrun.training.fit:train_batch", "d2lrun.runs.run:save"
-BATCH = "d2lrun.tasks.classification.images:scale"  # each epoch 16 batches of training, then 4 of evaluation
+BATCH = "d2lrun.tasks.classification.preparation:scale"  # each epoch 16 batches of training, then 4 of evaluation
 MOMENTS = {  # function, which call of it, before or after; the step of the newest checkpoint there is then
     "before the first step": (STEP, 1, "before", None),
     "before the first checkpoint": (STEP, 4, "after", None),

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 STEP = "d2lrun.training.fit:train_batch"
-SECOND_OF_EVALUATION = "'d2lrun.tasks.classification.images:scale', 16 + 2"  # an epoch trains on 16 batches before
+SECOND_OF_EVALUATION = "'d2lrun.tasks.classification.preparation:scale', 16 + 2"  # an epoch trains on 16 batches before
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 GO_ON = "continue with: d2lrun resume run"
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from d2lrun import datasets
 from d2lrun.config import schema
@@ -63,6 +64,12 @@ def place(tmp_path, monkeypatch, stripes_folder):
     for name, step in (("a.conll", 1), ("b.conll", -1)):  # sentences of 1 to 6 words, each word with two tags
         rows = [f"{word} {'XY'[n % 2]} {len(word)}\n" + "\n" * (n % 7 > n % 3) for n, word in enumerate(words[::step])]
         Path(name).write_text("".join(rows))
+    monkeypatch.setenv("D2LRUN_CACHE", str(tmp_path / "cache"))
+    for name, step in (("pets", 1), ("wild", 2)):  # folders of pictures, eight of each of two classes
+        for number in range(16):
+            picture = Path(name, "ab"[number % 2], f"{number}.png")
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (6, 5), (13 * number, 7 * step, 200)).save(picture)
     shutil.copytree(stripes_folder, "images")
     shutil.copytree(stripes_folder, "others")
     labels = bytearray(Path("others/train-labels-idx1-ubyte").read_bytes())
@@ -92,15 +99,17 @@ BASES = {
     "house-prices": ["model=linear", "dataset=house-prices"],
     "sine": ["model=linear", "dataset=sine"],
     "series": ["model=linear", "dataset=series", "dataset.path=[a.csv]", "dataset.column=1"],
-    "pairs": ["model=seq2seq", "dataset=pairs", "dataset.path=[a.tsv]", "optimizer=sgd"],
+    "pairs": ["model=seq2seq", "dataset=pairs", "dataset.path=[a.tsv]", "dataset.steps=9", "optimizer=sgd"],
     "arithmetic": [
         *("model=seq2seq", "dataset=arithmetic", "optimizer=sgd"),
         *("dataset.digits=1", "dataset.n_train=20", "dataset.n_test=10"),
     ],
+    "folder": ["model=softmax", "dataset=folder", "dataset.path=pets", "dataset.size=4"],
     "labelled-text": ["model=bag-of-words", "optimizer=sgd", "dataset=labelled-text", *LABELLED],
 }
 TRIED = (
     "fashion-mnist",
+    "folder",
     "text",
     "polynomial",
     "linear",
@@ -117,7 +126,9 @@ ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],
     "dataset.text": [3],
     "dataset.label": [3],
-    "dataset.path": [["b.txt"], ["b.tsv"], ["b.conll"], ["d.tsv"]],
+    "dataset.path": [["b.txt"], ["b.tsv"], ["b.conll"], ["d.tsv"], "wild"],
+    "dataset.size": [5],
+    "dataset.test_fraction": [0.5],
     "dataset.encoding": ["utf-16", "gb18030"],
     "dataset.column": ["2"],
     "dataset.time": ["2"],

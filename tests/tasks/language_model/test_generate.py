@@ -10,6 +10,7 @@ from torch import nn
 
 from d2lrun.errors import Refused
 from d2lrun.models import gru, lstm, rnn
+from d2lrun.models.inputs import Stream
 from d2lrun.models.ngram import NGram
 from d2lrun.tasks.language_model.generate import choose, generate, step
 from tests.bits import same_bits
@@ -31,7 +32,7 @@ def recurrent(kind, impl, **arguments):
 
 def counting(order=4):
     tokens = torch.randint(V, (400,), generator=torch.Generator().manual_seed(0))
-    return NGram(classes=V, order=order, smoothing="kneser-ney", strength=[1.0]).fit(tokens)
+    return NGram(inputs=Stream(35), classes=V, order=order, smoothing="kneser-ney", strength=[1.0]).fit(tokens)
 
 
 MODELS = {f"{kind}-{impl}": partial(recurrent, kind, impl) for kind in BUILDERS for impl in ("torch", "scratch")}
