@@ -140,7 +140,11 @@ def test_every_token_but_the_first_is_predicted_once_whatever_the_batch(count, s
 @pytest.mark.parametrize("network", ["rnn", "ngram"])
 def test_the_perplexity_of_a_text_does_not_depend_on_the_batch(reader, network):
     part = text(5000)
-    model = reader if network == "rnn" else NGram(classes=6, order=4, smoothing="kneser-ney", strength=[1.0])
+    model = (
+        reader
+        if network == "rnn"
+        else NGram(inputs=Stream(35), classes=6, order=4, smoothing="kneser-ney", strength=[1.0])
+    )
     if network == "ngram":
         model.fit(text(400, seed=2).tokens)
     found = [exhaust(evaluate("val", model, part, LanguageModel(8, True), size)) for size in (1, 7, 32, 1000)]
@@ -148,7 +152,7 @@ def test_the_perplexity_of_a_text_does_not_depend_on_the_batch(reader, network):
 
 
 def test_a_counting_model_is_measured_as_one_stream_exactly():
-    part, model = text(5000), NGram(classes=6, order=6, smoothing="witten-bell", strength=[1.0])
+    part, model = text(5000), NGram(inputs=Stream(35), classes=6, order=6, smoothing="witten-bell", strength=[1.0])
     model.fit(text(400, seed=2).tokens)
     loss = -model.log_probabilities(part.tokens)[1:].mean().item()
     assert exhaust(evaluate("val", model, part, LanguageModel(8, True), 3))["val_loss"] == pytest.approx(loss, rel=1e-6)

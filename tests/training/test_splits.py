@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -165,7 +166,8 @@ def test_a_table_is_prepared_by_the_rows_that_train_alone():
         asked.append(index.tolist())
         return torch.full((50, 1), 7.0), torch.full((2, 1), 8.0)
 
-    parts = split(holdout(0.3), rows(50, prepare), seed=1)
+    data = rows(50, prepare).fit(SimpleNamespace(validation=holdout(0.3), seed=1))
+    parts = split(holdout(0.3), data, seed=1)
     assert asked == [parts.train.index.tolist()]
     assert parts.val.load(parts.val.index)[0].unique().tolist() == [7.0]
     assert parts.train.data.test_features.unique().tolist() == [8.0]
