@@ -32,6 +32,7 @@ class Augmented:
     index: Tensor
     seed: int
     epoch: int
+    settings: Augment
 
     def __len__(self) -> int:
         return len(self.index)
@@ -158,17 +159,21 @@ class ImageSubset(Indexed):
     def shuffled(self, size: int, seed: int, epoch: int) -> list[Any]:
         """Return the shuffled batches of an epoch; with augmentation, they remember the seed and the epoch."""
         found = super().shuffled(size, seed, epoch)
-        return found if self.data.augment is None else [Augmented(batch, seed, epoch) for batch in found]
+        return (
+            found
+            if self.data.augment is None
+            else [Augmented(batch, seed, epoch, self.data.augment) for batch in found]
+        )
 
     def load(self, batch: Tensor | Augmented) -> tuple[Tensor, Tensor]:
         """Return inputs [B, C, H, W] and labels [B], or with mixup the probability of each class [B, K]."""
-        if isinstance(batch, Augmented) and self.data.augment is not None:
-            return self.load_augmented(self.data.augment, batch)
+        if isinstance(batch, Augmented):
+            return self.load_augmented(batch)
         return self.data.preparation(self.pixels(batch)), self.labels.index_select(0, batch)
 
-    def load_augmented(self, settings: Augment, batch: Augmented) -> tuple[Tensor, Tensor]:
-        """Return the inputs and labels of a training batch as ``settings`` change them."""
-        index, seed, epoch = batch.index, batch.seed, batch.epoch
+    def load_augmented(self, batch: Augmented) -> tuple[Tensor, Tensor]:
+        """Return the inputs and labels of a training batch as its settings change them."""
+        index, seed, epoch, settings = batch.index, batch.seed, batch.epoch, batch.settings
         draws = Draws(index, seed, epoch)
         images = augmented(self.data.preparation.scaled(self.pixels(index)), settings, draws)
         labels = self.labels.index_select(0, index)

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import zip_longest
 from math import exp
+from typing import Any
 
 INSTALL = "pip install 'd2lrun[translation]'"
 
@@ -48,5 +49,5 @@ def corpus_bleu(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[
     """
     from sacrebleu.metrics import BLEU
 
-    streams = [[None if each is None else " ".join(each) for each in row] for row in zip_longest(*references)]
+    streams: Any = [[None if each is None else " ".join(each) for each in row] for row in zip_longest(*references)]
     return float(BLEU(tokenize="none", force=True).corpus_score([*map(" ".join, outputs)], streams).score)
