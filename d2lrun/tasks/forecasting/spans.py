@@ -70,7 +70,7 @@ def check_series(config: Config, tau: int, train: int) -> None:
     hints = []
     if key and (value := working_value(key, validation, tau, train)) is not None:
         hints.append(spelled([(key, value)]))
-    if part == "train" and left > 1:
+    if part == "train" and left > 1 and fault_of(validation, left - 1, train)[0] is None:
         hints.append(schema.shown("dataset.tau", left - 1))
     raise Refused(f"{given}{counted(train, 'value')} {wrong}", "; or ".join([*hints, "a longer series"]))
 

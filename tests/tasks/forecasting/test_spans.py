@@ -6,7 +6,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from d2lrun.config.keys import Holdout, KFold, NoValidation, Once
@@ -59,6 +59,7 @@ def test_the_book_has_600_windows():
 
 
 @given(WAYS, st.integers(1, 40), st.integers(1, 60))
+@example(Holdout("holdout", 0.25, True), 2, 2)  # nothing is left to validate with a shorter window either
 def test_a_refusal_gives_hints_that_work(validation, tau, train):
     part, _ = fault_of(validation, tau, train)
     if part is None:
