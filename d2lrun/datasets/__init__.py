@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from d2lrun.models.inputs import Inputs
 
 # The last config, its dataset, and the stamps of its files, so that a sweep loads the dataset once.
+# The keys that the last fit depends on, what was read for it, and its dataset, so that a run learns a vocabulary once.
+_fitted: tuple[Any, Any, Any] | None = None
 _last: tuple[dict[str, Any], Any, list[tuple[int, int] | None]] | None = None
 
 
@@ -57,9 +59,14 @@ def below(folder: str) -> list[str]:
 
 def prepared(config: Config, say: Say = lambda line: None, progress: Progress | None = None) -> Any:
     """Return the dataset of a run, on the CPU, fitted on the training part, if every split works; raises Refused."""
+    global _fitted
     data = load(config.dataset, say, progress)
     data.check_split(config)
-    return data.fit(config)
+    wanted = [asdict(part) for part in (config.dataset, config.validation, config.augment)], config.seed
+    source = _last and _last[1]
+    if _fitted is None or _fitted[0] != wanted or _fitted[1] is not source:
+        _fitted = wanted, source, data.fit(config)
+    return _fitted[2]
 
 
 def form(config: Config, say: Say = lambda line: None, progress: Progress | None = None) -> tuple[Inputs, int]:

@@ -16,7 +16,7 @@ from d2lrun.disk.files import lock
 from d2lrun.disk.locate import Progress, Say, cache_of
 
 BLOCK = 64  # images between two marks: at most so many are decoded again after a kill
-TODO, DONE, FAILED = 0, 1, 2  # the marks of an image
+DONE, FAILED = 1, 2  # the marks of an image that was decoded, and of a file that is none; 0: not yet
 Decode = Callable[[int], np.ndarray]  # returns image number i, uint8 [C, H, W]; raises ValueError if it is none
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import stat
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from d2lrun.disk.download import read as read_stream
 from d2lrun.disk.files import sha256
 from d2lrun.disk.locate import Found
 from d2lrun.errors import Refused
+from d2lrun.streams import complain
 
 LIMIT = 1 << 30  # bytes of all files together
 WIDE = ("utf-16", "utf-32")  # encodings in which ordinary text has NUL bytes
@@ -30,6 +32,22 @@ def read_files(dataset: str, path: str | Sequence[str] | None, encoding: str) ->
         content = read_file(name, left)
         left -= len(content)
         found.append(Found(content, name, sha256(content)))
+    return found
+
+
+def lines_of(words: Sequence[str], encoding: str = "utf-8", blank: bool = False) -> list[str]:
+    """Return the texts of a command: each word, or if it is the name of a file, which is said, each of its lines.
+
+    A ``blank`` line of a file is a text, too, or is left out. Raises Refused for a file that cannot be read as text.
+    """
+    found: list[str] = []
+    for word in words:
+        if os.path.exists(os.path.expanduser(word)):
+            complain(f"{word} is a file: each of its lines is a text\n")
+            lines = io.StringIO(decode(word, read_file(word, LIMIT), encoding), newline=None)
+            found += [line.removesuffix("\n") for line in lines if blank or line.strip()]
+        else:
+            found.append(word)
     return found
 
 

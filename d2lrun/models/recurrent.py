@@ -6,6 +6,7 @@ Shapes: T time steps, B batch, F features of a step, D hidden units, V vocabular
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import TypeAlias, cast
 
@@ -42,27 +43,23 @@ def network(
     """
     width = hidden * (1 + bidirectional)
     check(inputs, embedding, tied, width)
+
+    def made_of(features: int, layers: int = layers, bidirectional: bool = bidirectional) -> nn.Module:
+        """Return recurrent layers for so many features of a step."""
+        if impl == "scratch":
+            return Stack(cell, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
+        between = dropout if layers > 1 else 0.0  # with one layer, torch warns about dropout
+        return layer(features, hidden, layers, bidirectional=bidirectional, dropout=between)
+
     if isinstance(inputs, Sequences):
-
-        def one(features: int) -> nn.Module:
-            """Return one layer in one direction."""
-            if impl == "torch":
-                return layer(features, hidden)
-            return Stack(cell, features, hidden, layers=1, bidirectional=False, dropout=0.0)
-
         vectors, features = embedding_of(inputs, embedding or hidden)
+        one = partial(made_of, layers=1, bidirectional=False)
         reader = Reader(one, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
-        network = Tagger if inputs.each else SequenceClassifier
-        return network(vectors, reader, linear(width, classes, impl), dropout)
+        reads = Tagger if inputs.each else SequenceClassifier
+        return reads(vectors, reader, linear(width, classes, impl), dropout)
     # An image has H steps, a window of a series T.
     features = prod(inputs) // inputs[-2:][0] if isinstance(inputs, tuple) else (embedding or classes)
-    made: nn.Module
-    if impl == "scratch":
-        made = Stack(cell, features, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout)
-    else:
-        between = dropout if layers > 1 else 0.0  # with one layer, torch warns about dropout
-        made = layer(features, hidden, layers, bidirectional=bidirectional, dropout=between)
-    head = linear(width, classes, impl)
+    made, head = made_of(features), linear(width, classes, impl)
     if isinstance(inputs, tuple):
         return RowClassifier(made, head, dropout, bidirectional=bidirectional)
     read: nn.Module

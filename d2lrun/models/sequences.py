@@ -61,19 +61,6 @@ def reversed_in_time(x: Tensor, lengths: Tensor) -> Tensor:
     return x.gather(0, places.unsqueeze(2).expand_as(x))
 
 
-class SequenceClassifier(nn.Module):
-    """Tokens int64 [B, T], with PAD after each sequence -> logits [B, K], from the last state of each direction."""
-
-    def __init__(self, embedding: nn.Module, reader: Reader, head: nn.Linear, dropout: float):
-        super().__init__()
-        self.embedding, self.reader, self.dropout, self.head = embedding, reader, nn.Dropout(dropout), head
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        lengths = (tokens != PAD).sum(dim=1)  # [B]
-        outputs = self.reader(self.dropout(self.embedding(tokens.T)), lengths)
-        return self.head(self.dropout(self.reader.last(outputs, lengths)))
-
-
 class Tagger(nn.Module):
     """Tokens int64 [B, T], or words with their characters [B, T, 1 + C] -> logits of each token [B, T, K].
 
@@ -85,7 +72,19 @@ class Tagger(nn.Module):
         self.embedding, self.reader, self.dropout, self.head = embedding, reader, nn.Dropout(dropout), head
 
     def forward(self, tokens: Tensor) -> Tensor:
-        words = tokens if tokens.dim() == 2 else tokens[:, :, 0]
-        lengths = (words != PAD).sum(dim=1)  # [B]
-        outputs = self.reader(self.dropout(self.embedding(tokens.transpose(0, 1))), lengths)
+        outputs, _ = self.read(tokens)
         return self.head(self.dropout(outputs)).transpose(0, 1)
+
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the reader [T, B, D · directions], and the lengths of the sequences [B]."""
+        words = tokens if tokens.dim() == 2 else tokens[:, :, 0]
+        lengths = (words != PAD).sum(dim=1)
+        return self.reader(self.dropout(self.embedding(tokens.transpose(0, 1))), lengths), lengths
+
+
+class SequenceClassifier(Tagger):
+    """The same -> logits of each sequence [B, K], from the last state of each direction."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        outputs, lengths = self.read(tokens)
+        return self.head(self.dropout(self.reader.last(outputs, lengths)))

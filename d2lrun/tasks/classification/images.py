@@ -6,7 +6,7 @@ N examples, B batch, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -102,7 +102,8 @@ class ImageDataset(Examples["ImageSubset"]):
 
     def fit(self, config: Any) -> ImageDataset:
         """Return the dataset with the augmentation of the config, fitted on the training part; raises Refused."""
-        return replace(super().fit(config), augment=None if config.augment.name == "none" else config.augment)
+        settings = [value for key, value in asdict(config.augment).items() if key != "name"]
+        return replace(super().fit(config), augment=config.augment if any(settings) else None)
 
     def fitted(self, index: Tensor) -> ImageDataset:
         """Return the dataset with the mean and deviation of each channel of the training images ``index`` [n]."""

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from d2lrun.errors import Refused
-from d2lrun.tasks import Question, Word
+from d2lrun.tasks import Question, Word, whole
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
     from d2lrun.tasks.classification.images import ImageDataset
 
+MOST = 10**9  # of the classes that are printed
+
 
 def check(options: dict[str, str]) -> None:
     """Raise Refused for a wrong value of an option."""
-    top, invert = options["top"], options["invert"]
-    if not top.isdecimal() or top == "0":
-        raise Refused(f"top={top}: wanted a whole number at least 1", "top=3 shows the three likeliest")
+    whole(options, "top", 1, MOST, "predict")
+    invert = options["invert"]
     if invert not in ("auto", "yes", "no"):
         raise Refused(f"invert={invert}: wanted auto, yes or no", "auto turns a light background dark")
 

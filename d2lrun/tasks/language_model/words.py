@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun.errors import Refused
 from d2lrun.streams import complain
-from d2lrun.tasks import Question, Word
+from d2lrun.tasks import Question, Word, whole
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
 
-DIGITS = 18  # most digits of a whole number: a longer one may not fit into 64 bits
+MOST = 10**18  # of a whole number: a larger one may not fit into 64 bits
 
 
 def numbers(options: dict[str, str]) -> dict[str, Any]:
     """Return the numeric options by name; raises Refused."""
     return {
-        "length": whole(options, "length", 1),
+        "length": whole(options, "length", 1, MOST, "generate"),
         "temperature": number(options, "temperature"),
-        "top_k": whole(options, "top_k", 1) if options["top_k"] else None,
-        "seed": whole(options, "seed", 0),
+        "top_k": whole(options, "top_k", 1, MOST, "generate") if options["top_k"] else None,
+        "seed": whole(options, "seed", 0, MOST, "generate"),
     }
 
 
@@ -45,15 +45,6 @@ def generate(question: Question) -> None:
         sys.stdout.write(printable(question.console, piece))
         sys.stdout.flush()
     sys.stdout.write("\n")
-
-
-def whole(options: dict[str, str], name: str, least: int) -> int:
-    """Return the option as a whole number; raises Refused."""
-    digits = options[name]
-    if not digits.isdecimal() or len(digits) > DIGITS or int(digits) < least:
-        wanted = f"wanted a whole number at least {least}, with at most {DIGITS} digits"
-        raise Refused(f"{name}={digits}: {wanted}", "d2lrun generate --help")
-    return int(digits)
 
 
 def number(options: dict[str, str], name: str) -> float:

@@ -25,12 +25,13 @@ def tag(question: Question) -> None:
     if not question.files:
         tag_test(question)
         return
+    from d2lrun.disk.texts import lines_of
     from d2lrun.report.text import printable
     from d2lrun.tasks.tagging.predict import tag_sentences
     from d2lrun.tasks.tagging.styles import style_of
 
     style = style_of(question.config.dataset.name)
-    sentences = [words_of(text, style) for text in texts(question.files)]
+    sentences = [words_of(text, style) for text in lines_of(question.files)]
     question.check_data()
     given = [words for words in sentences if words]
     tags, unknown = tag_sentences(question.directory, question.config, given)
@@ -39,20 +40,6 @@ def tag(question: Question) -> None:
         complain(f"not in the vocabulary, read as <unk>: {', '.join(map(repr, unknown[:NAMED]))}{more}\n")
     for words, found in zip(given, tags, strict=True):
         sys.stdout.write(printable(question.console, style.write(words, found)) + "\n")
-
-
-def texts(given: list[str]) -> list[str]:
-    """Return each text of the command, and instead of the name of a file its lines; raises Refused for a bad file."""
-    from d2lrun.disk.texts import LIMIT, decode, read_file
-
-    found = []
-    for text in given:
-        try:
-            is_file = Path(text).expanduser().is_file()
-        except (OSError, ValueError):  # too long for a name
-            is_file = False
-        found += decode(text, read_file(text, LIMIT), "utf-8").splitlines() if is_file else [text]
-    return found
 
 
 def words_of(text: str, style: Style) -> list[str]:

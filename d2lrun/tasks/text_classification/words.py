@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from d2lrun.errors import Refused
-from d2lrun.tasks import Question, Word
+from d2lrun.tasks import Question, Word, whole
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
     from d2lrun.tasks.text_classification.texts import LabelledTexts
 
+MOST = 10**9  # of the classes that are printed
 SHOWN = 60  # columns of a text on the terminal
 
 
 def check(options: dict[str, str]) -> None:
     """Raise Refused for a wrong value of an option."""
-    top = options["top"]
-    if not top.isdecimal() or top == "0" or len(top) > 9:
-        raise Refused(f"top={top}: wanted a whole number at least 1", "top=3 shows the three likeliest")
+    whole(options, "top", 1, MOST, "predict")
 
 
 def predict(question: Question) -> None:
@@ -37,11 +34,12 @@ def predict_texts(question: Question) -> None:
     from rich.cells import cell_len, set_cell_size
 
     from d2lrun.counts import counted
+    from d2lrun.disk.texts import lines_of
     from d2lrun.report.classes import show_predictions
     from d2lrun.tasks.text_classification.predict import classify
     from d2lrun.tasks.text_classification.texts import line_of
 
-    texts = list(texts_of(question.files, getattr(question.config.dataset, "encoding", "utf-8")))
+    texts = lines_of(question.files, getattr(question.config.dataset, "encoding", "utf-8"))
     question.check_data()
     rows = []
     found = classify(question.directory, question.config, texts, int(question.options["top"]))
@@ -50,20 +48,6 @@ def predict_texts(question: Question) -> None:
         remark = f"{counted(unknown, 'token')} not in the vocabulary" if unknown else ""
         rows.append((short or "(no text)", remark, classes))
     show_predictions(question.console, rows)
-
-
-def texts_of(words: Sequence[str], encoding: str) -> Iterator[str]:
-    """Yield each word that is no file, and each line with text of a word that is one. Raises Refused."""
-    from d2lrun.disk.texts import LIMIT, decode, read_file
-    from d2lrun.streams import complain
-
-    for word in words:
-        if not os.path.exists(os.path.expanduser(word)):
-            yield word
-            continue
-        lines = decode(word, read_file(word, LIMIT), encoding).splitlines()
-        complain(f"{word} is a file: each of its lines is a text\n")
-        yield from (line for line in lines if line.strip())
 
 
 def predict_test(question: Question) -> None:

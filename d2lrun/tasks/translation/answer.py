@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 
 from d2lrun.config.keys import Config
 from d2lrun.disk.rundir import RunDirectory
-from d2lrun.disk.texts import LIMIT, decode, read_file
 from d2lrun.errors import Refused
 from d2lrun.models.inputs import Pairs
 from d2lrun.tasks.translation.attended import attention_to
@@ -74,17 +71,3 @@ def reader_of(directory: RunDirectory, config: Config) -> Reader:
     steps = getattr(given, "steps", None)
     width = steps if given.batches == "fixed" else None
     return Reader(sources, targets, kinds, getattr(given, "rule", "book"), steps, width)
-
-
-def sentences_of(words: Sequence[str]) -> list[str]:
-    """Return the sentences, and the lines of each word that names a file; raises Refused if there are none."""
-    if not words:
-        raise Refused("translate: no sentence", "d2lrun translate RUN 'go .', or a file of lines instead")
-    found: list[str] = []
-    for word in words:
-        if os.path.isfile(os.path.expanduser(word)):
-            text = decode(word, read_file(word, LIMIT), "utf-8")
-            found += [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
-        else:
-            found.append(word)
-    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from d2lrun.errors import Refused
 from d2lrun.streams import complain
-from d2lrun.tasks import Question, Word
+from d2lrun.tasks import Question, Word, whole
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
@@ -18,9 +18,8 @@ WIDEST = 1000  # a larger beam is a mistake
 
 def check(options: dict[str, str]) -> None:
     """Raise Refused for a wrong value of an option."""
-    beam, alpha = options["beam"], options["alpha"]
-    if not beam.isdecimal() or not 1 <= int(beam[:9]) <= WIDEST:
-        raise Refused(f"beam={beam}: wanted a whole number from 1 to {WIDEST}", "beam=1 is greedy search")
+    whole(options, "beam", 1, WIDEST, "translate")
+    alpha = options["alpha"]
     try:
         value = float(alpha)
     except ValueError:
@@ -32,11 +31,14 @@ def check(options: dict[str, str]) -> None:
 def translate(question: Question) -> None:
     """Print the translation of each sentence, one a line."""
     options = question.options
+    from d2lrun.disk.texts import lines_of
     from d2lrun.report.text import printable
-    from d2lrun.tasks.translation.answer import Translator, sentences_of
+    from d2lrun.tasks.translation.answer import Translator
 
+    if not question.files:
+        raise Refused("translate: no sentence", "d2lrun translate RUN 'go .', or a file of lines instead")
     question.check_data()
-    sentences = sentences_of(question.files)
+    sentences = lines_of(question.files, blank=True)  # line by line, as in the file
     translator = Translator(question.directory, question.config, int(options["beam"]), float(options["alpha"]))
     unknown = translator.unknown(sentences)
     if unknown:

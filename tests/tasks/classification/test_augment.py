@@ -141,6 +141,15 @@ def test_every_key_changes_images(key):
     assert not torch.equal(subset.load(batch)[0], plain.load(batch.index)[0])
 
 
+@pytest.mark.parametrize("words", [["augment=flip"], ["augment.flip=true"], ["augment.mixup=0.2"]])
+def test_what_is_set_is_used_whatever_option_it_is_set_in(words):
+    assert dataset()[0].fit(compose(words)).augment == compose(words).augment
+
+
+def test_nothing_that_is_set_is_no_augmentation():
+    assert dataset()[0].fit(compose([])).augment is None
+
+
 def test_pixels_get_mean_0_and_variance_1_of_what_trains():
     data, _ = dataset(normalise="standard")
     index = torch.tensor([4, 9, 11, 20])

@@ -73,7 +73,7 @@ def test_sentences_and_files_of_lines_are_translated_without_the_data(desk, tmp_
     (tmp_path / "pairs.tsv").unlink()
     (tmp_path / "lines.txt").write_bytes(b"\xef\xbb\xbfYou are here.\r\n\r\nwe are lost .\r\n")
     done = desk("translate", "run", "lines.txt", "You are here.")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, "lines.txt is a file: each of its lines is a text\n")
     assert done.out == "".join((single[0], "\n", single[1], single[0]))
     assert desk("translate", "run", "lines.txt", "beam=3", "alpha=0").code == 0
 

@@ -1,0 +1,32 @@
+"""The texts of a command: words, and the lines of files."""
+
+from __future__ import annotations
+
+import pytest
+
+from d2lrun.disk.texts import lines_of
+from d2lrun.errors import Refused
+
+
+def test_a_word_is_a_text_and_a_file_is_its_lines_which_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lines.txt").write_bytes("\ufeffgo .\r\n\r\n何 .".encode())
+    assert lines_of(["hi .", "lines.txt", "no file.txt", ""]) == ["hi .", "go .", "何 .", "no file.txt", ""]
+    assert lines_of(["lines.txt"], blank=True) == ["go .", "", "何 ."]
+    assert capsys.readouterr().err == 2 * "lines.txt is a file: each of its lines is a text\n"
+
+
+def test_a_file_in_another_encoding_is_read_if_it_is_named(tmp_path):
+    (tmp_path / "a.txt").write_bytes("时间".encode("gb18030"))
+    assert lines_of([str(tmp_path / "a.txt")], "gb18030") == ["时间"]
+    with pytest.raises(Refused, match="is not UTF-8"):
+        lines_of([str(tmp_path / "a.txt")])
+
+
+def test_a_folder_is_no_text(tmp_path):
+    with pytest.raises(Refused, match="is a folder"):
+        lines_of([str(tmp_path)])
+
+
+def test_a_long_text_is_no_name_of_a_file():
+    assert lines_of(["word " * 2000]) == ["word " * 2000]
