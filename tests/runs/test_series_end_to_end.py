@@ -106,7 +106,7 @@ def test_a_forecast_continues_the_series(d2lrun, sales):
 @pytest.mark.parametrize(
     "words, complaint",
     [
-        (["steps=0"], "steps=0: wanted a whole number from 1 to 1,000,000"),
+        (["steps=0"], "steps=0: wanted a whole number at least 1 and at most 1,000,000"),
         (["steps=x"], "steps=x: wanted"),
         (["gone.csv"], "gone.csv: No such file"),
         (["short.csv", "short.csv"], "short.csv: forecast continues one file"),

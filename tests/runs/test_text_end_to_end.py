@@ -148,12 +148,12 @@ def test_generating_needs_neither_the_text_nor_a_prefix(desk):
 ODD = {
     "length=0": "length=0: wanted a whole number at least 1",
     "length=": "length=: wanted",
-    f"length={'9' * 5000}": "with at most 18 digits",
+    f"length={'9' * 5000}": "at most 1,000,000,000,000,000,000",
     "temperature=-1": "temperature=-1: wanted a number at least 0",
     "temperature=nan": "temperature=nan",
     "top_k=0": "top_k=0: wanted a whole number at least 1",
     "seed=-1": "seed=-1",
-    f"seed={2**70}": "with at most 18 digits",
+    f"seed={2**70}": "at most 1,000,000,000,000,000,000",
     "prefx=a": "did you mean prefix?",
 }
 
