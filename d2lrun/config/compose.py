@@ -209,19 +209,23 @@ def give_way(data: DictConfig, choices: tuple[str, ...], alone: Callable[[str], 
     """Remove from ``data`` the keys that a recipe sets for an option, if another option of its group is chosen.
 
     A key is removed if the chosen option does not take it and another option does. If a single choice sets such a key,
-    it is a mistake in a file, and the key stays. ``alone`` composes a single choice.
+    it is a mistake in its file, and the key stays, unless the file of the chosen model sets it: an experiment that
+    chooses a model and a dataset is two choices. ``alone`` composes a single choice.
     """
     single: list[DictConfig] = []
+    model = (f"model={schema.option_of('model', schema.chosen('model', data))}",)
     for group in VARIANTS:
         name = schema.option_of(group, schema.chosen(group, data))
-        if name is None or len(choices) < 2:
+        if name is None or choices in ((), model):
             continue
         values = as_dict(data[group])
         strays = [key for key, value in values.items() if not schema.takes(group, name, key, value)]
         strays = [key for key in strays if any(schema.takes(group, each, key, values[key]) for each in VARIANTS[group])]
-        single = single or [alone(choice) for choice in choices if strays]
+        single = single or [alone(choice) for choice in (choices if len(choices) > 1 else model) if strays]
+        if len(choices) == 1:
+            strays = [key for key in strays if any(key in each[group] for each in single)]
         own = [as_dict(each[group]) for each in single if schema.chosen(group, each) == name]
-        grid = data.sweep.get("grid") or {}
+        grid = (data.sweep.get("grid") or {}) if len(choices) > 1 else {}
         aimless = [key for key in grid if key.startswith(f"{group}.") and key not in schema.all_keys({group: name})]
         with open_dict(data):
             for key in strays:

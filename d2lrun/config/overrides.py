@@ -100,7 +100,8 @@ def text_leaf(value: str) -> str:
 
 def other_leaf(value: str) -> str:
     """Convert a value of any type; if Hydra's lexer would refuse it, or read it for minutes, quote it as text."""
-    if QUOTED.fullmatch(value) or (value.isascii() and len(value) <= LONGEST):
+    opens = value[:1] in ("'", '"')  # a quote that is not closed would close at that of another value
+    if QUOTED.fullmatch(value) or (value.isascii() and len(value) <= LONGEST and not opens):
         return value
     return quoted(value, references(value))
 

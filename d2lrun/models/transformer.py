@@ -199,6 +199,8 @@ class MaskedTransformer(nn.Module):
     ):
         super().__init__()
         self.context, self.embedding = context, Embedding(classes, width, dropout)
+        # N(0, 1) after the scaling: a larger embedding hides the positions, and the network learns only pairs of tokens
+        nn.init.normal_(self.embedding.tokens.weight, std=width**-0.5)
         self.blocks = nn.ModuleList(
             Block(width, heads, feedforward, dropout, norm=norm, impl=impl, crosses=False) for _ in range(layers)
         )

@@ -63,7 +63,7 @@ TRANSLATIONS = {
 REVIEWS = ("reviews-bag", "reviews-gru", "reviews-lstm", "reviews-textcnn")
 OURS = (  # experiments of no chapter
     *("amount-of-data", "arithmetic", "capacity", "people-daily", "restore", "sine-gru", "sine-linear", "sine-tau"),
-    *("translation", "whole-book", *REVIEWS),
+    *("translation", "whole-book", "whole-book-transformer", *REVIEWS),
 )
 OTHERS = {  # of no chapter, or of several
     *("torchvision", "ngram", "linear", "seq2seq", "transformer", "bag-of-words", "textcnn"),
@@ -94,7 +94,7 @@ NETWORKS = {  # how the weights begin, and the arguments
         "xavier",
         {
             **{"width": 128, "layers": 3, "heads": 4, "feedforward": 512, "dropout": 0.1},
-            **{"norm": "pre", "impl": "torch", "context": 128, "position": "own"},
+            **{"norm": "pre", "impl": "torch", "context": 64, "position": "own"},
         },
     ),
     "seq2seq": (

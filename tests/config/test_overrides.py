@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args, get_origin
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -86,6 +86,7 @@ def test_any_text_is_taken_as_it_is(text):
 
 
 @settings(max_examples=300)
+@example("1,',图", False, "seed")
 @given(LETTERS, st.booleans(), st.sampled_from(["run.dir", "dataset.path", "seed", "sweep.grid", "new"]))
 def test_what_is_readable_stays_as_it_is(text, several, key):
     word = readable(f"{key}={text}", several)
