@@ -181,3 +181,8 @@ def test_every_common_format_is_read(tmp_path, suffix):
         Image.new("RGB", (1, 1), (s, min(2 * s, 255), 100)).convert("L").getpixel((0, 0)) for s in (40, 41, 200, 201)
     ]
     np.testing.assert_allclose(sorted(means.tolist()), sorted(grey), atol=3)
+
+
+def test_pictures_with_a_light_background_are_never_inverted(root):
+    """What trains is never inverted either."""
+    assert not load(root).preparation.dark

@@ -327,11 +327,6 @@ def test_a_decompression_bomb_is_refused(run, tmp_path, monkeypatch, limit):
         ask(run, tmp_path / "bomb.png")
 
 
-def test_one_bad_file_is_refused_before_the_run_is_read(tmp_path):
-    with pytest.raises(Refused, match="no such file"):
-        ask(RunDirectory(tmp_path / "no-run"), tmp_path / "nowhere.png")
-
-
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\0\0\0\0\0\0\0{}{}{}{}"])
 def test_damaged_weights_are_refused(run, content):
     run.weights_file.write_bytes(content)
