@@ -139,7 +139,7 @@ MODELS = {
     "vgg": Network("VGG", VGG_ARGUMENTS),
     "nin": Network("NiN", {"dropout": Probability, "final_relu": bool}),
     "googlenet": Network("GoogLeNet", {"batch_norm": bool}),
-    "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
+    "resnet": Network("ResNet", {"depth": Literal[18, 34, 50], "stem": Literal["7x7", "3x3"]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
     "rnn": Network("build", RECURRENT_ARGUMENTS, RECURRENT),
