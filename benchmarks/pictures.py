@@ -1,6 +1,6 @@
 """One's own pictures: decoding, epochs, memory and augmentation.
 
-python benchmarks/pictures.py [--pictures 2000] [--side 256] [--rounds 5] [--images 60000] [--many N] [OVERRIDE…]
+python benchmarks/pictures.py [--pictures 2000] [--side 500] [--rounds 5] [--images 60000] [--many N] [OVERRIDE…]
 
 decoding      a folder of made JPEG files, decoded into d2lrun's cache, or by torchvision's ImageFolder and a DataLoader
               of two workers, in turn
@@ -195,7 +195,7 @@ def show_many(console: Console, count: int, overrides: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=2000)
-    parser.add_argument("--side", type=int, default=256, help="of the files")
+    parser.add_argument("--side", type=int, default=500, help="of the files")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000, help="of the epoch that is augmented")
     parser.add_argument("--many", type=int, help="pictures of 64 × 64")

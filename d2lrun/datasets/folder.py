@@ -24,7 +24,8 @@ from d2lrun.disk.files import sha256
 from d2lrun.disk.locate import Progress, Say
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
-from d2lrun.tasks.classification.photos import fit_image, others_left_out, pictures_in, read_image
+from d2lrun.tasks.classification.photos import fit_image, read_image
+from d2lrun.tasks.classification.picture_files import others_left_out, pictures_in
 
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 NAMED = 10  # most files or classes in a message

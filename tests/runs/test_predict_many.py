@@ -13,6 +13,7 @@ from PIL import Image
 
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification import many
+from d2lrun.tasks.classification.picture_files import Picture, found, is_many
 from tests.commands import in_this_process
 
 
@@ -126,7 +127,7 @@ def test_a_bad_file_is_refused_before_the_weights_are_read(root, tmp_path):
 
 def test_the_next_pictures_are_read_ahead_in_order(monkeypatch):
     monkeypatch.setattr(many, "CHUNK", 3)
-    pictures, read = [many.Picture(Path(str(n))) for n in range(8)], []
+    pictures, read = [Picture(Path(str(n))) for n in range(8)], []
 
     def reading(picture):
         read.append(picture)
@@ -143,5 +144,5 @@ def test_a_name_with_a_star_that_exists_is_no_pattern(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a[1].png").write_bytes(b"")
     Path("a1.png").write_bytes(b"")
-    assert not many.is_many("a[1].png") and many.is_many("b[1].png")
-    assert [str(picture.path) for picture in many.found(["a[12].png"], print)] == ["a1.png"]
+    assert not is_many("a[1].png") and is_many("b[1].png")
+    assert [str(picture.path) for picture in found(["a[12].png"], print)] == ["a1.png"]

@@ -1,40 +1,25 @@
-"""``d2lrun predict RUN FOLDER``: the classes of all pictures in folders, or with names of a pattern. N pictures."""
+"""``d2lrun predict RUN FOLDER``: the classes of many pictures. n pictures of a chunk, C channels, H height, W width."""
 
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from d2lrun.disk import files
 from d2lrun.errors import Refused
-from d2lrun.tasks.classification.photos import is_picture, others_left_out, pictures_in
+from d2lrun.tasks.classification.picture_files import Picture
 from d2lrun.tasks.classification.predict import Stored, guesses, stored
 from d2lrun.tasks.classification.preparation import Preparation
 
-if TYPE_CHECKING:
-    from d2lrun.disk.locate import Say
-
 CHUNK = 64  # pictures that are decoded while those before them are predicted
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A file that is predicted, and the folders that it is in, below the one that the user names."""
-
-    path: Path
-    folders: tuple[str, ...] = ()
-    named: bool = False  # whether the user names the file itself, so that it must be read
 
 
 class Guess(NamedTuple):
@@ -44,47 +29,6 @@ class Guess(NamedTuple):
     name: str
     probability: float
     label: str | None
-
-
-def is_many(word: str) -> bool:
-    """Whether a word names a folder, or is a pattern of names."""
-    return os.path.isdir(word) or is_pattern(word)
-
-
-def is_pattern(word: str) -> bool:
-    """Whether a word is a pattern of names, such as ``pics/*.png``, and no file of this name exists."""
-    return any(sign in word for sign in "*?[") and not os.path.exists(word)
-
-
-def found(words: Sequence[str], say: Say) -> list[Picture]:
-    """Return the pictures of files, folders and patterns, each once; says what is left out. Raises Refused."""
-    pictures: dict[str, Picture] = {}
-    for word in words:
-        others: Counter[str] = Counter()
-        each = list(below(word, others)) if is_many(word) else [Picture(Path(word), (), True)]
-        if others:
-            say(f"{word}: {others_left_out(others)}")
-        if not each:
-            what = "no file with a name of this pattern" if is_pattern(word) else "no picture in this folder"
-            raise Refused(f"{word}: {what}", "give a FOLDER, image files, or a pattern in quotes such as 'pics/*.png'")
-        for picture in each:
-            pictures.setdefault(os.path.realpath(picture.path), picture)
-    return list(pictures.values())
-
-
-def below(word: str, others: Counter[str]) -> Iterator[Picture]:
-    """Yield the pictures in a folder, or with names of a pattern, sorted; count the other files by their kind."""
-    root = Path(word)
-    places = [root]
-    if is_pattern(word):
-        places = [Path(path) for path in sorted(glob.glob(os.path.expanduser(word), recursive=True))]
-        root = Path(os.path.expanduser(word))
-        while is_pattern(str(root)):
-            root = root.parent
-    for place in places:
-        inside = pictures_in(place, others) if place.is_dir() else [place] if is_picture(place, others) else []
-        for path in inside:
-            yield Picture(path, path.relative_to(root).parts[:-1])
 
 
 def predictions(

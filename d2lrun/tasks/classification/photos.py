@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2lrun.counts import counted
 from d2lrun.disk import files
 from d2lrun.errors import Refused
-
-SUFFIXES = (
-    *(".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-)
-NAMED = 10  # most kinds of files in a message
-
-
-def pictures_in(folder: Path, others: Counter[str]) -> Iterator[Path]:
-    """Yield the pictures in a folder and the folders below it, sorted; count the other files by their kind."""
-    for place, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            if is_picture(Path(place, name), others):
-                yield Path(place, name)
-
-
-def is_picture(path: Path, others: Counter[str]) -> bool:
-    """Whether the name of a file is that of a picture; else its kind is counted."""
-    suffix = path.suffix.lower()
-    kind = "hidden" if path.name.startswith(".") else "" if suffix in SUFFIXES else suffix or "without a suffix"
-    others.update([kind] if kind else [])
-    return not kind
-
-
-def others_left_out(others: Counter[str]) -> str:
-    """Return, for example, 'left out 3 files (2 .txt, 1 hidden)'."""
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.most_common(NAMED))
-    return f"left out {counted(others.total(), 'file')} ({kinds})"
 
 
 def read_image(path: Path, channels: int = 1) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word, whole
+from d2lrun.tasks.classification import picture_files
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
@@ -27,15 +28,13 @@ def check(options: dict[str, str]) -> None:
 
 def predict(question: Question) -> None:
     """Print the classes of the files; without files, of the test set, and write them to predictions.csv."""
+    if question.files:
+        (predict_many if any(map(picture_files.is_many, question.files)) else predict_files)(question)
+        return
     from d2lrun.report.classes import show_classes
     from d2lrun.report.text import say
     from d2lrun.tasks.classification.predict import predict_test
 
-    if question.files:
-        from d2lrun.tasks.classification import many
-
-        (predict_many if any(map(many.is_many, question.files)) else predict_files)(question)
-        return
     data: ImageDataset
     data, model = question.load()
     size = question.config.train.batch_size
@@ -81,10 +80,6 @@ def recorded(question: Question, before: Callable[[Preparation], None]) -> tuple
 def predict_many(question: Question) -> None:
     """Predict all pictures in folders and of patterns: a CSV, a contact sheet, and the accuracy by the folders."""
     from d2lrun.report.text import counted, optional, say
-    from d2lrun.tasks.classification import many
-    from d2lrun.tasks.classification.pictures import draw_contact_sheet
-    from d2lrun.tasks.classification.predict import stored
-    from d2lrun.tasks.classification.tables import Count, show_many
 
     options, console = question.options, question.console
     if options["top"] != DEFAULT_TOP:
@@ -93,8 +88,13 @@ def predict_many(question: Question) -> None:
     def tell(line: str) -> None:
         say(console, line)
 
-    pictures = many.found(question.files, tell)
-    tell(f" predicting {counted(len(pictures), 'picture')}")
+    pictures = picture_files.found(question.files, tell)
+    tell(f" predicting {counted(len(pictures), 'picture')}")  # before torch is imported, which takes seconds
+    from d2lrun.tasks.classification import many
+    from d2lrun.tasks.classification.pictures import draw_contact_sheet
+    from d2lrun.tasks.classification.predict import stored
+    from d2lrun.tasks.classification.tables import Count, show_many
+
     classes, prepare, model = recorded(question, lambda prepare: None)
     invert, size = options["invert"], question.config.train.batch_size
     with Count(console) as count:
