@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -10,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification import many
-from d2lrun.tasks.classification.picture_files import Picture, found, is_many
+from d2lrun.tasks.classification.picture_files import Picture, found, is_many, pictures_in
+from d2lrun.tasks.classification.tables import Count
 from tests.commands import in_this_process
 
 
@@ -88,6 +92,17 @@ def test_a_pattern_in_quotes_names_its_files(root):
     assert len(rows(root)) == 24  # each picture once
 
 
+def test_names_of_any_characters_are_written(root, tmp_path):
+    shutil.copytree(root / "r", tmp_path / "r")
+    names = ['a\nb, "c".png', "[red]$x$.png", "照片.png", "\udcff.png"]
+    for name in names:
+        (tmp_path / "new").mkdir(exist_ok=True)
+        shutil.copy(root / "mine" / "red" / "1.png", tmp_path / "new" / name)
+    said = predict(tmp_path, "new")
+    assert "pictures.png is missing" not in said
+    assert {row["file"] for row in rows(tmp_path)} == {f"new/{name}" for name in [*names[:3], "\\udcff.png"]}
+
+
 def test_what_is_no_picture_is_left_out_and_said(root, tmp_path):
     shutil.copytree(root / "r", tmp_path / "r")
     shutil.copytree(root / "mine", tmp_path / "new")
@@ -125,6 +140,15 @@ def test_a_bad_file_is_refused_before_the_weights_are_read(root, tmp_path):
     assert refused.code == 2 and "nowhere.png: no such file" in refused.err
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_shown_on_a_terminal_alone(terminal):
+    text = io.StringIO()
+    with Count(Console(file=text, force_terminal=terminal, force_interactive=terminal)) as count:
+        count(64, 128)
+        count(128, 128)
+    assert ("128/128" in text.getvalue()) == terminal and bool(text.getvalue()) == terminal
+
+
 def test_the_next_pictures_are_read_ahead_in_order(monkeypatch):
     monkeypatch.setattr(many, "CHUNK", 3)
     pictures, read = [Picture(Path(str(n))) for n in range(8)], []
@@ -140,9 +164,30 @@ def test_the_next_pictures_are_read_ahead_in_order(monkeypatch):
     assert seen == pictures and sorted(read, key=pictures.index) == pictures
 
 
+def test_a_file_that_is_also_named_itself_must_be_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    Path("a", "1.png").write_bytes(b"")
+    for words in (["a", "a/1.png"], ["a/1.png", "a"]):
+        assert [picture.named for picture in found(words, print)] == [True]
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, monkeypatch):
+    def listed(top):
+        raise PermissionError(13, "Permission denied", str(top))
+
+    monkeypatch.setattr(os, "scandir", listed)
+    with pytest.raises(Refused, match="Permission denied"):
+        list(pictures_in(tmp_path, Counter()))
+
+
 def test_a_name_with_a_star_that_exists_is_no_pattern(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a[1].png").write_bytes(b"")
     Path("a1.png").write_bytes(b"")
     assert not is_many("a[1].png") and is_many("b[1].png")
     assert [str(picture.path) for picture in found(["a[12].png"], print)] == ["a1.png"]
+    for name in ("b[1]", "b1"):
+        Path(name).mkdir()
+        Path(name, "x.png").write_bytes(b"")
+    assert [str(picture.path) for picture in found(["b[1]/*.png"], print)] == ["b1/x.png"]

@@ -101,4 +101,4 @@ def write(path: Path, known: Sequence[Guess]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "class", "probability", "label"))
     writer.writerows((str(each.picture.path), each.name, f"{each.probability:.6f}", each.label or "") for each in known)
-    files.write_atomic(path, text.getvalue())
+    files.write_atomic(path, text.getvalue().encode("utf-8", "backslashreplace"))  # names of files may be no UTF-8

@@ -6,9 +6,9 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
@@ -21,6 +21,7 @@ SUFFIXES = (
     *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
 NAMED = 10  # most kinds of files in a message
+MAGIC = "*?["  # the signs of a pattern
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def is_many(word: str) -> bool:
 
 def is_pattern(word: str) -> bool:
     """Whether a word is a pattern of names, such as ``pics/*.png``, and no file of this name exists."""
-    return any(sign in word for sign in "*?[") and not os.path.exists(word)
+    return any(sign in word for sign in MAGIC) and not os.path.exists(word)
 
 
 def found(words: Sequence[str], say: Say) -> list[Picture]:
@@ -54,7 +55,9 @@ def found(words: Sequence[str], say: Say) -> list[Picture]:
             what = "no file with a name of this pattern" if is_pattern(word) else "no picture in this folder"
             raise Refused(f"{word}: {what}", "give a FOLDER, image files, or a pattern in quotes such as 'pics/*.png'")
         for picture in each:
-            pictures.setdefault(os.path.realpath(picture.path), picture)
+            key = os.path.realpath(picture.path)
+            known = pictures.setdefault(key, picture)
+            pictures[key] = replace(known, named=known.named or picture.named)
     return list(pictures.values())
 
 
@@ -65,7 +68,7 @@ def below(word: str, others: Counter[str]) -> Iterator[Picture]:
     if is_pattern(word):
         places = [Path(path) for path in sorted(glob.glob(os.path.expanduser(word), recursive=True))]
         root = Path(os.path.expanduser(word))
-        while is_pattern(str(root)):
+        while any(sign in str(root) for sign in MAGIC):
             root = root.parent
     for place in places:
         inside = pictures_in(place, others) if place.is_dir() else [place] if is_picture(place, others) else []
@@ -74,8 +77,16 @@ def below(word: str, others: Counter[str]) -> Iterator[Picture]:
 
 
 def pictures_in(folder: Path, others: Counter[str]) -> Iterator[Path]:
-    """Yield the pictures in a folder and the folders below it, sorted; count the other files by their kind."""
-    for place, below, names in os.walk(folder):
+    """Yield the pictures in a folder and the folders below it, sorted; count the other files by their kind.
+
+    Raises Refused for a folder that cannot be read.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        """Raise Refused."""
+        raise Refused(f"{error.filename}: {error.strerror or error}", "make it readable, or remove it")
+
+    for place, below, names in os.walk(folder, onerror=refuse):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             if is_picture(Path(place, name), others):

@@ -53,8 +53,9 @@ class Sheet:
         self.pixels[y : y + height, x : x + width] = tile
 
     def write(self, y: float, x: float, text: str, **style: Any) -> None:
-        """Write ``text`` with its middle at height ``y`` and its left end at ``x``."""
-        self.words.append((y, x, text, {"size": 15, "color": INK, "va": "center", **style}))
+        """Write ``text`` with its middle at height ``y`` and its left end at ``x``; ? for signs that no font has."""
+        shown = "".join(sign if sign.isprintable() else "?" for sign in text)
+        self.words.append((y, x, shown, {"size": 15, "color": INK, "va": "center", **style}))
 
     def save(self, path: str | Path) -> None:
         """Write the sheet as PNG, pixel for pixel."""
