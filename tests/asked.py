@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from d2lrun.runs import inference
 from d2lrun.tasks.classification import predict
-from d2lrun.tasks.classification.photos import read_image
 
 
 def predict_files(directory, paths, top, invert):
     """(path, remark, [(class, probability)…]) of each image file."""
-    pixels = [read_image(path) for path in paths]
     config, data, model = inference.load(directory)
-    size = config.train.batch_size
-    rows = predict.predict_images(model, data.classes, data.preparation, size, pixels, top, invert)
+    images = [predict.stored(path, data.preparation, invert) for path in paths]
+    rows = predict.predict_images(model, data.classes, data.preparation, config.train.batch_size, images, top)
     return [(path, *row) for path, row in zip(paths, rows, strict=True)]
 
 

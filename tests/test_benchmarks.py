@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, no
 import bench
 import book
 import epochs
+import pictures
 import startup
 import steps
 import sweeps
@@ -394,3 +395,30 @@ def test_a_row_shows_the_median_its_range_and_whether_the_bound_is_kept(capsys):
 def test_the_machine_is_named_in_a_line():
     line = bench.machine()
     assert f"torch {torch.__version__}" in line and "\n" not in line
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_decoded_and_trained_on_by_two_ways(tmp_path, monkeypatch):
+    monkeypatch.setenv("D2LRUN_CACHE", str(tmp_path / "cache"))
+    pictures.make(tmp_path / "made", 40, 24, ".jpg")
+    console = Console(width=120, record=True)
+    pictures.show_folder(console, tmp_path / "made", ["train.batch_size=20"], 1)
+    text = console.export_text()
+    assert text.count("d2lrun") == text.count("ImageFolder") == 2 and "pictures of an epoch" in text
+
+
+def test_the_share_of_augmentation_is_of_the_same_images():
+    console = Console(width=120, record=True)
+    pictures.show_augmentation(console, 300, 1)
+    text = console.export_text()
+    assert all(name in text for name in ("without", *pictures.AUGMENTS))
+
+
+@pytest.mark.slow
+def test_many_pictures_are_measured_in_a_process_of_their_own():
+    console = Console(width=120, record=True)
+    pictures.show_many(console, 30, ["train.batch_size=10"])
+    text = console.export_text()
+    assert "30 pictures of 64 × 64" in text and "peak memory" in text

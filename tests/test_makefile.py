@@ -103,6 +103,13 @@ def test_a_short_chapter_is_trained(make, target):
     assert commands(make("-n", target)) == [[D2LRUN, f"model={SHORT[target]}"]]
 
 
+def test_augmentation_says_first_what_it_costs(make):
+    train = "experiment=augmentation"
+    assert commands(make("-n", "augmentation")) == [[D2LRUN, "cost", train], [D2LRUN, train]]
+    (words,) = commands(make("-n", "augmentation", "QUICK=1", "ARGS=seed=7"))
+    assert (compose(words[1:]).seed, compose(words[1:]).train.limit_batches) == (7, 5)
+
+
 @pytest.mark.parametrize("target", LONG)
 def test_a_long_chapter_says_first_what_it_costs(make, target):
     train = f"model={LONG[target]}"

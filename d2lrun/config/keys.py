@@ -266,6 +266,7 @@ ADDED: dict[str, Any] = {
     **{"augment.name": "none", "augment.flip": False, "augment.crop": 0, "augment.rotate": 0.0, "augment.shift": 0.0},
     **{"augment.jitter": 0.0, "augment.erase": 0.0, "augment.mixup": 0.0},
     "dataset.normalise": "none",
+    "model.stem": "7x7",
     "train.keep": "last",
 }
 

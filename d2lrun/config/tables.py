@@ -139,7 +139,7 @@ MODELS = {
     "vgg": Network("VGG", VGG_ARGUMENTS),
     "nin": Network("NiN", {"dropout": Probability, "final_relu": bool}),
     "googlenet": Network("GoogLeNet", {"batch_norm": bool}),
-    "resnet": Network("ResNet", {"depth": Literal[18, 34, 50]}),
+    "resnet": Network("ResNet", {"depth": Literal[18, 34, 50], "stem": Literal["7x7", "3x3"]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
     "torchvision": Network("build", {"arch": str}),
     "rnn": Network("build", RECURRENT_ARGUMENTS, RECURRENT),
@@ -161,6 +161,9 @@ PICTURE = {
     "resize": Annotated[int, Between(1, 1024)] | None,  # pixels of both sides; null: as stored
     "channels": Literal[1, 3],  # 3: grey three times
 }
+COLOURED = {key: PICTURE[key] for key in ("resize", "normalise")}  # of datasets whose channels are as they are
+# Keys of every dataset of picture files: how a file is stored.
+STORED = {"size": Annotated[int, Between(1, 1024)], "framing": Literal["crop", "pad", "stretch"]}
 
 # Keys of every text dataset: how text becomes tokens, and how batches of a stream are cut.
 WINDOW = {"steps": Size, "sampling": Literal["random", "sequential"], "prefix": str | None}
@@ -206,14 +209,18 @@ DATASETS = {
         "classification",
         {
             "path": str | None,
-            "size": Annotated[int, Between(1, 1024)],
             "colours": Literal[1, 3],
-            "framing": Literal["crop", "pad", "stretch"],
+            **STORED,
             "test_fraction": Annotated[float, Between(0, 0.9)],
             "skip_unreadable": bool,
         },
-        {key: PICTURE[key] for key in ("resize", "normalise")},
+        COLOURED,
     ),
+    "mnist": Dataset("classification", {"dir": str | None, "mirrors": list[str]}, PICTURE),
+    "kmnist": Dataset("classification", {"dir": str | None, "mirrors": list[str]}, PICTURE),
+    "digits": Dataset("classification", {"dir": str | None}, PICTURE),
+    "cifar10": Dataset("classification", {"dir": str | None, "mirrors": list[str]}, COLOURED),
+    "hotdog": Dataset("classification", {"dir": str | None, **STORED, "mirrors": list[str]}, COLOURED),
     "timemachine": Dataset("language_model", {"dir": str | None, "mirrors": list[str], **TEXT}, WINDOW),
     "text": Dataset("language_model", {"path": list[str], "encoding": str, **TEXT}, WINDOW),
     "pydoc": Dataset("language_model", TEXT, WINDOW),

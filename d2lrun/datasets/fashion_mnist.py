@@ -1,33 +1,24 @@
 """Fashion-MNIST (book 3.5): 60,000 + 10,000 grey images of clothing, 28 × 28, in ten classes.
 
-With ``verify=false`` any four files of the same format replace it: your own data, MNIST, KMNIST, …; their classes are
-"0", "1", … up to the largest label, and the dataset has the name of its folder.
-N examples, C channels, H height, W width.
+With ``verify=false`` any four files of the same format replace it, such as your own data; their classes are "0", "1", …
+up to the largest label, and the dataset has the name of its folder. C channels, H height, W width.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
-
-from d2lrun.counts import counted
 from d2lrun.datasets import idx
-from d2lrun.disk.content import Content, fingerprint
+from d2lrun.datasets.idx import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.disk.locate import Files, Found, Progress, Say, Unusable, candidates, locate, places_of, read
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
 
-SHAPE = (1, 28, 28)  # (C, H, W)
 CLASSES = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
-TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 FILES = Files(
     dataset="fashion-mnist",
     sums={
@@ -58,28 +49,13 @@ def load(
     Raises Refused that names each file and its error.
     """
     found = locate(files, dir, mirrors, say, progress) if verify else own_files(files, dir)
-    train_images, train_labels = examples(found[TRAIN_IMAGES], found[TRAIN_LABELS])
-    test_images, test_labels = examples(found[TEST_IMAGES], found[TEST_LABELS])
-    if train_images.shape[1:] != test_images.shape[1:]:
-        raise faulty(found[TEST_IMAGES], f"{size(test_images)}, but those for training are {size(train_images)}")
-    source = ", ".join(dict.fromkeys(os.path.dirname(file.origin) for file in found.values()))
-    contents = tuple(Content(file.origin, file.sha256) for file in found.values())
-    pools = {
-        "train": fingerprint(found[TRAIN_IMAGES].sha256, found[TRAIN_LABELS].sha256),
-        "test": fingerprint(found[TEST_IMAGES].sha256, found[TEST_LABELS].sha256),
-    }
     proved = all(file.sha256 == files.sums[name] for name, file in found.items())
-    classes = CLASSES if proved else numbered(train_labels, test_labels)
-    tensors = train_images, train_labels, test_images, test_labels
-    return ImageDataset("fashion-mnist", classes, *tensors, source, contents, pools)
+    return idx.dataset("fashion-mnist", found, CLASSES if proved else None)
 
 
 def form(config: Any) -> tuple[tuple[int, int, int], int] | None:
     """Return (C, H, W) and the number of classes of the verified images; None for the user's own: they must be read."""
-    if not config.verify:
-        return None
-    _, height, width = SHAPE
-    return (config.channels, config.resize or height, config.resize or width), len(CLASSES)
+    return idx.form(config) if config.verify else None
 
 
 def own_files(files: Files, dir: str | None) -> dict[str, Found]:
@@ -106,37 +82,3 @@ def own_files(files: Files, dir: str | None) -> dict[str, Found]:
         message = "\n  ".join([f"dataset.dir={dir}: not four files that can be read", *problems])
         raise Refused(message, f"wanted in one folder: {', '.join(files.sums)}")
     return found
-
-
-def numbered(*labels: torch.Tensor) -> tuple[str, ...]:
-    """Return the class names "0", "1", … up to the largest label."""
-    return tuple(map(str, range(1 + max(int(each.max()) for each in labels))))
-
-
-def examples(images: Found, labels: Found) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return images uint8 [N, 1, H, W] and labels int64 [N]; raises Refused if they do not fit together."""
-    pixels, numbers = array(images, 3), array(labels, 1)
-    if not pixels.size:
-        raise faulty(images, f"no image ({' × '.join(map(str, pixels.shape))})")
-    if len(pixels) != len(numbers):
-        count = counted(len(pixels), "image")
-        raise faulty(labels, f"{counted(len(numbers), 'label')}, but {count} in {images.origin}")
-    return torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(numbers).long()  # [N, H, W] -> [N, 1, H, W]
-
-
-def array(file: Found, dimensions: int) -> np.ndarray:
-    """Parse an IDX file; raises Refused if it is invalid."""
-    try:
-        return idx.parse(file.content, dimensions)
-    except ValueError as error:
-        raise faulty(file, str(error)) from None
-
-
-def faulty(file: Found, what: str) -> Refused:
-    """Return the Refused for an invalid file."""
-    return Refused(f"{file.origin}: {what}", "wanted: four IDX files that belong together; see dataset.dir")
-
-
-def size(images: torch.Tensor) -> str:
-    """Return the height and width of images, for messages."""
-    return f"images of {images.shape[-2]} × {images.shape[-1]}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,11 +25,8 @@ from d2lrun.disk.locate import Progress, Say
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
 from d2lrun.tasks.classification.photos import fit_image, read_image
+from d2lrun.tasks.classification.picture_files import others_left_out, pictures_in
 
-SUFFIXES = (
-    *(".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-)
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 NAMED = 10  # most files or classes in a message
 LARGEST = 1 << 31  # bytes of pixels: more stay in their file, and only batches move to the device
@@ -129,8 +126,7 @@ def listed(root: Path, say: Say) -> list[Picture]:
             if not pictures:
                 say(f"{folder} has no pictures")
     if others:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.most_common(NAMED))
-        say(f"{root}: left out {counted(others.total(), 'file')} ({kinds})")
+        say(f"{root}: {others_left_out(others)}")
     if not found:
         raise Refused(f"{root}: no picture in a subfolder of it", HINT)
     return found
@@ -139,20 +135,6 @@ def listed(root: Path, say: Say) -> list[Picture]:
 def folders(root: Path) -> list[Path]:
     """Return the subfolders that are not hidden, sorted by name."""
     return sorted((each for each in root.iterdir() if each.is_dir() and not each.name.startswith(".")), key=str)
-
-
-def pictures_in(folder: Path, others: Counter[str]) -> Iterator[Path]:
-    """Yield the pictures in a folder and the folders below it, sorted; count the other files by their kind."""
-    for place, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            suffix = os.path.splitext(name)[1].lower()
-            if name.startswith("."):
-                others["hidden"] += 1
-            elif suffix not in SUFFIXES:
-                others[suffix or "without a suffix"] += 1
-            else:
-                yield Path(place, name)
 
 
 def hashed(pictures: Sequence[Picture]) -> list[Picture]:
@@ -235,6 +217,7 @@ def dataset(root: Path, parts: Parts, images: np.ndarray, framing: str) -> Image
         contents=(Content(str(root), content),),
         pools={"train": fingerprint(*names["train"], *names["val"]), "test": fingerprint(*names["test"])},
         framing=framing,
+        photos=True,
         mapped=images.nbytes > LARGEST,
         own_val=len(parts["val"]),
     )

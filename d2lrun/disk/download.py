@@ -1,8 +1,9 @@
-"""Verified content from disk or from a mirror: unpacked up to a size limit, and checked against its sha256."""
+"""Verified content from disk or from a mirror: unpacked up to a size limit, and checked against its digest."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import time
 import zlib
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, "int | None"], object]  # bytes so far, bytes in all if known
 GZIP = b"\x1f\x8b"
+KINDS = {32: "md5", 40: "sha1", 64: "sha256"}  # the kind of a published digest, by the number of its hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,15 @@ def read(stream: io.BufferedIOBase, limit: int) -> bytearray:
     return content
 
 
-def verify(content: bytearray, wanted: str) -> None:
-    """Raise Unusable if ``wanted`` is not the sha256 of ``content``."""
-    got = sha256(content)
+def verify(content: bytearray, wanted: str) -> str:
+    """Return the sha256 of ``content``; raise Unusable if its digest is not ``wanted``, which is one of KINDS."""
+    kind = KINDS[len(wanted)]
+    got = hashlib.new(kind, content, usedforsecurity=False).hexdigest()
     if got == wanted:
-        return
+        return got if kind == "sha256" else sha256(content)
     begins = f"beginning with {bytes(content[:15])!r}" if content else "empty"
     raise Unusable(
-        f"sha256 differs: got {got[:16]}…, wanted {wanted[:16]}…; it has {counted(len(content), 'byte')}, {begins}"
+        f"{kind} differs: got {got[:16]}…, wanted {wanted[:16]}…; it has {counted(len(content), 'byte')}, {begins}"
     )
 
 
@@ -100,9 +103,9 @@ def download(
 ) -> Found:
     """Return the content from the first of ``urls`` that serves it (http or https, plain or gzip).
 
-    ``limit`` is the largest size in bytes, ``digest`` the sha256 of the unpacked content, or of an ``archive`` as it is
-    served. ``timeout`` limits one wait
-    for the network and ``seconds`` all transfers together. A temporary error is tried again after the other URLs.
+    ``limit`` is the largest size in bytes, ``digest`` that of the unpacked content, or of an ``archive`` as it comes.
+    ``timeout`` limits one wait for the network and ``seconds`` all transfers together. A temporary error is tried again
+    after the other URLs.
     Raises Unavailable.
     """
     deadline = time.monotonic() + seconds
@@ -113,7 +116,7 @@ def download(
             time.sleep(pause * 2 ** (attempt - 1))
         for url in left:
             try:
-                return Found(fetch(url, digest, limit, progress, timeout, deadline, archive), url, digest)
+                return fetch(url, digest, limit, progress, timeout, deadline, archive)
             except Unusable as problem:
                 problems[url] = problem
     raise Unavailable([f"{url}: {problem}" for url, problem in problems.items()])
@@ -121,7 +124,7 @@ def download(
 
 def fetch(
     url: str, digest: str, limit: int, progress: Progress | None, timeout: float, deadline: float, archive: bool
-) -> bytearray:
+) -> Found:
     """Return the verified content of one URL; raises Unusable."""
     try:
         wanted = request.Request(url, headers={"User-Agent": f"d2lrun/{__version__}"})
@@ -136,8 +139,7 @@ def fetch(
         passing = isinstance(reason, (TimeoutError, ConnectionError, IncompleteRead))
         what = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
         raise Unusable(what, passing) from None
-    verify(content, digest)
-    return content
+    return Found(content, url, verify(content, digest))
 
 
 def opener() -> request.OpenerDirector:

@@ -1,7 +1,7 @@
 """Find a dataset's files. If the user names a folder, only that folder is searched.
 
 Otherwise the folders of D2LRUN_DATA, the cache, the system's folder, and the mirrors are searched in this order.
-A file is used only if the sha256 of its unpacked content is the published one; this is checked at every read. A file
+A file is used only if the digest of its unpacked content is the published one; this is checked at every read. A file
 that was unpacked or fetched is kept unpacked in the cache, so later starts only read and hash it.
 """
 
@@ -26,7 +26,7 @@ class Files:
     """The files of a dataset, and the folders where other programs put them."""
 
     dataset: str
-    sums: Mapping[str, str]  # file name -> sha256 of the unpacked file, or of the archive
+    sums: Mapping[str, str]  # file name -> digest (download.py: KINDS) of the unpacked file, or of the archive
     limit: int  # largest size of a file, in bytes
     layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
     system: str | None = None  # where the distribution's package puts the files
@@ -126,9 +126,7 @@ def read(path: Path, limit: int, digest: str | None, archive: bool = False) -> F
         content = unpack(io.FileIO(path, opener=regular), limit, archive)
     except OSError as error:
         raise Unusable(error.strerror or str(error)) from None
-    if digest:
-        verify(content, digest)
-    return Found(content, str(path), digest or sha256(content))
+    return Found(content, str(path), verify(content, digest) if digest else sha256(content))
 
 
 @contextlib.contextmanager

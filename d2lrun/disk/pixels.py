@@ -15,7 +15,7 @@ import numpy as np
 from d2lrun.disk.files import lock
 from d2lrun.disk.locate import Progress, Say, cache_of
 
-BLOCK = 64  # images between two marks: at most so many are decoded again after a kill
+BLOCK, MOST = 512, 32 << 20  # images, or bytes of pixels, between two marks: at most so many are decoded again
 DONE, FAILED = 1, 2  # the marks of an image that was decoded, and of a file that is none; 0: not yet
 Decode = Callable[[int], np.ndarray]  # returns image number i, uint8 [C, H, W]; raises ValueError if it is none
 
@@ -68,8 +68,9 @@ def fill(stem: Path, shape: tuple[int, int, int, int], decode: Decode, progress:
             file.seek(number * size)
             file.write(image.tobytes())
 
-        for start in range(0, len(left), BLOCK):
-            block = left[start : start + BLOCK].tolist()
+        step = max(1, min(BLOCK, MOST // size))
+        for start in range(0, len(left), step):
+            block = left[start : start + step].tolist()
             faults = in_parallel(block, decode, write)
             file.flush()
             os.fsync(file.fileno())

@@ -69,17 +69,26 @@ STAGES: dict[int, tuple[type[Residual | Bottleneck], tuple[int, ...]]] = {
 }
 
 
-class ResNet(nn.Sequential):
-    """Images [B, C, H, W] -> logits [B, classes]; ``depth`` 18, 34 or 50. The shapes are those of 96×96 images."""
+def stem_of(stem: str, channels: int) -> nn.Sequential:
+    """Return the first layers: 7x7 makes the sides a quarter, 3x3 keeps them, for small images (book 13.1)."""
+    if stem == "3x3":
+        return nn.Sequential(nn.Conv2d(channels, 64, kernel_size=3, padding=1), nn.BatchNorm2d(64), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3),  # [B, 64, 48, 48]
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2, padding=1),  # [B, 64, 24, 24]
+    )
 
-    def __init__(self, *, inputs: tuple[int, int, int], classes: int, depth: int):
+
+class ResNet(nn.Sequential):
+    """Images [B, C, H, W] -> logits [B, classes]; ``depth`` 18, 34 or 50, ``stem`` 7x7 or 3x3.
+
+    The shapes are those of 96×96 images and the stem 7x7, or of 24×24 images and the stem 3x3.
+    """
+
+    def __init__(self, *, inputs: tuple[int, int, int], classes: int, depth: int, stem: str = "7x7"):
         block, counts = STAGES[depth]
-        stem = nn.Sequential(
-            nn.Conv2d(inputs[0], 64, kernel_size=7, stride=2, padding=3),  # [B, 64, 48, 48]
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
-            nn.MaxPool2d(kernel_size=3, stride=2, padding=1),  # [B, 64, 24, 24]
-        )
         stages = []  # 24×24, 12×12, 6×6, 3×3
         in_channels = 64
         for stage, (channels, count) in enumerate(zip(CHANNELS, counts, strict=True)):
@@ -89,7 +98,7 @@ class ResNet(nn.Sequential):
                 in_channels = channels * block.expansion
             stages.append(nn.Sequential(*blocks))
         super().__init__(
-            stem,
+            stem_of(stem, inputs[0]),
             *stages,  # [B, 512 · expansion, 3, 3]
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),  # [B, 512 · expansion]

@@ -24,7 +24,7 @@ def earlier(config):
     return kept
 
 
-CHOICES = [[], ["model=rnn"], ["model=linear"], ["optimizer=adam", "validation=kfold"]]
+CHOICES = [[], ["model=rnn"], ["model=resnet"], ["model=linear"], ["optimizer=adam", "validation=kfold"]]
 
 
 @pytest.mark.parametrize("words", CHOICES)

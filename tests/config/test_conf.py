@@ -82,7 +82,7 @@ NETWORKS = {  # how the weights begin, and the arguments
     "vgg": ("xavier", {"depth": 11, "ratio": 4, "dropout": 0.5}),
     "nin": ("xavier", {"dropout": 0.5, "final_relu": True}),
     "googlenet": ("xavier", {"batch_norm": False}),
-    "resnet": ("xavier", {"depth": 18}),
+    "resnet": ("xavier", {"depth": 18, "stem": "7x7"}),
     "densenet": ("xavier", {"growth": 32, "blocks": [4, 4, 4, 4]}),
     "torchvision": ("torch", {"arch": "resnet18"}),
     "rnn": ("torch", RECURRENT),
@@ -167,6 +167,7 @@ def test_every_experiment_is_here():
         *CLASSICS,
         *TRANSLATIONS,
         *OURS,
+        "augmentation",
     }
 
 
@@ -216,6 +217,19 @@ def test_an_experiment_is_the_books(experiment):
     assert (config.train.batch_size, config.dataset.steps, config.train.epochs) == (32, 35, 500)
     assert config.dataset.max_tokens == 10_000 and is_the_books_training(config)
     assert sum(one.numel() for one in models.build(config.model, Stream(35), 28).parameters()) == parameters
+
+
+def test_augmentation_is_the_books():
+    config = compose(["experiment=augmentation"])
+    model, data, train = config.model, config.dataset, config.train
+    assert (model.name, model.depth, model.stem, model.init.name) == ("resnet", 18, "3x3", "xavier")
+    assert (data.name, data.resize, data.normalise) == ("cifar10", None, "none")
+    changes = {key: value for key, value in to_dict(config)["augment"].items() if value}
+    assert changes == {"name": "flip", "flip": True}
+    assert (config.optimizer.name, config.optimizer.lr, train.batch_size, train.epochs) == ("adam", 0.001, 256, 10)
+    assert config.book.section == "13.1" and is_plain(config)
+    assert config.book.band == {"train_loss": [0.163, 0.185], "test_accuracy": [0.785, 0.852]}
+    assert sum(one.numel() for one in models.build(model, (3, 32, 32), 10).parameters()) == 11_176_970
 
 
 def is_plain(config):
@@ -310,7 +324,7 @@ def test_other_seeds_of_the_rows_are_still_the_book(experiment):
     assert departures(compose([f"experiment={experiment}", "seed=7", *made])) == []
 
 
-@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *CLASSICS, *TRANSLATIONS, *OURS}))
+@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *CLASSICS, *TRANSLATIONS, *OURS, "augmentation"}))
 def test_an_experiment_departs_from_itself_in_nothing_but_what_is_overridden(experiment):
     assert departures(compose([f"experiment={experiment}"])) == []
     assert departures(compose([f"experiment={experiment}", "train.epochs=11"])) == ["train.epochs"]

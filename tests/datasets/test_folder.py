@@ -57,7 +57,7 @@ def test_every_class_gives_its_share_to_the_test_set(root):
 def test_names_and_the_order_of_files_change_nothing(root, monkeypatch):
     one = load(root)
     walk = os.walk
-    monkeypatch.setattr(os, "walk", lambda top: ((a, b[::-1], c[::-1]) for a, b, c in walk(top)))
+    monkeypatch.setattr(os, "walk", lambda top, onerror: ((a, b[::-1], c[::-1]) for a, b, c in walk(top)))
     for path in root.rglob("*.png"):
         path.rename(path.with_name(f"other-{9 - int(path.stem)}.png"))
     other = load(root)
@@ -181,3 +181,8 @@ def test_every_common_format_is_read(tmp_path, suffix):
         Image.new("RGB", (1, 1), (s, min(2 * s, 255), 100)).convert("L").getpixel((0, 0)) for s in (40, 41, 200, 201)
     ]
     np.testing.assert_allclose(sorted(means.tolist()), sorted(grey), atol=3)
+
+
+def test_pictures_with_a_light_background_are_never_inverted(root):
+    """What trains is never inverted either."""
+    assert not load(root).preparation.dark

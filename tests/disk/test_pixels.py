@@ -13,6 +13,7 @@ SHAPE = (150, 1, 2, 3)
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("D2LRUN_CACHE", str(tmp_path))
+    monkeypatch.setattr(pixels, "BLOCK", 64)
     return tmp_path / "images"
 
 
@@ -81,6 +82,15 @@ def test_progress_is_in_bytes():
     seen = []
     pixels.decoded("a", SHAPE, Decoder(), print, lambda done, total: seen.append((done, total)))
     assert seen == [(64 * 6, 900), (128 * 6, 900), (900, 900)]
+
+
+def test_large_images_are_marked_more_often(monkeypatch):
+    monkeypatch.setattr(pixels, "MOST", 6 * 20)
+    with pytest.raises(KeyboardInterrupt):
+        pixels.decoded("a", SHAPE, Decoder(fatal=100), print)
+    rest = Decoder()
+    pixels.decoded("a", SHAPE, rest, print)
+    assert min(rest.seen) == 100
 
 
 @pytest.mark.parametrize("name", ["a.marks", "a.pixels"])

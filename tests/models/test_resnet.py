@@ -71,6 +71,16 @@ def test_the_shapes_on_the_way_are_those_of_the_book(depth, width):
     assert shapes == [(64, 24), *stages, (512 * width, 1), (512 * width,), (10,)]
 
 
+def test_the_small_stem_keeps_the_sides():
+    with torch.device("meta"):
+        model, x = ResNet(inputs=(3, 32, 32), classes=10, depth=18, stem="3x3"), torch.empty(2, 3, 32, 32)
+    sides = []
+    for part in list(model)[:5]:
+        x = part(x)
+        sides.append(x.shape[-1])
+    assert sides == [32, 32, 16, 8, 4]
+
+
 @pytest.mark.parametrize("block", [Residual, Bottleneck])
 @pytest.mark.parametrize("stride, shape", [(1, (7, 9)), (2, (4, 5))])
 def test_a_block_by_itself(block, stride, shape):

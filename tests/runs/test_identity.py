@@ -21,7 +21,8 @@ from d2lrun.config.compose import compose
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.tables import DATASETS, MODELS, fits
 from d2lrun.datasets import house_prices
-from d2lrun.disk.download import Found
+from d2lrun.disk import locate
+from d2lrun.disk.download import Found, Unavailable
 from d2lrun.disk.files import sha256
 from d2lrun.disk.rundir import RunDirectory, config_hash
 from d2lrun.errors import OtherData, Refused
@@ -84,8 +85,14 @@ def place(tmp_path, monkeypatch, stripes_folder):
     found = {house_prices.TRAIN: train, house_prices.TEST: test}
     files = {name: Found(content, name, sha256(content)) for name, content in found.items()}
     monkeypatch.setattr(house_prices, "locate", lambda *arguments: files)
+    monkeypatch.setattr(locate, "fetch", no_mirror)
     monkeypatch.setattr(datasets, "_last", None)
     return tmp_path
+
+
+def no_mirror(*arguments):
+    """No mirror is asked for the datasets that are downloaded."""
+    raise Unavailable([])
 
 
 LABELLED = ("dataset.path=[c.tsv]", "dataset.test=[d.tsv]")
@@ -120,7 +127,7 @@ TRIED = (
     "arithmetic",
     "tagged-text",
     "labelled-text",
-)  # the other texts have the keys of these
+)  # the others have the keys of these
 QUICK = ["train.limit_batches=2", "train.batch_size=3", "optimizer.momentum=0.5"]
 ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],

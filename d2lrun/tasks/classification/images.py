@@ -57,6 +57,7 @@ class ImageDataset(Examples["ImageSubset"]):
     statistics: Statistics | None = None  # of the pixels that they get, after ``fitted``
     augment: Augment | None = None  # random changes of training images; None: none
     framing: str = "pad"  # how a file of other proportions is stored
+    photos: bool = False  # whether a light background means nothing: ``predict`` inverts no file of such images
     own_val: int = 0  # the last training images, if the user has set them apart to validate
     mapped: bool = False  # whether the images are in files that are mapped into memory: they may be larger than it
 
@@ -128,6 +129,8 @@ class ImageDataset(Examples["ImageSubset"]):
     @property
     def dark(self) -> bool:
         """Whether the background of the training images is dark: the median of the borders of the first of them."""
+        if self.photos:
+            return False
         images = self.train_images[:BORDERS]
         sides = (images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1])
         return bool(torch.cat([side.flatten() for side in sides]).float().median() <= 127)

@@ -28,15 +28,22 @@ def read_image(path: Path, channels: int = 1) -> Any:
                 wide = ";16" in str(file.tile) and not file.mode.startswith(
                     "I"
                 )  # 16 bits per channel; with several channels PIL keeps only the upper 8
-                image = eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
+                image = eight_bits(ImageOps.exif_transpose(file))
+                image = image.convert(image.mode if is_opaque(image) else "RGBA")  # reads the pixels
         if wide and max(high for _, high in image.convert("RGB").getextrema()) < 16:
             raise ValueError("of its 16 bits a channel the upper 4 are unused; save it with 8 bits a channel")
     except FileNotFoundError:
         raise Refused(f"{path}: no such file", "give the image files after the run's directory") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused(f"{path} is not an image that can be read: {error}", "PNG, JPEG, … are read") from error
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("L" if channels == 1 else "RGB")
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def is_opaque(image: Any) -> bool:
+    """Whether a PIL image is grey or has three colours, and no transparency: most are, and need no white below them."""
+    return image.mode in ("L", "RGB") and "transparency" not in image.info
 
 
 def eight_bits(image: Any) -> Any:

@@ -5,7 +5,7 @@ A sheet is one numpy array; matplotlib only adds the text, since 40 axes would t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from d2lrun.report.figure import DPI, INK, new_figure, save
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from d2lrun.tasks.classification.many import Guess
 
 ACROSS = 10  # images in a row
 SHOWN = 20  # images in each half of the predictions
@@ -29,6 +31,7 @@ HEADING = 54
 RED, GREEN = "#D62728", "#1A7F37"
 LETTERS = 12  # most letters of a class name below an image, beside a probability
 MOST = 20  # most classes on a sheet of samples
+MOST_PICTURES = 100  # on a contact sheet
 
 
 class Sheet:
@@ -50,8 +53,9 @@ class Sheet:
         self.pixels[y : y + height, x : x + width] = tile
 
     def write(self, y: float, x: float, text: str, **style: Any) -> None:
-        """Write ``text`` with its middle at height ``y`` and its left end at ``x``."""
-        self.words.append((y, x, text, {"size": 15, "color": INK, "va": "center", **style}))
+        """Write ``text`` with its middle at height ``y`` and its left end at ``x``; ? for signs that no font has."""
+        shown = "".join(sign if sign.isprintable() else "?" for sign in text)
+        self.words.append((y, x, shown, {"size": 15, "color": INK, "va": "center", **style}))
 
     def save(self, path: str | Path) -> None:
         """Write the sheet as PNG, pixel for pixel."""
@@ -81,25 +85,68 @@ def draw_predictions(
         f"The first {counted(len(first), 'test image')}, label and prediction ({right:,} of {len(labels):,} right)",
         f"The {len(worst)} most confident of {len(wrong):,} errors" if worst else "No errors",
     ]
-    height = MARGIN + sum(HEADING + rows(half) * ROW for half in (first, worst))
+
+    def add(sheet: Sheet, y: int, x: int, n: int) -> None:
+        truth, guess = classes[int(labels[n])], classes[int(predicted[n])]
+        add_prediction(sheet, y, x, images[n], truth, guess, confidence[n].item())
+
+    draw_parts(path, list(zip(titles, (first, worst), strict=True)), add)
+
+
+def draw_parts(
+    path: str | Path, parts: Sequence[tuple[str, Sequence[int]]], add: Callable[[Sheet, int, int, int], None]
+) -> None:
+    """Write a PNG with a title above the images of each part; ``add`` puts image ``n`` at (y, x) onto the sheet."""
+    height = MARGIN + sum(HEADING + rows(numbers) * ROW for _, numbers in parts)
     sheet = Sheet(height, 2 * MARGIN + ACROSS * PITCH)
     top = MARGIN
-    for title, half in zip(titles, (first, worst), strict=True):
+    for title, numbers in parts:
         sheet.write(top + 12, MARGIN, title, size=22, weight="bold")
-        for place, n in enumerate(half):
-            y, x = top + HEADING + place // ACROSS * ROW, MARGIN + place % ACROSS * PITCH
-            truth, guess = classes[int(labels[n])], classes[int(predicted[n])]
-            add_prediction(sheet, y, x, images[n], truth, guess, confidence[n].item())
-        top += HEADING + rows(half) * ROW
+        for place, n in enumerate(numbers):
+            add(sheet, top + HEADING + place // ACROSS * ROW, MARGIN + place % ACROSS * PITCH, n)
+        top += HEADING + rows(numbers) * ROW
     sheet.save(path)
 
 
 def add_prediction(sheet: Sheet, y: int, x: int, image: Tensor, truth: str, guess: str, confidence: float) -> None:
     """Add one image at (y, x) with its label and its prediction."""
     sign, color, frame = ("✓", GREEN, "") if guess == truth else ("✗", RED, RED)
+    add_image(sheet, y, x, image, truth, f"{sign} {fit_word(guess)} {confidence:.2f}", color, frame)
+
+
+def add_image(
+    sheet: Sheet, y: int, x: int, image: Tensor, above: str, below: str, color: str = INK, frame: str = ""
+) -> None:
+    """Add one image at (y, x) with two lines of text below it."""
     sheet.paste(image, y, x, frame)
-    sheet.write(y + TILE + LINE, x, fit_word(truth))
-    sheet.write(y + TILE + 2 * LINE, x, f"{sign} {fit_word(guess)} {confidence:.2f}", color=color)
+    sheet.write(y + TILE + LINE, x, fit_word(above))
+    sheet.write(y + TILE + 2 * LINE, x, below, color=color)
+
+
+def draw_contact_sheet(path: str | Path, images: Callable[[int], Tensor], guesses: Sequence[Guess]) -> None:
+    """Write a PNG of pictures in the order of their confidence: all, or of more than 100 the 50 surest and least sure.
+
+    ``images(n)`` returns the picture of guess ``n`` as uint8 [C, H, W]. A picture has its label or the name of its
+    file, and the predicted class with its probability; a mistake has a red frame.
+    """
+    order = sorted(range(len(guesses)), key=lambda n: -guesses[n].probability)
+    half = MOST_PICTURES // 2
+    parts = [(f"{counted(len(order), 'picture')}, the surest first", order)]
+    if len(order) > MOST_PICTURES:
+        parts = [
+            (f"The {half} surest of {len(order):,} pictures", order[:half]),
+            (f"The {half} least sure", order[-half:]),
+        ]
+
+    def add(sheet: Sheet, y: int, x: int, n: int) -> None:
+        guess = guesses[n]
+        if guess.label is not None:
+            add_prediction(sheet, y, x, images(n), guess.label, guess.name, guess.probability)
+        else:
+            said = f"{fit_word(guess.name)} {guess.probability:.2f}"
+            add_image(sheet, y, x, images(n), guess.picture.path.name, said)
+
+    draw_parts(path, parts, add)
 
 
 def draw_samples(path: str | Path, images: Tensor, labels: Tensor, classes: Sequence[str]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from d2lrun.disk import files
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
-from d2lrun.tasks.classification.photos import fit_image, inverts, remark
+from d2lrun.tasks.classification.photos import fit_image, inverts, read_image, remark
 from d2lrun.tasks.classification.preparation import Preparation
 from d2lrun.training.evaluate import over_batches
 
@@ -29,8 +29,7 @@ def predict_test(data: ImageDataset, model: nn.Module, size: int, path: Path) ->
     if (part := data.part("test")) is None:
         raise Refused(f"{data.name} has no test images", "give image files: d2lrun predict RUN IMAGE…")
     inputs = (inputs for (batch,) in part.ordered(size) for inputs, _ in [part.load(batch)])
-    guesses = over_batches(model, inputs).softmax(dim=1).cpu()  # [N, K]
-    certainty, predicted = guesses.max(dim=1)
+    certainty, predicted = over_batches(model, inputs).softmax(dim=1).cpu().max(dim=1)  # [N], [N]
     labels = data.test_labels.cpu()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -42,27 +41,43 @@ def predict_test(data: ImageDataset, model: nn.Module, size: int, path: Path) ->
     return (labels * count + predicted).bincount(minlength=count * count).view(count, count)
 
 
-def predict_images(
-    model: nn.Module,
-    classes: Sequence[str],
-    prepare: Preparation,
-    size: int,
-    pixels: Sequence[Any],
-    top: int,
-    invert: str,
-) -> list[tuple[str, list[tuple[str, float]]]]:
-    """Return for each PIL image a remark on how it was read, and its ``top`` classes with probabilities.
+class Stored(NamedTuple):
+    """An image file as the network's images are stored, and how it was read."""
 
-    The most probable class is first. ``invert`` is yes, no, or auto: auto makes a light background dark if the training
-    images have a dark one.
+    pixels: Tensor  # uint8 [C, H, W]
+    inverted: bool
+    remark: str  # empty if there is nothing to say
+
+
+def stored(path: Path, prepare: Preparation, invert: str) -> Stored:
+    """Read an image file; raises Refused.
+
+    ``invert`` is yes, no, or auto: auto makes a light background dark if the training images have a dark one.
     """
     from PIL import ImageOps
 
-    turned = [inverts(image, invert, prepare.dark) for image in pixels]
-    chosen = [ImageOps.invert(image) if inverted else image for image, inverted in zip(pixels, turned, strict=True)]
+    image = read_image(path, prepare.stored[0])
+    inverted = inverts(image, invert, prepare.dark)
+    pixels = fit_image(ImageOps.invert(image) if inverted else image, prepare.stored, prepare.framing)
+    return Stored(pixels, inverted, remark(image, inverted))
+
+
+def guesses(
+    model: nn.Module, prepare: Preparation, images: Tensor, size: int, top: int
+) -> Iterator[tuple[list[int], list[float]]]:
+    """Yield for each image uint8 [N, C, H, W] its ``top`` classes and their probabilities, the most probable first."""
     device = next((parameter.device for parameter in model.parameters()), None)
-    images = torch.stack([fit_image(image, prepare.stored, prepare.framing) for image in chosen]).to(device)
-    certainty, ranked = probabilities(model, prepare, images, size).topk(min(top, len(classes)), dim=1)
-    remarks = [remark(image, inverted) for image, inverted in zip(pixels, turned, strict=True)]
-    rows = zip(remarks, ranked.tolist(), certainty.tolist(), strict=True)
-    return [(said, [(classes[k], p) for k, p in zip(best, sure)]) for said, best, sure in rows]
+    found = probabilities(model, prepare, images.to(device), size)  # [N, K]
+    certainty, ranked = found.topk(min(top, found.shape[1]), dim=1)
+    return zip(ranked.tolist(), certainty.tolist(), strict=True)
+
+
+def predict_images(
+    model: nn.Module, classes: Sequence[str], prepare: Preparation, size: int, images: Sequence[Stored], top: int
+) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Return for each image a remark on how it was read, and its ``top`` classes with probabilities."""
+    rows = guesses(model, prepare, torch.stack([image.pixels for image in images]), size, top)
+    return [
+        (image.remark, [(classes[k], p) for k, p in zip(best, sure)])
+        for image, (best, sure) in zip(images, rows, strict=True)
+    ]

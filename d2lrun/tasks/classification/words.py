@@ -1,18 +1,21 @@
-"""``d2lrun predict RUN``: predict the classes of image files or of the test set. Functions import torch."""
+"""``d2lrun predict RUN``: the classes of image files, of a folder or of the test set. Functions import torch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word, whole
+from d2lrun.tasks.classification import picture_files
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
     from d2lrun.tasks.classification.images import ImageDataset
+    from d2lrun.tasks.classification.preparation import Preparation
 
-MOST = 10**9  # of the classes that are printed
+DEFAULT_TOP, MOST = "3", 10**9  # of the classes that are printed
 
 
 def check(options: dict[str, str]) -> None:
@@ -25,13 +28,13 @@ def check(options: dict[str, str]) -> None:
 
 def predict(question: Question) -> None:
     """Print the classes of the files; without files, of the test set, and write them to predictions.csv."""
+    if question.files:
+        (predict_many if any(map(picture_files.is_many, question.files)) else predict_files)(question)
+        return
     from d2lrun.report.classes import show_classes
     from d2lrun.report.text import say
     from d2lrun.tasks.classification.predict import predict_test
 
-    if question.files:
-        predict_files(question)
-        return
     data: ImageDataset
     data, model = question.load()
     size = question.config.train.batch_size
@@ -43,25 +46,68 @@ def predict(question: Question) -> None:
 def predict_files(question: Question) -> None:
     """Print the classes of image files, by the classes and the preparation that the run recorded."""
     from d2lrun.report.classes import show_predictions
+    from d2lrun.tasks.classification.predict import predict_images, stored
+
+    options, size = question.options, question.config.train.batch_size
+    images: list[Any] = []
+
+    def read(prepare: Preparation) -> None:
+        """Read the files before the network is loaded: bad files are refused early."""
+        images.extend(stored(Path(file), prepare, options["invert"]) for file in question.files)
+
+    classes, prepare, model = recorded(question, read)
+    rows = predict_images(model, classes, prepare, size, images, int(options["top"]))
+    show_predictions(question.console, [(file, *row) for file, row in zip(question.files, rows, strict=True)])
+
+
+def recorded(question: Question, before: Callable[[Preparation], None]) -> tuple[tuple[str, ...], Preparation, Any]:
+    """Return the classes, the preparation and the model of a run; ``before`` is called before the model is loaded."""
     from d2lrun.tasks.classification import preparation
-    from d2lrun.tasks.classification.photos import read_image
-    from d2lrun.tasks.classification.predict import predict_images
     from d2lrun.training.trained import trained
 
-    recorded = preparation.read(question.directory)
-    if recorded is None:  # by an earlier version: the data say it
+    known = preparation.read(question.directory)
+    if known is None:  # by an earlier version: the data say it
         data: ImageDataset
         data, model = question.load()
-        classes, prepare = data.classes, data.preparation
-        pixels = [read_image(Path(file), prepare.stored[0]) for file in question.files]
-    else:
-        classes, prepare = recorded
-        pixels = [read_image(Path(file), prepare.stored[0]) for file in question.files]  # bad files are refused early
-        question.check_data()
-        model = trained(question.directory, question.config, prepare.inputs, len(classes))
-    options, size = question.options, question.config.train.batch_size
-    rows = predict_images(model, classes, prepare, size, pixels, int(options["top"]), options["invert"])
-    show_predictions(question.console, [(file, *row) for file, row in zip(question.files, rows, strict=True)])
+        before(data.preparation)
+        return data.classes, data.preparation, model
+    classes, prepare = known
+    before(prepare)
+    question.check_data()
+    return classes, prepare, trained(question.directory, question.config, prepare.inputs, len(classes))
+
+
+def predict_many(question: Question) -> None:
+    """Predict all pictures in folders and of patterns: a CSV, a contact sheet, and the accuracy by the folders."""
+    from d2lrun.report.text import counted, optional, say
+
+    options, console = question.options, question.console
+    if options["top"] != DEFAULT_TOP:
+        raise Refused(f"top={options['top']}: for image files alone", "leave it out: pictures.csv has the first class")
+
+    def tell(line: str) -> None:
+        say(console, line)
+
+    pictures = picture_files.found(question.files, tell)
+    tell(f" predicting {counted(len(pictures), 'picture')}")  # before torch is imported, which takes seconds
+    from d2lrun.tasks.classification import many
+    from d2lrun.tasks.classification.pictures import draw_contact_sheet
+    from d2lrun.tasks.classification.predict import stored
+    from d2lrun.tasks.classification.tables import Count, show_many
+
+    classes, prepare, model = recorded(question, lambda prepare: None)
+    invert, size = options["invert"], question.config.train.batch_size
+    with Count(console) as count:
+        known, unread, inverted = many.predictions(model, classes, prepare, size, invert, pictures, count)
+    if not known:
+        raise Refused(f"no file of {len(pictures):,} can be read as a picture: {unread[0]}", "give other files")
+    table, sheet = (question.directory.path / f"pictures.{suffix}" for suffix in ("csv", "png"))
+    many.write(table, known)
+    show_many(console, classes, known, unread, inverted)
+    with optional(sheet, tell):
+        draw_contact_sheet(sheet, lambda n: stored(known[n].picture.path, prepare, "no").pixels, known)
+        tell(f" contact sheet: {sheet}")
+    tell(f" every prediction: {table}")
 
 
 def next_words(config: Config, directory: Path) -> list[object]:
@@ -71,10 +117,10 @@ def next_words(config: Config, directory: Path) -> list[object]:
 
 WORDS = {
     "predict": Word(
-        "[IMAGE...] [top=3] [invert=auto|yes|no]",
-        "the classes of image files, or of the test set",
+        f"[IMAGE...] [top={DEFAULT_TOP}] [invert=auto|yes|no]",
+        "the classes of image files, of a folder, or of the test set",
         {
-            "IMAGE": "an image file; without one, the test set is predicted",
+            "IMAGE": "an image file, a folder, or a pattern in quotes such as 'pics/*.png'; default: the test set",
             "top": "how many classes to print for each image, the likeliest first",
             "invert": "make a light background dark; auto: only if it is light",
         },
