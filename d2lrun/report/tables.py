@@ -39,6 +39,7 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
+    rows += parent_rows(result)
     if at_chance := chance_words(result):
         rows.append(("at chance", at_chance))
     if text := last_sample(directory):
@@ -68,6 +69,12 @@ def baseline_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     metric = f"{floor['metric'].replace('_', ' ', 1)}: " if floor else ""
     return [("baselines", metric + ", ".join(f"{name} {measured(value)}" for name, value in baselines.items()))]
+
+
+def parent_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a row with the run that this run continues; no row if it began by itself."""
+    parent = result.get("parent")
+    return [("parent", f"{counted(parent['epochs'], 'epoch')} in {parent['parent']}")] if parent else []
 
 
 def notes_of(result: dict[str, Any]) -> list[str]:

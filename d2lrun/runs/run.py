@@ -28,7 +28,7 @@ from d2lrun.report.page import write_page
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import optional, say
 from d2lrun.report.transfer import Transfer
-from d2lrun.runs import identity
+from d2lrun.runs import identity, longer
 from d2lrun.runs.result import advice_at_chance, compare_with_constant, describe, versions
 from d2lrun.signals import StopRequest
 from d2lrun.tasks import task_of, view_of
@@ -80,6 +80,7 @@ def run(
     log = Log(directory.log, console, quiet)
     experiment = None
     try:
+        longer.inherit(directory, config, log.say)
         built = build(config, log, directory.threads())
         log.say(f"{describe_briefly(built)}, in {directory.path}, data from {built.data.source}")
         identity.record(directory, built.identity, log.say)
@@ -246,6 +247,7 @@ def write_result(
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
     result = describe(config, state, experiment.task, "finished", changed, experiment.identity)
+    result |= longer.parentage(directory)
     size = config.train.batch_size
     if split.final_test is not None:  # the test set was not used before this
         result["metrics"] |= exhaust(evaluate("test", state.model, split.final_test, experiment.task, size))
@@ -287,7 +289,7 @@ def record_failure(
     log.write(f"{status}: {error}" if expected else traceback.format_exc())
     if experiment is not None:
         result = describe(experiment.config, experiment.state, experiment.task, status, changed, experiment.identity)
-        files.write_json(directory.result_file, result | facts_of(error))
+        files.write_json(directory.result_file, result | longer.parentage(directory) | facts_of(error))
 
 
 def explained(error: BaseException, config: Config) -> Failed | None:

@@ -45,6 +45,12 @@ def learning_rate(config: Any, lr: float, time: Fraction, epochs: int) -> float:
     return lr * min(1.0, epoch / config.warmup) if config.warmup else lr
 
 
+def same_rates(config: Any, epochs: int, more: int) -> bool:
+    """Whether a run of ``more`` epochs has the same learning rates in its first ``epochs`` as one of ``epochs``."""
+    times = [Fraction(half, 2) for half in range(2 * epochs)]
+    return all(learning_rate(config, 1.0, time, epochs) == learning_rate(config, 1.0, time, more) for time in times)
+
+
 @lru_cache
 def decimal(value: float) -> Fraction:
     """Return the number as it is written, such as 1/10 for 0.1, without the rounding error of the float."""
