@@ -58,6 +58,7 @@ class SGD:
     nesterov: bool
     weight_decay: NonNegative
     decay_bias: bool  # false: no weight decay of parameters with one dimension
+    head_factor: Positive  # multiple of lr for the last layer
 
 
 @dataclass
@@ -71,6 +72,7 @@ class Adam:
     eps: Positive
     weight_decay: NonNegative
     decay_bias: bool
+    head_factor: Positive
 
 
 @dataclass
@@ -268,6 +270,7 @@ ADDED: dict[str, Any] = {
     "dataset.normalise": "none",
     "train.keep": "last",
     "model.pretrained": False,
+    "optimizer.head_factor": 1.0,
 }
 
 

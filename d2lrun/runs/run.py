@@ -117,7 +117,8 @@ def build(config: Config, log: Log, began: int | None = None) -> Experiment:
         devices.share(config.device, model, units_of_a_step(split, config))
     devices.place(model, device, config.device)
     trained: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # an n-gram model has no parameters
+    head = optim.head_of(model, data.outputs) if config.optimizer.head_factor != 1 else []
+    optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)], head)  # an n-gram model has no parameters
     task = task_of(config, data)
     sums = torch.zeros(task.counts, dtype=precise(device), device=device)
     state = State(model, optimizer, devices.scaler(device, config.device), sums)
