@@ -63,7 +63,7 @@ TRANSLATIONS = {
 REVIEWS = ("reviews-bag", "reviews-gru", "reviews-lstm", "reviews-textcnn")
 OURS = (  # experiments of no chapter
     *("amount-of-data", "arithmetic", "capacity", "people-daily", "restore", "sine-gru", "sine-linear", "sine-tau"),
-    *("translation", "whole-book", *REVIEWS),
+    *("translation", "whole-book", *REVIEWS, "fine-tuning", "fine-tuning-off"),
 )
 OTHERS = {  # of no chapter, or of several
     *("torchvision", "ngram", "linear", "seq2seq", "transformer", "bag-of-words", "textcnn"),
@@ -328,6 +328,21 @@ def test_a_network_is_the_books(model):
         **{"name": model, "init": {"name": init, **COMMON}, "weights": None, "freeze": []},
         **arguments,
     }
+
+
+@pytest.mark.parametrize("name, lr, factor", [("fine-tuning", 5e-5, 10), ("fine-tuning-off", 5e-4, 1)])
+def test_fine_tuning_is_the_books(name, lr, factor):
+    """The book adds the losses of a batch of 128: its learning rate is that of the mean by 128."""
+    config = compose([f"experiment={name}", "dataset.path=pictures"])
+    optimizer, data, train = config.optimizer, config.dataset, config.train
+    assert (config.model.arch, config.model.pretrained) == ("resnet18", factor == 10)
+    assert (data.size, data.resize, data.normalise) == (224, None, "imagenet")
+    assert (config.augment.flip, config.augment.crop > 0) == (True, True)
+    assert (optimizer.name, optimizer.lr, optimizer.head_factor) == ("sgd", pytest.approx(lr * 128), factor)
+    assert optimizer.weight_decay == pytest.approx(0.001 / 128)
+    assert (train.batch_size, train.epochs) == (128, 5) and is_plain(config)
+    model = models.build(replace(config.model, arch="resnet18"), (3, 224, 224), 2)
+    assert sum(one.numel() for one in model.parameters()) == 11_177_538
 
 
 @pytest.mark.parametrize("model", sorted(OTHERS))

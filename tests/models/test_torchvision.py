@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import nn
 
 from d2lrun import models
@@ -268,3 +269,19 @@ def test_a_network_has_the_names_and_shapes_of_its_file(arch):
 def early_name(name):
     """The name in the files of DenseNet, which are of an early version."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name)
+
+
+def test_fine_tuning_takes_a_folder_of_ones_own(publish, tmp_path, d2lrun):
+    name, content, _ = publish()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_bytes(content)
+    for number in range(24):
+        path = tmp_path / "mine" / ("cold", "hot")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 32), (250 * (number % 2), number, 90)).save(path)
+    small = (f"model.arch={SMALLEST}", "dataset.size=32", "augment.crop=4", "train.batch_size=8", "device=cpu")
+    words = ("dataset=folder", "dataset.path=mine", *small, "run.pictures=false", "train.epochs=3")
+    for experiment, remark in (("fine-tuning", True), ("fine-tuning-off", False)):
+        done = d2lrun(f"experiment={experiment}", *words)
+        assert (done.code, done.err) == (0, "")
+        assert ("new for other classes: fc.weight, fc.bias" in done.out) == remark
