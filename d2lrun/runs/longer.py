@@ -24,8 +24,6 @@ from d2lrun.errors import Refused
 from d2lrun.runs import identity
 from d2lrun.training.optim import same_rates
 
-ONE_CONFIG = "repeat the command that started it, with train.epochs={epochs}"
-
 
 @contextmanager
 def child(parent: RunDirectory, config: Config, say: Say) -> Iterator[Config]:
@@ -52,24 +50,25 @@ def refuse_unfit(parent: RunDirectory, config: Config) -> None:
     """Raise Refused if the parent, trained longer, would not equal a run with ``config`` from the start."""
     parent.refuse_folds()
     epochs, own = config.train.epochs, parent.load_config().train.epochs
-    given, again = f"train.epochs={epochs}", ONE_CONFIG.format(epochs=epochs)
+    given = f"train.epochs={epochs}"
     if not MODELS[config.model.name].steps:
         raise Refused(f"{given}: {config.model.name} learns in one pass, more epochs change nothing", "leave it out")
     if not parent.finished():
         status = (parent.result() or {}).get("status", "unfinished")
         hint = f"{parent.command('resume')} continues it; {given} is for a finished run"
         raise Refused(f"{given}: {parent.path} has not finished its {counted(own, 'epoch')} ({status})", hint)
-    result = parent.known_result()
-    done = known_epochs(parent)
-    if config.train.patience and done - result["selected_epoch"] >= config.train.patience:
+    result, done = parent.known_result(), known_epochs(parent)
+    if config.train.patience and done - (result.get("selected_epoch") or done) >= config.train.patience:
         reason = f"the run stopped after {counted(done, 'epoch')}, by train.patience={config.train.patience}"
-        raise Refused(f"{given}: {reason}: a longer run stops there, too", f"{again} and another train.patience")
+        raise Refused(
+            f"{given}: {reason}: a longer run stops there, too", f"{again(config)} and another train.patience"
+        )
+    if not same_rates(config.schedule, own, max(epochs, own + 1)):
+        reason = f"schedule={config.schedule.name}: a run of so many epochs has other learning rates from its start"
+        raise Refused(f"{given}: {reason}", f"{again(config)}; or begin a run with model.weights={parent.path}")
     if epochs <= done:
         hint = f"{parent.command('resume')} train.epochs={2 * done}"
         raise Refused(f"{given}: {parent.path} has trained {counted(done, 'epoch')}; wanted more", hint)
-    if not same_rates(config.schedule, own, epochs):
-        reason = f"schedule={config.schedule.name}: a run of so many epochs has other learning rates from its start"
-        raise Refused(f"{given}: {reason}", f"{again}; or begin a run with model.weights={parent.path}")
 
 
 def known_epochs(parent: RunDirectory) -> int:
@@ -95,14 +94,14 @@ def inherit(directory: RunDirectory, config: Config, say: Say) -> None:
     if not found:
         raise Refused(
             f"{parent.path} has no sound checkpoint to go on from",
-            f"model.weights={parent.path} starts a new run from its weights, or {again_from_start(config)}",
+            f"model.weights={parent.path} starts a new run from its weights; or {again(config)}",
         )
     say(f"goes on after {counted(origin['epochs'], 'epoch')} of {parent.path}")
 
 
-def again_from_start(config: Config) -> str:
-    """Return how to train the run from the start."""
-    return ONE_CONFIG.format(epochs=config.train.epochs)
+def again(config: Config) -> str:
+    """Return how to train a run with ``config`` from the start."""
+    return f"repeat the command that started it, with train.epochs={config.train.epochs}"
 
 
 def parentage(directory: RunDirectory) -> dict[str, Any]:

@@ -146,9 +146,10 @@ def test_a_value_that_is_no_number_of_epochs_is_refused(d2lrun, train, value):
     refused(d2lrun, "short", [f"train.epochs={value}"], "train.epochs=", "")
 
 
-def test_a_schedule_that_depends_on_the_epochs_is_refused(d2lrun, train):
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_schedule_that_depends_on_the_epochs_is_refused(d2lrun, train, epochs):
     train("short", "train.epochs=1", "schedule=cosine")
-    refused(d2lrun, "short", ["train.epochs=3"], "other learning rates", "model.weights=")
+    refused(d2lrun, "short", [f"train.epochs={epochs}"], "other learning rates", "model.weights=")
 
 
 def test_a_run_that_ended_by_its_patience_is_refused(d2lrun, train):
