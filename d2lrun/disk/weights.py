@@ -57,8 +57,8 @@ def state_dict(found: Found) -> dict[str, Tensor]:
 
 
 def published_sum(name: str) -> str | None:
-    """Return the first digits of the sha256 that a file name ends in, as resnet18-f37072fd.pth; None if it has none."""
-    found = re.search(r"-([0-9a-f]{8,64})\.pth$", name)
+    """Return the first digits of a sha256, 8 to 10, at the end of a name as resnet18-f37072fd.pth; None without."""
+    found = re.search(r"-([0-9a-f]{8,10})\.pth$", name)
     return found[1] if found else None
 
 
