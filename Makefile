@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer augmentation arithmetic tagging reviews model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer augmentation fine-tuning arithmetic tagging reviews model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z0-9-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ transformer: $(READY) ## book 10.2, 10.7: kernel regression as attention, then t
 
 augmentation: $(READY) ## book 13.1: ResNet-18 on CIFAR-10 with random flips (hours without a GPU: try QUICK=1)
 	@$(if $(QUICK),,$(BIN)/d2lrun cost experiment=augmentation $(ARGS) &&) $(BIN)/d2lrun experiment=augmentation $(GLANCE) $(ARGS)
+
+fine-tuning: $(READY) ## book 13.2: hot dogs by a pretrained ResNet-18, and by one from random weights
+	@$(BIN)/d2lrun experiment=fine-tuning $(GLANCE) $(ARGS)
+	@$(BIN)/d2lrun experiment=fine-tuning-off $(GLANCE) $(ARGS)
 
 arithmetic: $(READY) ## questions and answers: learn to add two numbers, two minutes
 	@$(BIN)/d2lrun experiment=arithmetic $(if $(QUICK),train.epochs=2) $(ARGS)

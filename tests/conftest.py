@@ -35,7 +35,7 @@ SLOW = re.compile(
     r"/faults/|_end_to_end|sweeps/test_(launchers|search|sweep|refit)|models/test_(kill|models|densenet|googlenet|build)"
     r"|models/test_(torchvision|vision|resnet|faults)|report/test_(figure|layout|curves|overlay|sweep_picture)"
     r"|language_model/test_generate|classification/test_pictures"
-    r"|runs/test_(run|kfold|cost|identity|next_step)|cli/test_(main|completion|doctor)|report/test_(compare|summary)"
+    r"|runs/test_(run|kfold|longer|cost|identity|next_step)|cli/test_(main|completion|doctor)|report/test_(compare|summary)"
     r"|training/test_(fit|devices|threads)|config/test_(hints|bounds|hydra_internal)|disk/test_(locate|files|download)"
     r"|tests/test_(benchmarks|makefile|mutants|new_task|readme|signals|streams)"
 )

@@ -30,7 +30,10 @@ MOVED = "[dataset.dir=DIR] [dataset.path=FILE] [dataset.test=FILE] [device=NAME]
 # The verbs that are the same for every task: the name of a function in verbs.py, its arguments and what it does.
 COMMON = {
     "train": ("[OVERRIDE...]", "train (the verb can be left out); run.dir=DIR continues what is in DIR"),
-    "resume": (f"RUN {MOVED}", "continue a run that was stopped, from its newest checkpoint, to the same bits"),
+    "resume": (
+        f"RUN [train.epochs=N] {MOVED}",
+        "continue a run that was stopped, from its newest checkpoint, to the same bits; or a finished one, longer",
+    ),
     "evaluate": (f"RUN {MOVED}", "measure a run's weights on the test set"),
     "summary": (
         "[OVERRIDE...]",
@@ -54,6 +57,7 @@ MEANINGS = {
     "dataset.path": "the same for a file",
     "dataset.test": "the same for a second file with the test part",
     "device": "another than the run's: auto, cpu, cuda, cuda:1 or mps",
+    "train.epochs": "train a finished run to so many epochs, as a new run",
     "SWEEP": "the directory that a sweep printed; it means all of its runs",
     "sort": "sort the rows by this metric, the best first",
     "out": "write compare.csv and compare.png to this directory",

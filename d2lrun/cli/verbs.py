@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SOME_JOBS_FAILED = 3
 # Words for a run whose data or device changed.
 MOVES = ("dataset.dir=", "dataset.path=", "dataset.test=", "device=", "device.")
+LONGER = "train.epochs="  # a word of ``resume``
 A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/mlp/2026-01-31_12-00-00"
 
 
@@ -191,11 +192,21 @@ def resumable(directory: Any, console: Console) -> Iterator[None]:
 
 
 def resume(words: list[str]) -> int:
-    """Continue a run from its newest checkpoint; raises Refused for an override that changes the run."""
-    directory, options = a_run("resume", words, {})
+    """Continue a run from its newest checkpoint; raises Refused for an override that changes the run.
+
+    With train.epochs, train a finished run longer, as a new run.
+    """
+    directory, options = a_run("resume", words, {}, moves=(*MOVES, LONGER))
     if other := [word for word in options["moves"] if word.startswith("device.")]:
         refuse_override("resume", other[0])
     config = config_of(directory, options)  # refuse a damaged config before torch is imported
+    if any(word.startswith(LONGER) for word in options["moves"]):
+        from d2lrun.report.text import say
+        from d2lrun.runs import longer
+
+        with longer.child(directory, config, partial(say, terminal())) as config:
+            train_config(config)
+        return 0
     config.run.dir = str(directory.path)
     train_config(config, resumed=True)
     return 0
@@ -356,15 +367,17 @@ def composed(words: list[str]) -> Config:
     return compose.compose(options.overrides, options.config_dir)
 
 
-def a_run(verb: str, words: list[str], defaults: dict[str, str], more: bool = False) -> tuple[Any, dict[str, Any]]:
+def a_run(
+    verb: str, words: list[str], defaults: dict[str, str], more: bool = False, moves: tuple[str, ...] = MOVES
+) -> tuple[Any, dict[str, Any]]:
     """Return the run's directory (the first word) and the options KEY=VALUE, moves and files (if ``more``).
 
     Raises Refused.
     """
     from d2lrun.disk.rundir import RunDirectory
 
-    moves = [word for word in words if word.startswith(MOVES)]
-    others = [word for word in words if word not in moves]
+    moved = [word for word in words if word.startswith(moves)]
+    others = [word for word in words if word not in moved]
     if override := next((word for word in others if is_override(word, defaults)), None):
         refuse_override(verb, override)
     options, named = split_options(others, defaults, f"wanted: {A_RUN}")
@@ -376,7 +389,7 @@ def a_run(verb: str, words: list[str], defaults: dict[str, str], more: bool = Fa
     if (directory.path / "sweep.json").exists():
         hint = "repeat the command that started it to continue it, or name a run in it"
         raise Refused(f"{named[0]} is a sweep, not a run", hint)
-    return directory, options | {"files": named[1:], "moves": moves}
+    return directory, options | {"files": named[1:], "moves": moved}
 
 
 def is_override(word: str, defaults: dict[str, str]) -> bool:
@@ -393,11 +406,15 @@ def is_override(word: str, defaults: dict[str, str]) -> bool:
 def refuse_override(verb: str, word: str) -> NoReturn:
     """Raise Refused for an override of a run that exists."""
     hint = "a run with another setting is another run: repeat the command that started it, with this setting added"
-    raise Refused(f"{word}: {verb} takes no override but dataset.dir, dataset.path, dataset.test and device", hint)
+    from d2lrun.config.hints import enumerated
+    from d2lrun.config.schema import PLACES
+
+    taken = [*PLACES, "device", *(["train.epochs"] if verb == "resume" else [])]
+    raise Refused(f"{word}: {verb} takes no override but {enumerated(taken)}", hint)
 
 
 def config_of(directory: Any, options: dict[str, Any]) -> Config:
-    """Return the config of a run, with the place of its data and the device from the options; raises Refused."""
+    """Return the config of a run, with the moves of the options (place of data, device); raises Refused."""
     import yaml
 
     from d2lrun.config import schema
@@ -411,7 +428,7 @@ def config_of(directory: Any, options: dict[str, Any]) -> Config:
         plain = group == "dataset" and not text.startswith("[")  # a path is used as typed; a list is YAML
         try:
             value = text if plain else yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a number of thousands of digits
             raise Refused(f"{word}: the value is not valid YAML", "such as dataset.path=FILE or device=cpu") from error
         data[group][name or "name"] = [value] if key in ("dataset.path", "dataset.test") and plain else value
     return schema.parse(data)

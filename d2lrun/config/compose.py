@@ -26,9 +26,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from d2lrun.config import hydra_internal, schema, user_yaml
-from d2lrun.config.keys import VARIANTS, Config, Grid, Search, conf_dir
+from d2lrun.config.keys import ADDED, VARIANTS, Config, Grid, Search, conf_dir
 from d2lrun.config.overrides import as_text, is_hydras, is_key, quoted, readable
 from d2lrun.config.schema import Complaint
+from d2lrun.config.tables import DATASETS, TASKS
 from d2lrun.config.types import DeviceNames
 from d2lrun.errors import Refused
 
@@ -236,6 +237,9 @@ def give_way(data: DictConfig, choices: tuple[str, ...], alone: Callable[[str], 
                     del data[group][key]
             for key in aimless:
                 del grid[key]
+    entry = DATASETS.get(schema.chosen("dataset", data))
+    if len(choices) > 1 and entry and not TASKS[entry.task].augments and "augment" not in map(key_of, choices):
+        data.augment = {key: ADDED[f"augment.{key}"] for key in data.augment}  # of an experiment with images
 
 
 def chooses_another(override: Override, data: DictConfig) -> Complaint | None:

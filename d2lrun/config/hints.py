@@ -64,7 +64,6 @@ NEEDLESS = {
     "one run uses one device": "gpus devices n_gpus ngpus num_gpus nproc_per_node nodes num_nodes strategy",
     "the dataset defines it": "num_classes n_classes classes in_channels input_dim input_shape vocab_size",
     "d2lrun resume RUN continues a run": "resume",
-    "no pretrained weights are fetched; model.weights=FILE loads weights from a file": "pretrained",
     "every run writes its log, curves and page": "verbose log_every log_interval logger wandb tensorboard callbacks",
     "train.epochs sets the length of training": "iterations iters max_iter max_steps num_steps_total",
 }

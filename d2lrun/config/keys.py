@@ -44,7 +44,7 @@ class Model:
     """The keys that every network has in addition to its own arguments."""
 
     init: Init
-    weights: str | None  # start from the weights of this run or .safetensors file
+    weights: str | None  # start from the weights of this run, .safetensors or .pth file
     freeze: list[str]  # patterns of parameter names that are not trained
 
 
@@ -58,6 +58,7 @@ class SGD:
     nesterov: bool
     weight_decay: NonNegative
     decay_bias: bool  # false: no weight decay of parameters with one dimension
+    head_factor: Positive  # multiple of lr for the last layer
 
 
 @dataclass
@@ -71,6 +72,7 @@ class Adam:
     eps: Positive
     weight_decay: NonNegative
     decay_bias: bool
+    head_factor: Positive
 
 
 @dataclass
@@ -268,6 +270,8 @@ ADDED: dict[str, Any] = {
     "dataset.normalise": "none",
     "model.stem": "7x7",
     "train.keep": "last",
+    "model.pretrained": False,
+    "optimizer.head_factor": 1.0,
 }
 
 

@@ -353,6 +353,7 @@ def contradictions(config: Config) -> list[Complaint]:
         complaints += length_complaints(group, chosen_option, table[chosen_option.name].matching)
     complaints += table_complaints(config.dataset)
     complaints += augment_complaints(config)
+    complaints += pretrained_complaints(config)
     complaints += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
     complaints += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
     metric = config.sweep.metric
@@ -403,6 +404,22 @@ def augment_complaints(config: Config) -> list[Complaint]:
     changed = [] if task.augments else [key for key, value in given.items() if value != ADDED[key]]
     wanted = f"this is a {task.title}, without images to change: leave it out"
     return [Complaint(shown(key, given[key]).replace("augment.name", "augment"), wanted, "~") for key in changed[:1]]
+
+
+def pretrained_complaints(config: Config) -> list[Complaint]:
+    """Return complaints about keys that contradict published weights, ``model.pretrained=true``."""
+    if not getattr(config.model, "pretrained", False):
+        return []
+    complaints = []
+    if config.model.weights is not None:
+        wanted = "these weights are not the published ones: leave out model.pretrained=true, or this"
+        complaints.append(Complaint(shown("model.weights", config.model.weights), wanted, "model.pretrained=false"))
+    normalise = config.dataset.normalise
+    if normalise != "imagenet":
+        wanted = "model.pretrained=true needs images normalised as those that trained it"
+        fix = "dataset.normalise=imagenet"
+        complaints.append(Complaint(f"dataset.normalise={normalise}", f"{wanted}: add {fix}", fix))
+    return complaints
 
 
 def place_complaints(key: str, path: str | None) -> list[Complaint]:

@@ -141,7 +141,7 @@ MODELS = {
     "googlenet": Network("GoogLeNet", {"batch_norm": bool}),
     "resnet": Network("ResNet", {"depth": Literal[18, 34, 50], "stem": Literal["7x7", "3x3"]}),
     "densenet": Network("DenseNet", {"growth": Size, "blocks": list[Depth]}),
-    "torchvision": Network("build", {"arch": str}),
+    "torchvision": Network("build", {"arch": str, "pretrained": bool}),
     "rnn": Network("build", RECURRENT_ARGUMENTS, RECURRENT),
     "gru": Network(
         "build", {**RECURRENT_ARGUMENTS, "reset_after": bool}, ("text", "images", "series", "tagged", "sentences")

@@ -82,6 +82,24 @@ def load_newest(
     return None
 
 
+def copy(source: Path, target: Path, origins: Container[str], config_hash: str) -> bool:
+    """Copy the newest valid checkpoint to another run, whose config hash it gets; return whether there is one.
+
+    ``source`` is not changed, unlike by ``load_newest``.
+    """
+    for commit in commits(source):
+        try:
+            read(commit, origins)
+            facts, content = files.read_json(commit), files.read(commit.with_suffix(".pt"))
+        except (Damaged, OSError):
+            continue
+        target.mkdir(exist_ok=True)
+        files.write_atomic(target / commit.with_suffix(".pt").name, content)
+        files.write_json(target / commit.name, facts | {"config_hash": config_hash})
+        return True
+    return False
+
+
 def read(commit: Path, origins: Container[str]) -> dict[str, Any]:
     """Return the state of the checkpoint with this JSON file; raises Damaged."""
     try:

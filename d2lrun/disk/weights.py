@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 import safetensors
@@ -9,9 +11,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from d2lrun.disk import files
+from d2lrun.disk import files, locate
+from d2lrun.disk.download import Found, Unusable
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
+
+STATE_DICTS = (".pth", ".pt")  # suffixes of the files that torch.save writes
+LARGEST = 4 << 30  # bytes of such a file: torchvision's largest has 2.5 GB
 
 
 def save(model: nn.Module, path: Path) -> None:
@@ -22,14 +28,38 @@ def save(model: nn.Module, path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file by name; raises Refused if it is not a valid .safetensors file."""
+    """Read the tensors of a file by name; raises Refused if it is not a valid .safetensors or .pth file."""
+    if not path.exists():
+        raise Refused(f"{path}: no such file", "give a run's directory, a .safetensors file or a .pth file")
+    if path.suffix.lower() in STATE_DICTS:
+        try:
+            return state_dict(locate.read(path, LARGEST, published_sum(path.name), archive=True))
+        except Unusable as error:
+            hint = "give a sound file; digits at the end of its name, as in -0123abcd.pth, are the first of its sha256"
+            raise Refused(f"{path}: {error}", hint) from None
     try:
         with open(path, "rb", opener=files.regular):  # refuses a pipe or a device
             return safetensors.torch.load_file(path)
-    except FileNotFoundError:
-        raise Refused(f"{path}: no such file", "give a run's directory or a .safetensors file") from None
     except (safetensors.SafetensorError, OSError) as error:
         raise Refused(f"{path} is not a sound .safetensors file: {error}", "restore it, or train again") from error
+
+
+def state_dict(found: Found) -> dict[str, Tensor]:
+    """Return the tensors of a file that torch.save wrote; nothing in it is imported or called. Raises Unusable."""
+    wanted = "wanted a state dict of torch: tensors by name"
+    try:
+        tensors = torch.load(io.BytesIO(found.content), map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling foreign bytes can raise anything
+        raise Unusable(f"{wanted} ({(str(error).strip() or type(error).__name__).splitlines()[0]})") from None
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise Unusable(wanted)
+    return {str(name): tensor.detach() for name, tensor in tensors.items()}
+
+
+def published_sum(name: str) -> str | None:
+    """Return the first digits of a sha256, 8 to 10, at the end of a name as resnet18-f37072fd.pth; None without."""
+    found = re.search(r"-([0-9a-f]{8,10})\.pth$", name)
+    return found[1] if found else None
 
 
 def load(model: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -39,22 +69,26 @@ def load(model: nn.Module, weights: dict[str, Tensor]) -> None:
     model.load_state_dict(weights, strict=False)  # shared weights are in the file only once
 
 
-def begin_with(model: nn.Module, source: str, classes: int) -> list[str]:
+def begin_with(model: nn.Module, weights: dict[str, Tensor], classes: int, source: str) -> list[str]:
     """Load the weights of a run or file into the model, except a head with another number of classes.
 
     Returns the names that are not loaded: they differ only by the number of classes. Raises Refused for any other
-    difference.
+    difference; its message names the ``source`` of the weights.
     """
-    weights = read(find(source))
+    weights = with_counts(model, weights)
     problems = strange_names(model, weights)
     head = [] if problems else other_classes(model, weights, classes)
     weights = {name: tensor for name, tensor in weights.items() if name not in head}
     if problems := problems or strange_shapes(model, weights):
-        raise Refused(
-            f"model.weights={source} does not fit the model{rows(problems)}", "d2lrun summary shows its names"
-        )
+        raise Refused(f"the weights of {source} do not fit the model{rows(problems)}", "d2lrun summary shows its names")
     model.load_state_dict(weights, strict=False)
     return head
+
+
+def with_counts(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights with the model's own counts of batches, if they have none, as files of before 2018."""
+    own = {name: tensor for name, tensor in model.state_dict().items() if name.endswith("num_batches_tracked")}
+    return {**own, **weights}
 
 
 def find(source: str) -> Path:

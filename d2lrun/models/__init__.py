@@ -18,6 +18,8 @@ from torch.func import functional_call
 
 from d2lrun.config.keys import Model
 from d2lrun.config.tables import MODELS
+from d2lrun.disk import weights
+from d2lrun.disk.locate import Progress, Say
 from d2lrun.errors import Refused
 from d2lrun.models import faults
 from d2lrun.models.init import initialise
@@ -56,14 +58,37 @@ def build(config: Any, inputs: Inputs, classes: int) -> nn.Module:
     return model
 
 
+def first_weights(
+    config: Any, inputs: Inputs, say: Say, progress: Progress | None
+) -> tuple[str, dict[str, Tensor]] | None:
+    """Return the source of the weights that a new run begins with, and the tensors by name; raises Refused.
+
+    None if the initial weights are drawn. A network with the key ``pretrained`` has two functions in its file:
+    ``published`` returns the source and the tensors, ``adapted`` gives the tensors of such a file the model's names.
+    """
+    module = import_module(module_name(config.name))
+    adapted = getattr(module, "adapted", lambda tensors: tensors)
+    if config.weights is not None:
+        return config.weights, adapted(weights.read(weights.find(config.weights)))
+    if not getattr(config, "pretrained", False):
+        return None
+    source, tensors = module.published(config.arch, inputs, say, progress)
+    return source, adapted(tensors)
+
+
 def network(name: str) -> Callable[..., nn.Module]:
     """Return the class or function of a name in the table MODELS; raises Refused if its file has an error."""
     faults.check_file(name)
     try:
-        module = import_module(f"d2lrun.models.{name.replace('-', '_')}")
+        module = import_module(module_name(name))
     except faults.MISTAKES as error:
         raise faults.mistake(name, error) from error
     return faults.attribute(name, module, MODELS[name].attribute)
+
+
+def module_name(name: str) -> str:
+    """Return the dotted name of the file of a network."""
+    return f"d2lrun.models.{name.replace('-', '_')}"
 
 
 def try_inputs(model: nn.Module, *inputs: Tensor) -> None:

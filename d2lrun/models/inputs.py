@@ -11,6 +11,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+# The mean and the standard deviation of each channel of the images that pretrained networks are given.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LENGTH = 12  # tokens of an example sequence
 FIRST = 4  # the first token that is not reserved
 

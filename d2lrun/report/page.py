@@ -13,7 +13,7 @@ from d2lrun.config.metrics import SPLITS
 from d2lrun.counts import counted
 from d2lrun.disk import files
 from d2lrun.report.curves import metric_names
-from d2lrun.report.tables import baseline_rows, book_rows, cell_of, chance_words, notes_of
+from d2lrun.report.tables import baseline_rows, book_rows, cell_of, chance_words, notes_of, parent_rows
 from d2lrun.report.text import duration
 
 PAGE = """<!DOCTYPE html>
@@ -99,6 +99,7 @@ def fact_rows(result: dict[str, Any]) -> list[list[str]]:
             "time",
             f"{trained} in {duration(result['seconds'])}",
         ],
+        *([label, text] for label, text in parent_rows(result)),
         ["device", f"{result['device']}, {counted(result['threads'], 'thread')}"],
         ["versions", versions],
         ["config hash", result["config_hash"]],

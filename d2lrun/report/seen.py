@@ -11,7 +11,12 @@ from d2lrun.report.text import measured
 TELLING = 1.1  # times the loss of the best; a smaller difference may be random
 MOST = 9  # most values that are not numbers
 NAME = 40  # most cells of such a value
-PACE = ("optimizer.lr", "train.", "schedule.")  # keys that change the progress of training, not the model's capacity
+PACE = (
+    "optimizer.lr",
+    "optimizer.head_factor",
+    "train.",
+    "schedule.",
+)  # keys that change the progress of training, not the model's capacity
 
 
 def seen(sweep: dict[str, Any]) -> str | None:

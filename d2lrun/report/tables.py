@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -38,6 +39,7 @@ def show_result(console: Console, result: dict[str, Any], directory: Path) -> No
     rows += [("note", note) for note in notes_of(result)]
     rows.append(("time", f"{counted(result['epochs'], 'epoch')} in {duration(result['seconds'])}"))
     rows += book_rows(result.get("book"), metrics)
+    rows += parent_rows(result)
     if at_chance := chance_words(result):
         rows.append(("at chance", at_chance))
     if text := last_sample(directory):
@@ -67,6 +69,12 @@ def baseline_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     metric = f"{floor['metric'].replace('_', ' ', 1)}: " if floor else ""
     return [("baselines", metric + ", ".join(f"{name} {measured(value)}" for name, value in baselines.items()))]
+
+
+def parent_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a row with the run that this run continues; no row if it began by itself."""
+    parent = result.get("parent")
+    return [("parent", f"{counted(parent['epochs'], 'epoch')} in {parent['parent']}")] if parent else []
 
 
 def notes_of(result: dict[str, Any]) -> list[str]:
@@ -138,15 +146,29 @@ def book_rows(book: dict[str, Any] | None, metrics: dict[str, float]) -> list[tu
 
 
 def verdict(name: str, value: float | None, low: float, high: float) -> str:
-    """Return 'train loss 0.383 in [0.377, 0.386] ✓'."""
-    words, band = name.replace("_", " "), f"[{low:.3f}, {high:.3f}]"
+    """Return 'train loss 0.383 in [0.377, 0.386] ✓'.
+
+    The numbers have three digits after the point, or more: until the printed numbers compare as the numbers do.
+    """
+    words = name.replace("_", " ")
     if value is None:
-        return f"{words} was not measured, the band is {band}"
+        return f"{words} was not measured, the band is {shown_band(low, high, 3)}"
     inside = low <= value <= high
-    digits = 3
-    while (low <= round(value, digits) <= high) != inside and digits < 6:  # 0.3864 is not inside [0.377, 0.386]
-        digits += 1
+    digits = next(digits for digits in itertools.count(3) if is_inside(low, value, high, digits) == inside)
+    band = shown_band(low, high, digits)
     return f"{words} {value:.{digits}f} " + (f"in {band} ✓" if inside else f"outside {band} ✗")
+
+
+def is_inside(low: float, value: float, high: float, digits: int) -> bool:
+    """Whether ``value`` is in the band if all are rounded to ``digits`` digits: 0.3864 is in [0.377, 0.386] with 3."""
+    left, given, right = (float(f"{number:.{digits}f}") for number in (low, value, high))
+    return left <= given <= right
+
+
+def shown_band(low: float, high: float, digits: int) -> str:
+    """Return a band with at most ``digits`` digits after the point, and at least three, as [0.377, 0.3865]."""
+    ends = [re.sub(r"(\.\d{3}\d*?)0+$", r"\1", f"{end:.{digits}f}") for end in (low, high)]
+    return f"[{', '.join(ends)}]"
 
 
 def heading(console: Console, text: str) -> None:

@@ -28,7 +28,7 @@ from d2lrun.report.page import write_page
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import optional, say
 from d2lrun.report.transfer import Transfer
-from d2lrun.runs import identity
+from d2lrun.runs import identity, longer
 from d2lrun.runs.result import advice_at_chance, compare_with_constant, describe, versions
 from d2lrun.signals import StopRequest
 from d2lrun.tasks import task_of, view_of
@@ -80,6 +80,7 @@ def run(
     log = Log(directory.log, console, quiet)
     experiment = None
     try:
+        longer.inherit(directory, config, log.say)
         built = build(config, log, directory.threads())
         log.say(f"{describe_briefly(built)}, in {directory.path}, data from {built.data.source}")
         identity.record(directory, built.identity, log.say)
@@ -116,7 +117,8 @@ def build(config: Config, log: Log, began: int | None = None) -> Experiment:
         devices.share(config.device, model, units_of_a_step(split, config))
     devices.place(model, device, config.device)
     trained: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)])  # an n-gram model has no parameters
+    head = optim.head_of(model, data.outputs) if config.optimizer.head_factor != 1 else []
+    optimizer = optim.build(config.optimizer, trained or [torch.zeros(0)], head)  # an n-gram model has no parameters
     task = task_of(config, data)
     sums = torch.zeros(task.counts, dtype=precise(device), device=device)
     state = State(model, optimizer, devices.scaler(device, config.device), sums)
@@ -169,9 +171,8 @@ def learn(
         log.say(f"resuming at epoch {state.epoch + 1}, step {state.step}")
         if state.origin != state.device.type:
             log.say(f"saved on {state.origin}, continued on {state.device.type}: not bit-equal to an uninterrupted run")
-    elif config.model.weights is not None:
-        head = weights.begin_with(state.model, config.model.weights, experiment.data.outputs)
-        log.say(f"weights of {config.model.weights}" + (f"; new for other classes: {', '.join(head)}" if head else ""))
+    else:
+        begin(experiment, log)
     checkpoint.prune(directory.checkpoints)
     directory.write_metrics(state.records)
     view = view_of(config)
@@ -204,6 +205,17 @@ def learn(
                 raise Stopped(stop.received, f"stopped at step {state.step}, saved")
     if saved_step != state.step:
         save(experiment, directory)
+
+
+def begin(experiment: Experiment, log: Log) -> None:
+    """Load the weights that the config names for the start of a new run, if any; raises Refused."""
+    config, data = experiment.config, experiment.data
+    with Transfer(log.console) as transfer:
+        found = models.first_weights(config.model, data.inputs, log.say, transfer.progress)
+    if found is not None:
+        source, tensors = found
+        head = weights.begin_with(experiment.state.model, tensors, data.outputs, source)
+        log.say(f"weights of {source}" + (f"; new for other classes: {', '.join(head)}" if head else ""))
 
 
 def running(experiment: Experiment) -> dict[str, float]:
@@ -246,6 +258,7 @@ def write_result(
     if state.best is not None:
         state.model.load_state_dict(state.best["model"])
     result = describe(config, state, experiment.task, "finished", changed, experiment.identity)
+    result |= longer.parentage(directory)
     size = config.train.batch_size
     if split.final_test is not None:  # the test set was not used before this
         result["metrics"] |= exhaust(evaluate("test", state.model, split.final_test, experiment.task, size))
@@ -287,7 +300,7 @@ def record_failure(
     log.write(f"{status}: {error}" if expected else traceback.format_exc())
     if experiment is not None:
         result = describe(experiment.config, experiment.state, experiment.task, status, changed, experiment.identity)
-        files.write_json(directory.result_file, result | facts_of(error))
+        files.write_json(directory.result_file, result | longer.parentage(directory) | facts_of(error))
 
 
 def explained(error: BaseException, config: Config) -> Failed | None:

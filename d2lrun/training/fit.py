@@ -26,7 +26,7 @@ from d2lrun.config.metrics import better_first, main_metric
 from d2lrun.errors import Diverged
 from d2lrun.training import devices
 from d2lrun.training.evaluate import evaluate
-from d2lrun.training.optim import learning_rate
+from d2lrun.training.optim import learning_rate, set_rate
 from d2lrun.training.task import Course, Split, Subset, Task
 
 Pauses: TypeAlias = Iterator["dict[str, Any] | None"]
@@ -163,8 +163,7 @@ def train_batch(state: State, inputs: Any, targets: Tensor, task: Task, lr: floa
         clip_grads_with_norm_(parameters, clip, torch.tensor(length))
         state.norms += length
         state.clipped += length > clip
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
+    set_rate(state.optimizer, lr)
     state.scaler.step(state.optimizer)  # skips the step if its gradient was too large for fp16
     state.scaler.update()  # then halves the scale for the next step
     state.sums += task.count(logits.detach(), targets, loss.detach())

@@ -22,6 +22,7 @@ from d2lrun import __version__, tasks
 from d2lrun.cli import main as cli
 from d2lrun.config import schema
 from d2lrun.config.compose import compose
+from d2lrun.config.hints import enumerated
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import to_dict
 from d2lrun.config.tables import TASKS
@@ -178,7 +179,8 @@ def test_completion(d2lrun, line, completions):
         (["predict", ".", "tpo=3"], "tpo=3: no such option; did you mean top?"),
         (
             ["resume", ".", "device.threads=2"],
-            "device.threads=2: resume takes no override but dataset.dir, dataset.path, dataset.test and device",
+            "device.threads=2: resume takes no override but dataset.dir, dataset.path, dataset.test, device and "
+            "train.epochs",
         ),
         (["predict", ".", "top=0"], "top=0: wanted a whole number at least 1"),
         (["predict", ".", "invert=maybe"], "invert=maybe: wanted auto, yes or no"),
@@ -198,13 +200,14 @@ def test_a_refusal_is_two_lines_and_code_2(monkeypatch, capsys, words, message):
 @pytest.mark.parametrize("verb", ["resume", "evaluate", *tasks.words()])
 def test_an_override_of_a_run_that_exists_is_refused(verb):
     own = {option for word in tasks.words().get(verb, {}).values() for option in word.options}
-    moves = {*schema.PLACES, "device"}
+    moves = {*schema.PLACES, "device", *(["train.epochs"] if verb == "resume" else [])}
     keys = [key for key in schema.all_keys() if key not in own | moves and not key.startswith("device.")]
     assert len(keys) > 100
     for word in (*(f"{key}=1" for key in keys), "+train.new=1", "experiment=x"):
         with pytest.raises(Refused) as refusal:
             cli.dispatch([verb, ".", word])
-        assert str(refusal.value) == f"{word}: {verb} takes no override but {', '.join(schema.PLACES)} and device"
+        taken = [*schema.PLACES, "device", *(["train.epochs"] if verb == "resume" else [])]
+        assert str(refusal.value) == f"{word}: {verb} takes no override but {enumerated(taken)}"
         assert "repeat the command that started it" in refusal.value.hint
 
 

@@ -84,7 +84,7 @@ NETWORKS = {  # how the weights begin, and the arguments
     "googlenet": ("xavier", {"batch_norm": False}),
     "resnet": ("xavier", {"depth": 18, "stem": "7x7"}),
     "densenet": ("xavier", {"growth": 32, "blocks": [4, 4, 4, 4]}),
-    "torchvision": ("torch", {"arch": "resnet18"}),
+    "torchvision": ("torch", {"arch": "resnet18", "pretrained": False}),
     "rnn": ("torch", RECURRENT),
     "gru": ("torch", {**RECURRENT, "reset_after": False}),
     "lstm": ("torch", RECURRENT),
@@ -168,6 +168,8 @@ def test_every_experiment_is_here():
         *TRANSLATIONS,
         *OURS,
         "augmentation",
+        "fine-tuning",
+        "fine-tuning-off",
     }
 
 
@@ -324,7 +326,10 @@ def test_other_seeds_of_the_rows_are_still_the_book(experiment):
     assert departures(compose([f"experiment={experiment}", "seed=7", *made])) == []
 
 
-@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS, *CLASSICS, *TRANSLATIONS, *OURS, "augmentation"}))
+@pytest.mark.parametrize(
+    "experiment",
+    sorted({*EXPERIMENTS, *CLASSICS, *TRANSLATIONS, *OURS, "augmentation", "fine-tuning", "fine-tuning-off"}),
+)
 def test_an_experiment_departs_from_itself_in_nothing_but_what_is_overridden(experiment):
     assert departures(compose([f"experiment={experiment}"])) == []
     assert departures(compose([f"experiment={experiment}", "train.epochs=11"])) == ["train.epochs"]
@@ -342,6 +347,21 @@ def test_a_network_is_the_books(model):
         **{"name": model, "init": {"name": init, **COMMON}, "weights": None, "freeze": []},
         **arguments,
     }
+
+
+@pytest.mark.parametrize("name, lr, factor", [("fine-tuning", 5e-5, 10), ("fine-tuning-off", 5e-4, 1)])
+def test_fine_tuning_is_the_books(name, lr, factor):
+    """The book adds the losses of a batch of 128: its learning rate is that of the mean by 128."""
+    config = compose([f"experiment={name}"])
+    optimizer, data, train = config.optimizer, config.dataset, config.train
+    assert (config.model.arch, config.model.pretrained) == ("resnet18", factor == 10)
+    assert (data.size, data.resize, data.normalise) == (224, None, "imagenet")
+    assert (config.augment.flip, config.augment.crop > 0) == (True, True)
+    assert (optimizer.name, optimizer.lr, optimizer.head_factor) == ("sgd", pytest.approx(lr * 128), factor)
+    assert optimizer.weight_decay == pytest.approx(0.001 / 128)
+    assert (train.batch_size, train.epochs) == (128, 5) and is_plain(config)
+    model = models.build(replace(config.model, arch="resnet18"), (3, 224, 224), 2)
+    assert sum(one.numel() for one in model.parameters()) == 11_177_538
 
 
 @pytest.mark.parametrize("model", sorted(OTHERS))

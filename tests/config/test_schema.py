@@ -33,7 +33,7 @@ PLAIN = to_dict(compose([]))
 VGG = to_dict(compose(["model=vgg"]))["model"]
 ADAM = {
     **{"name": "adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999},
-    **{"eps": 1e-8, "weight_decay": 0.0, "decay_bias": True},
+    **{"eps": 1e-8, "weight_decay": 0.0, "decay_bias": True, "head_factor": 1.0},
 }
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from d2lrun import models
 from d2lrun.config.compose import compose
-from d2lrun.disk import weights
+from d2lrun.disk import files, weights
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
 from tests.bits import same_bits
@@ -26,6 +26,11 @@ def build(*overrides, seed=0, classes=10):
 
 def tensors(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def begin(model, source, classes):
+    """Begin as a run does that names ``source``."""
+    return weights.begin_with(model, weights.read(weights.find(source)), classes, source)
 
 
 TIED = ("model=mlp", "model.hidden=[16,16,16]", "model.share=true")  # its layers 3 and 5 are one
@@ -121,7 +126,7 @@ def test_of_many_differences_ten_are_told():
     assert str(caught.value).splitlines()[-1] == "  and 3 more"
 
 
-@pytest.mark.parametrize("load", [weights.load, lambda model, given: weights.begin_with(model, given, 10)])
+@pytest.mark.parametrize("load", [weights.load, lambda model, given: begin(model, given, 10)])
 def test_weights_that_are_refused_change_nothing(tmp_path, load):
     model = build("model=mlp", "model.hidden=[16]")
     before = tensors(model)
@@ -144,7 +149,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE)
-@pytest.mark.parametrize("read", [weights.read, lambda path: weights.begin_with(build("model=softmax"), str(path), 10)])
+@pytest.mark.parametrize("read", [weights.read, lambda path: begin(build("model=softmax"), str(path), 10)])
 def test_what_is_no_file_of_weights_is_refused(tmp_path, content, read):
     path = tmp_path / "a.safetensors"
     if content is None:
@@ -167,22 +172,22 @@ class Sentinel:
         return (open, (str(self.path), "w"))
 
 
-@pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
+@pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.safetensors"])
 def test_a_checkpoint_of_pickles_is_refused_and_never_run(tmp_path, name):
     torch.save({"1.weight": Sentinel(tmp_path / "sentinel")}, tmp_path / name)
-    with pytest.raises(Refused, match=r"is not a sound \.safetensors file"):
-        weights.begin_with(build("model=softmax"), str(tmp_path / name), 10)
+    with pytest.raises(Refused, match=r"is not a sound \.safetensors file|wanted a state dict of torch"):
+        begin(build("model=softmax"), str(tmp_path / name), 10)
     assert not (tmp_path / "sentinel").exists()
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(Refused, match=r"nowhere.safetensors: no such file"):
-        weights.begin_with(build("model=softmax"), str(tmp_path / "nowhere.safetensors"), 10)
+        begin(build("model=softmax"), str(tmp_path / "nowhere.safetensors"), 10)
 
 
 def test_a_run_without_weights_is_refused(tmp_path):
     with pytest.raises(Refused) as caught:
-        weights.begin_with(build("model=softmax"), str(tmp_path), 10)
+        begin(build("model=softmax"), str(tmp_path), 10)
     assert str(caught.value) == f"model.weights={tmp_path}: no model.safetensors in it"
     assert "finished" in caught.value.hint
 
@@ -194,7 +199,7 @@ def test_a_model_begins_with_the_weights_of_a_run_or_a_file(tmp_path, monkeypatc
     path = RunDirectory(tmp_path).weights_file
     weights.save(given, path)
     named = {"run": str(tmp_path), "file": str(path), "home": f"~/{path.name}"}[source]
-    assert weights.begin_with(model, named, 10) == []
+    assert begin(model, named, 10) == []
     assert same_bits(tensors(model), tensors(given))
 
 
@@ -212,7 +217,7 @@ def test_a_head_for_other_classes_stays_at_its_first_values_and_is_named(tmp_pat
     given, model = (build(f"model={name}", seed=classes, classes=classes) for classes in (theirs, ours))
     first = tensors(model)
     weights.save(given, tmp_path / "a.safetensors")
-    assert set(weights.begin_with(model, str(tmp_path / "a.safetensors"), ours)) == HEADS[name]
+    assert set(begin(model, str(tmp_path / "a.safetensors"), ours)) == HEADS[name]
     wanted = {key: first[key] if key in HEADS[name] else tensor for key, tensor in tensors(given).items()}
     assert same_bits(tensors(model), wanted)
 
@@ -222,7 +227,7 @@ def test_with_other_classes_any_other_difference_is_still_refused(tmp_path):
     before = tensors(model)
     weights.save(given, tmp_path / "a.safetensors")
     with pytest.raises(Refused) as caught:
-        weights.begin_with(model, str(tmp_path / "a.safetensors"), 10)
+        begin(model, str(tmp_path / "a.safetensors"), 10)
     assert "  1.weight: 32×784 given, 16×784 wanted" in str(caught.value).splitlines()
     assert same_bits(tensors(model), before)
 
@@ -231,19 +236,42 @@ def test_a_hidden_layer_that_had_as_many_units_as_classes_is_no_head(tmp_path):
     given = build("model=mlp", "model.hidden=[5]", classes=5)
     weights.save(given, tmp_path / "a.safetensors")
     with pytest.raises(Refused, match=r"1\.weight: 5×784 given, 10×784 wanted"):
-        weights.begin_with(build("model=mlp", "model.hidden=[10]"), str(tmp_path / "a.safetensors"), 10)
+        begin(build("model=mlp", "model.hidden=[10]"), str(tmp_path / "a.safetensors"), 10)
 
 
 def test_a_head_that_is_no_matrix_is_refused(tmp_path):
     given = tensors(build("model=softmax")) | {"1.bias": torch.tensor(1.0)}
     safetensors.torch.save_file(given, tmp_path / "a.safetensors")
     with pytest.raises(Refused, match=r"1\.bias: 1 given, 10 wanted"):
-        weights.begin_with(build("model=softmax"), str(tmp_path / "a.safetensors"), 10)
+        begin(build("model=softmax"), str(tmp_path / "a.safetensors"), 10)
 
 
 def test_weights_in_a_shorter_type_become_float32(tmp_path):
     given = {name: tensor.bfloat16() for name, tensor in tensors(build("model=softmax", seed=1)).items()}
     safetensors.torch.save_file(given, tmp_path / "a.safetensors")
     model = build("model=softmax")
-    weights.begin_with(model, str(tmp_path / "a.safetensors"), 10)
+    begin(model, str(tmp_path / "a.safetensors"), 10)
     assert same_bits(tensors(model), {name: tensor.float() for name, tensor in given.items()})
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.PT", "a-{}.pth"])
+def test_a_state_dict_of_torch_is_read(tmp_path, name):
+    given, model = tensors(build("model=lenet-bn", seed=1)), build("model=lenet-bn", seed=2)
+    torch.save({name: tensor for name, tensor in given.items() if "num_batches" not in name}, tmp_path / "file")
+    path = (tmp_path / "file").rename(tmp_path / name.format(files.sha256(tmp_path / "file")[:8]))
+    assert begin(model, str(path), 10) == []
+    assert same_bits(tensors(model), given)
+
+
+def test_a_state_dict_whose_name_has_another_hash_is_refused(tmp_path):
+    torch.save(tensors(build("model=softmax")), tmp_path / "softmax-0123abcd.pth")
+    with pytest.raises(Refused, match=r"sha256 differs: got .*, wanted 0123abcd") as caught:
+        begin(build("model=softmax"), str(tmp_path / "softmax-0123abcd.pth"), 10)
+    assert "the first of its sha256" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", [{"model": {"1.weight": torch.ones(1)}}, [torch.ones(1)], {"1.weight": 3}, 7])
+def test_a_file_of_torch_that_is_no_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(Refused, match="wanted a state dict of torch: tensors by name"):
+        begin(build("model=softmax"), str(tmp_path / "a.pth"), 10)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -217,6 +217,16 @@ def test_validation_has_its_own_row():
 )
 def test_a_verdict_agrees_with_the_digits_it_shows(value, text):
     assert f" {text} [0.377, 0.386]" in verdict("train_loss", value, 0.377, 0.386)
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e6))
+@example(0.02895, 0.0295, 0.0335)
+@example(0.0295, 0.02950001, 0.0335)
+def test_the_numbers_of_a_verdict_compare_as_it_says(value, low, high):
+    low, high = sorted((low, high))
+    text = verdict("train_loss", value, low, high)
+    given, left, right = map(float, re.findall(r"\d+\.\d{3,}", text))
+    assert (left <= given <= right) == (low <= value <= high) == ("outside" not in text) == text.endswith("✓")
 
 
 def test_counts_have_every_class_and_the_totals():

@@ -8,10 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 
-from d2lrun.config.keys import Adam, Constant, Cosine, Step
-from d2lrun.training.optim import build, learning_rate
+from d2lrun import models
+from d2lrun.config.compose import compose
+from d2lrun.config.keys import SGD, Adam, Constant, Cosine, Step
+from d2lrun.errors import Refused
+from d2lrun.training.optim import build, head_of, learning_rate, set_rate
+from tests.bits import same_bits
 
 epochs = st.integers(1, 50)
 moments = st.tuples(st.integers(0, 300), st.integers(1, 60) | st.integers(1, 3000)).flatmap(
@@ -117,7 +122,7 @@ def test_sgd_gets_its_arguments():
 
 @pytest.mark.parametrize("name, kind", [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
 def test_adam_gets_its_arguments(name, kind):
-    optimizer = build(Adam(name, 0.002, 0.8, 0.95, 1e-6, 0.03, True), parameters())
+    optimizer = build(Adam(name, 0.002, 0.8, 0.95, 1e-6, 0.03, True, 1.0), parameters())
     group = optimizer.param_groups[0]
     assert type(optimizer) is kind
     assert {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")} == {
@@ -160,3 +165,93 @@ def test_every_parameter_is_in_one_group_where_biases_are_spared():
     config = SimpleNamespace(name="sgd", lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.5, decay_bias=False)
     groups = build(config, net.parameters()).param_groups
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.5, 2), (0.0, 4)]
+
+
+# --- a learning rate of its own for the last layer -----------------------------------------------------------------
+
+OPTIMIZERS = {
+    "sgd": (SGD("sgd", 0.1, 0.9, False, 0.01, True, 10.0), torch.optim.SGD, {"momentum": 0.9}),
+    "adam": (Adam("adam", 0.01, 0.9, 0.999, 1e-8, 0.01, True, 10.0), torch.optim.Adam, {}),
+    "adamw": (Adam("adamw", 0.01, 0.9, 0.999, 1e-8, 0.01, True, 10.0), torch.optim.AdamW, {}),
+}
+
+
+@pytest.mark.parametrize("config, kind, options", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("schedule", [constant(), step(every=1), cosine(0.1, warmup=0.5)], ids=lambda each: each.name)
+def test_the_last_layer_learns_as_by_torchs_own_groups(config, kind, options, schedule):
+    ours, theirs = (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = build(config, ours.parameters(), head_of(ours, 2))
+    groups = [{"params": theirs[0].parameters()}, {"params": theirs[2].parameters(), "lr": config.lr * 10}]
+    oracle = kind(groups, lr=config.lr, weight_decay=0.01, **options)
+    rates = torch.optim.lr_scheduler.LambdaLR(oracle, lambda n: learning_rate(schedule, 1.0, Fraction(n, 4), 3))
+    inputs = torch.randn(12, 5, 4, generator=torch.Generator().manual_seed(1))
+    for number, batch in enumerate(inputs):
+        for network in (ours, theirs):
+            network.zero_grad()
+            network(batch).square().mean().backward()
+        set_rate(optimizer, learning_rate(schedule, config.lr, Fraction(number, 4), 3))
+        optimizer.step()
+        oracle.step()
+        rates.step()
+    for name, tensor in ours.state_dict().items():
+        torch.testing.assert_close(tensor, theirs.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_factor_goes_with_spared_biases_and_with_a_checkpoint():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
+    config = SGD("sgd", 0.5, 0.0, False, 0.25, False, 10.0)
+    optimizer = build(config, net.parameters(), head_of(net, 2))
+    again = build(config, net.parameters(), head_of(net, 2))
+    again.load_state_dict(optimizer.state_dict())
+    for each in (optimizer, again):
+        set_rate(each, 0.5)
+        found = [(group["lr"], group["weight_decay"], len(group["params"])) for group in each.param_groups]
+        assert found == [(0.5, 0.25, 1), (0.5, 0.0, 3), (5.0, 0.25, 1), (5.0, 0.0, 1)]
+
+
+def test_a_factor_of_one_leaves_the_groups_as_they_were():
+    net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    (group,) = build(SGD("sgd", 0.1, 0.0, False, 0.0, True, 1.0), net.parameters()).param_groups
+    assert len(group["params"]) == 4 and "factor" not in group
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet", "resnet", "torchvision", "vgg"])
+def test_the_last_layer_is_the_one_that_makes_the_outputs(name):
+    side = 28 if name in ("mlp", "lenet") else 32
+    model = models.build(compose([f"model={name}"]).model, (1, side, side), 10)
+    last = list(model.parameters())[-2:]
+    assert [*map(id, head_of(model, 10))] == [*map(id, last)]
+    assert all(parameter.shape[0] == 10 for parameter in last)
+
+
+FAULTS = {"outputs": "no last layer", "shared": "no last layer", "frozen": "the last layer, 2, is frozen"}
+
+
+@pytest.mark.parametrize("fault, message", FAULTS.items())
+def test_without_a_last_layer_to_tell_the_factor_is_refused(fault, message):
+    net = nn.Sequential(nn.Linear(4, 2), nn.ReLU(), nn.Linear(4, 2))
+    if fault == "shared":
+        net[2].weight = net[0].weight
+    if fault == "frozen":
+        net[2].requires_grad_(False)
+    with pytest.raises(Refused, match=message) as caught:
+        head_of(net, 3 if fault == "outputs" else 2)
+    assert caught.value.hint == "optimizer.head_factor=1"
+
+
+def test_a_run_uses_the_factor_and_goes_on_with_it(d2lrun, own_images, tmp_path):
+    words = ("model=mlp", "model.hidden=[8]", *own_images, "device=cpu", "run.pictures=false", "train.limit_batches=2")
+    for folder, more in (("a", "train.epochs=2"), ("b", "train.epochs=1"), ("c", "optimizer.head_factor=1")):
+        done = d2lrun(*words, "optimizer.head_factor=10", f"run.dir={folder}", more)
+        assert (done.code, done.err) == (0, "")
+    done = d2lrun(
+        "resume",
+        "b",
+        "train.epochs=2",
+    )
+    (longer,) = tmp_path.glob("outputs/runs/*/*/*")
+    one, other, plain = (load_file(tmp_path / each / "model.safetensors") for each in ("a", longer, "c"))
+    assert same_bits(one, other) and not same_bits(one, plain)
+    refused = d2lrun(*words[2:], "model=softmax", "optimizer.head_factor=10")
+    assert refused.code == 2 and "optimizer.head_factor: this network has no last layer" in refused.err

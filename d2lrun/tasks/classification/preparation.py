@@ -14,6 +14,7 @@ from d2lrun.disk import files
 from d2lrun.disk.kinds import every, maybe, number, record, text
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
+from d2lrun.models import inputs
 
 CHUNK = 1 << 12  # images whose pixels are summed at a time
 
@@ -25,7 +26,7 @@ class Statistics(NamedTuple):
     deviation: tuple[float, ...]
 
 
-IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # of torchvision's pretrained networks
+IMAGENET = Statistics(*inputs.IMAGENET)
 
 
 @dataclass(frozen=True)
