@@ -170,6 +170,7 @@ class Train:
     batch_size: Size
     clip: Positive | None  # largest global L2 norm of the gradient
     patience: Count | None  # epochs without a better validation metric before the run stops
+    class_weights: Literal["none", "balanced"]  # balanced: each class has the same share in the loss
     keep: Literal["last", "best"]  # the weights at the end: of the last epoch, or of the best by the ranking metric
     limit_batches: Count | None  # most batches in training and in evaluation, for a quick test
     checkpoint_every: Count | None  # steps; in addition to one after each epoch and one per minute
@@ -267,6 +268,7 @@ ADDED: dict[str, Any] = {
     **{"augment.jitter": 0.0, "augment.erase": 0.0, "augment.mixup": 0.0},
     "dataset.normalise": "none",
     "train.keep": "last",
+    "train.class_weights": "none",
 }
 
 

@@ -353,6 +353,7 @@ def contradictions(config: Config) -> list[Complaint]:
         complaints += length_complaints(group, chosen_option, table[chosen_option.name].matching)
     complaints += table_complaints(config.dataset)
     complaints += augment_complaints(config)
+    complaints += weight_complaints(config)
     complaints += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
     complaints += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
     metric = config.sweep.metric
@@ -403,6 +404,15 @@ def augment_complaints(config: Config) -> list[Complaint]:
     changed = [] if task.augments else [key for key, value in given.items() if value != ADDED[key]]
     wanted = f"this is a {task.title}, without images to change: leave it out"
     return [Complaint(shown(key, given[key]).replace("augment.name", "augment"), wanted, "~") for key in changed[:1]]
+
+
+def weight_complaints(config: Config) -> list[Complaint]:
+    """Return a complaint about weights of classes for a task that has none."""
+    task = TASKS[DATASETS[config.dataset.name].task]
+    if config.train.class_weights == "none" or task.weighs:
+        return []
+    wanted = f"a {task.title} does not weigh classes: leave it out"
+    return [Complaint(f"train.class_weights={config.train.class_weights}", wanted, "~")]
 
 
 def place_complaints(key: str, path: str | None) -> list[Complaint]:

@@ -42,6 +42,7 @@ LATER = {
     "run.log": rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ",
     "classes.json": rb'\{\n  "classes": ',
     "vocabulary.json": rb'\{\n  "tokens": ',
+    "columns.json": rb'\{\n  "target": ',
 }
 
 
@@ -81,6 +82,7 @@ class RunDirectory:
         self.data_file = path / ".data.json"
         self.vocabulary_file = path / "vocabulary.json"
         self.classes_file = path / "classes.json"
+        self.columns_file = path / "columns.json"
         self.samples = path / "samples.txt"
         self.submission = path / "submission.csv"
         self.page = path / "report.html"

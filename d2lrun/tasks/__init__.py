@@ -87,7 +87,9 @@ def whole(options: dict[str, str], name: str, least: int, most: int, verb: str) 
     """Return an option of a verb as a whole number from ``least`` to ``most``; raises Refused."""
     digits = options[name]
     if not (digits.isdecimal() and len(digits) <= len(str(most)) and least <= int(digits) <= most):
-        raise Refused(f"{name}={digits}: wanted a whole number at least {least} and at most {most:,}", f"d2lrun {verb} --help")
+        raise Refused(
+            f"{name}={digits}: wanted a whole number at least {least} and at most {most:,}", f"d2lrun {verb} --help"
+        )
     return int(digits)
 
 

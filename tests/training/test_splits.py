@@ -14,7 +14,7 @@ from d2lrun.config.keys import Holdout, KFold, NoValidation, Once
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
 from d2lrun.tasks.language_model.stream import TextDataset
-from d2lrun.tasks.regression.table import TableDataset
+from d2lrun.tasks.tabular.table import TableDataset
 from d2lrun.text.vocabulary import Vocabulary
 
 
