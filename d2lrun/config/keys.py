@@ -140,6 +140,8 @@ class Holdout:
     name: Literal["holdout"]
     fraction: Fraction  # share of the training examples that validate
     stratify: bool  # every class keeps its share
+    group: str | None = None  # column of a table: rows with the same value stay together
+    time: str | None = None  # column of a table: the last rows in its order validate
 
 
 @dataclass
@@ -160,6 +162,8 @@ class KFold:
     stratify: bool  # with shuffle: every fold has its share of each class
     repeats: Annotated[int, Between(1, 1000)]  # repetitions of all folds, with other seeds
     refit: bool  # at the end train on all examples (a sweep: its best setting), and measure the test set once
+    group: str | None = None  # column of a table: rows with the same value are in one fold
+    time: str | None = None  # column of a table: each fold trains on the rows before those that it validates
 
 
 @dataclass
@@ -269,6 +273,7 @@ ADDED: dict[str, Any] = {
     "dataset.normalise": "none",
     "train.keep": "last",
     "train.class_weights": "none",
+    **{"validation.group": None, "validation.time": None},
 }
 
 

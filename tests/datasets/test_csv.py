@@ -176,5 +176,42 @@ def test_a_strange_column_is_named(load, name, values, remark):
 def test_rows_that_occur_twice_are_counted_in_a_file_and_across(load):
     body = ["1,2,7", "1,2,7", "3,4,5", "1,2,7", "8,1,2"]
     data = load("\n".join(["a,b,price", *body]), test="a,b,price\n3,4,5\n9,9,9\n")
-    assert any(line.startswith("2 rows of the training file occur before") for line in data.remarks)
-    assert any(line.startswith("1 row of b.csv occur") for line in data.remarks)
+    assert any(line.startswith("repeated in a.csv: 2 rows") for line in data.remarks)
+    assert any(line == "in both a.csv and b.csv: 1 row" for line in data.remarks)
+
+
+# --- splits by a column -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, held",
+    [
+        (["validation.group=town", "validation.k=3"], {"Rom", "Bonn", "Köln"}),
+        (["validation.time=built", "validation.k=3"], None),
+    ],
+)
+def test_folds_follow_a_column(load, words, held):
+    data = load()
+    config = compose(["model=linear", "dataset=csv", "validation=kfold", *words])
+    data.check_split(config)
+    train, val = data.divide(config.validation, 1)
+    towns = data.cells.columns["town"]
+    if held:
+        assert len({towns[row] for row in val}) == 1 and {towns[row] for row in val} & held
+    else:
+        assert train.max() < val.min()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["dataset=csv", "validation.group=who"], "validation.group=who: no such column"),
+        (["dataset=csv", "validation.time=town"], "row 1: Rom is no time"),
+        (["dataset=csv", "validation.group=town", "validation.time=built"], "split by time or by group"),
+        (["dataset=linear", "validation.group=x"], "linear has no columns with names"),
+    ],
+)
+def test_a_column_that_cannot_split_is_refused(load, words, message):
+    data = load()
+    with pytest.raises(Refused, match=message):
+        data.check_split(compose(["model=linear", "validation=kfold", *words]))

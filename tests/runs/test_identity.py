@@ -136,6 +136,8 @@ ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.test_fraction": [0.5],
     "dataset.encoding": ["utf-16", "gb18030"],
     "dataset.column": ["2"],
+    "validation.group": ["price"],
+    "validation.time": ["size"],
     "dataset.target": ["price"],
     "dataset.categories": [["size"]],
     "dataset.drop": [["size"]],

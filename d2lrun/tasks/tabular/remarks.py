@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from d2lrun.counts import counted
 from d2lrun.disk.cells import Sheet, as_number, is_number, shown
+from d2lrun.tasks.tabular.encoding import absent
 from d2lrun.tasks.tabular.table import TableDataset
 
 NAMED = 5  # most names in a remark
@@ -24,7 +25,8 @@ def remarks_on(data: TableDataset, train: Sheet, test: Sheet | None, drop: Seque
     if len(train.lines) >= FEWEST:
         target = train.columns[data.target]
         for field in data.fields:
-            if field.kind != "text" and field.name not in constant and tells(columns[field.name], target):
+            there = [pair for pair in zip(columns[field.name], target) if not absent(pair[0], data.missing)]
+            if len(there) >= FEWEST and field.kind != "text" and field.name not in constant and tells(*zip(*there)):
                 known = f"if it is not known before, give dataset.drop=[{field.name}]"
                 yield f"{shown(field.name)} determines {shown(data.target)}: {known}"
         numbers = [field.name for field in data.fields if field.kind == "number"]
@@ -71,12 +73,12 @@ def duplicates(data: TableDataset, train: Sheet, test: Sheet | None, drop: Seque
     names = [name for name in train.columns if name not in aside]
     rows = Counter(zip(*(train.columns[name] for name in names)))
     if twice := sum(count - 1 for count in rows.values()):
-        yield f"{counted(twice, 'row')} of the training file occur before in it: a fold may train on what it validates"
+        yield f"repeated in {train.path}: {counted(twice, 'row')}, so a fold may train on what it validates"
     if test is not None:
         seen = {tuple(value for name, value in zip(names, row) if name in test.columns) for row in rows}
         again = zip(*(test.columns[name] for name in names if name in test.columns))
         if both := sum(row in seen for row in again):
-            yield f"{counted(both, 'row')} of {test.path} occur in the training file, too"
+            yield f"in both {train.path} and {test.path}: {counted(both, 'row')}"
         if more := [name for name in test.columns if name not in train.columns]:
             yield f"not used, since only {test.path} has it: {enumerated(more)}"
     if skipped := train.skipped + (test.skipped if test else 0):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from d2lrun.disk.cells import as_time, shown
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
 from d2lrun.tasks.tabular.encoding import Encoded, Field, Statistics, features_of, learn
@@ -141,6 +142,31 @@ class TableDataset(Examples["TableSubset"]):
         if line is not None and line.prepare is not None:
             line = replace(line, features=line.prepare(index.cpu()))
         return replace(self, train_features=train, test_features=test, line=line)
+
+    def groups_in(self, column: str) -> Tensor:
+        """Return the group of each training row by its value in a column; raises Refused."""
+        values = self.column("validation.group", column)
+        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+        return torch.tensor([places[value] for value in values])
+
+    def times_in(self, column: str) -> Tensor:
+        """Return the number or date of each training row in a column; raises Refused."""
+        found = []
+        for row, value in enumerate(self.column("validation.time", column), 1):
+            time = as_time(value)
+            if time is None:
+                wanted = "wanted a number, or a date such as 2026-01-31 or 2026-01-31 12:00"
+                raise Refused(f"{self.source}, row {row}: {shown(value) or 'nothing'} is no time", wanted)
+            found.append(time)
+        return torch.tensor(found, dtype=torch.float64)
+
+    def column(self, key: str, name: str) -> Sequence[str]:
+        """Return the cells of the training rows in a column that a key names; raises Refused."""
+        assert self.cells is not None, "checked with the config"
+        if name not in self.cells.columns:
+            have = ", ".join(map(shown, self.cells.columns))
+            raise Refused(f"{self.source}: {key}={shown(name)}: no such column (have: {have})", "name one of them")
+        return self.cells.columns[name]
 
     def part(self, name: str, index: Tensor | None = None) -> TableSubset | None:
         """Return the rows ``index`` [n] (default: all) of "train" or "test"; None for a test set without targets."""
