@@ -31,6 +31,7 @@ TASKS: dict[str, type[Task]] = {
     "forecasting": forecasting.Forecasting,
     "language_model": language_model.LanguageModel,
     "tabular": tabular.Regression,
+    "tabular, of classes": tabular.RowClassification,
     "tagging": tagging.Tagging,
     "translation": translation.Translating,
     "text_classification": text_classification.TextClassification,
