@@ -173,8 +173,8 @@ def test_only_tasks_datasets_networks_and_tables_name_them(file, tree):
         "if 'table' in entry.kinds: pass",
         "kinds == ('images',)",
         "hasattr(config.dataset, 'dir')",
-        "{'regression': 1}",
-        "from d2lrun.tasks.regression import table",
+        "{'tabular': 1}",
+        "from d2lrun.tasks.tabular import table",
     ],
 )
 def test_a_question_for_the_kind_is_seen(code):

@@ -12,9 +12,9 @@ from d2lrun.tasks.forecasting import view as forecasting_view
 from d2lrun.tasks.language_model import stream
 from d2lrun.tasks.language_model import task as language_model
 from d2lrun.tasks.language_model import view as language_model_view
-from d2lrun.tasks.regression import table
-from d2lrun.tasks.regression import task as regression
-from d2lrun.tasks.regression import view as regression_view
+from d2lrun.tasks.tabular import table
+from d2lrun.tasks.tabular import task as tabular
+from d2lrun.tasks.tabular import view as tabular_view
 from d2lrun.tasks.tagging import sentences
 from d2lrun.tasks.tagging import task as tagging
 from d2lrun.tasks.tagging import view as tagging_view
@@ -30,7 +30,8 @@ TASKS: dict[str, type[Task]] = {
     "classification": classification.Classification,
     "forecasting": forecasting.Forecasting,
     "language_model": language_model.LanguageModel,
-    "regression": regression.Regression,
+    "tabular": tabular.Regression,
+    "tabular, of classes": tabular.RowClassification,
     "tagging": tagging.Tagging,
     "translation": translation.Translating,
     "text_classification": text_classification.TextClassification,
@@ -39,7 +40,7 @@ VIEWS: dict[str, View] = {
     "classification": classification_view,
     "forecasting": forecasting_view,
     "language_model": language_model_view,
-    "regression": regression_view,
+    "tabular": tabular_view,
     "tagging": tagging_view,
     "text_classification": text_classification_view,
     "translation": translation_view,

@@ -142,6 +142,8 @@ class Holdout:
     name: Literal["holdout"]
     fraction: Fraction  # share of the training examples that validate
     stratify: bool  # every class keeps its share
+    group: str | None = None  # column of a table: rows with the same value stay together
+    time: str | None = None  # column of a table: the last rows in its order validate
 
 
 @dataclass
@@ -162,6 +164,8 @@ class KFold:
     stratify: bool  # with shuffle: every fold has its share of each class
     repeats: Annotated[int, Between(1, 1000)]  # repetitions of all folds, with other seeds
     refit: bool  # at the end train on all examples (a sweep: its best setting), and measure the test set once
+    group: str | None = None  # column of a table: rows with the same value are in one fold
+    time: str | None = None  # column of a table: each fold trains on the rows before those that it validates
 
 
 @dataclass
@@ -172,6 +176,7 @@ class Train:
     batch_size: Size
     clip: Positive | None  # largest global L2 norm of the gradient
     patience: Count | None  # epochs without a better validation metric before the run stops
+    class_weights: Literal["none", "balanced"]  # balanced: each class has the same share in the loss
     keep: Literal["last", "best"]  # the weights at the end: of the last epoch, or of the best by the ranking metric
     limit_batches: Count | None  # most batches in training and in evaluation, for a quick test
     checkpoint_every: Count | None  # steps; in addition to one after each epoch and one per minute
@@ -272,6 +277,8 @@ ADDED: dict[str, Any] = {
     "train.keep": "last",
     "model.pretrained": False,
     "optimizer.head_factor": 1.0,
+    "train.class_weights": "none",
+    **{"validation.group": None, "validation.time": None},
 }
 
 

@@ -354,6 +354,8 @@ def contradictions(config: Config) -> list[Complaint]:
     complaints += table_complaints(config.dataset)
     complaints += augment_complaints(config)
     complaints += pretrained_complaints(config)
+    complaints += weight_complaints(config)
+    complaints += column_complaints(config)
     complaints += place_complaints("run.root", config.run.root) + place_complaints("run.dir", config.run.dir)
     complaints += name_complaints("run.name", config.run.name) + name_complaints("sweep.name", config.sweep.name)
     metric = config.sweep.metric
@@ -414,12 +416,34 @@ def pretrained_complaints(config: Config) -> list[Complaint]:
     if config.model.weights is not None:
         wanted = "these weights are not the published ones: leave out model.pretrained=true, or this"
         complaints.append(Complaint(shown("model.weights", config.model.weights), wanted, "model.pretrained=false"))
-    normalise = config.dataset.normalise
+    normalise = getattr(config.dataset, "normalise", "imagenet")  # other data are refused by what they hold
     if normalise != "imagenet":
         wanted = "model.pretrained=true needs images normalised as those that trained it"
         fix = "dataset.normalise=imagenet"
         complaints.append(Complaint(f"dataset.normalise={normalise}", f"{wanted}: add {fix}", fix))
     return complaints
+
+
+def weight_complaints(config: Config) -> list[Complaint]:
+    """Return a complaint about weights of classes for a task that has none."""
+    task = TASKS[DATASETS[config.dataset.name].task]
+    if config.train.class_weights == "none" or task.weighs:
+        return []
+    wanted = f"a {task.title} does not weigh classes: leave it out"
+    return [Complaint(f"train.class_weights={config.train.class_weights}", wanted, "~")]
+
+
+def column_complaints(config: Config) -> list[Complaint]:
+    """Return complaints about columns to split by: of data without columns, or two ways at once."""
+    keys = [key for key in ("group", "time") if getattr(config.validation, key, None) is not None]
+    given = [shown(f"validation.{key}", getattr(config.validation, key)) for key in keys]
+    if given and not DATASETS[config.dataset.name].named:
+        return [Complaint(given[0], f"{config.dataset.name} has no columns with names to split by: leave it out", "~")]
+    if len(given) > 1:
+        return [Complaint(given[1], f"rows are split by time or by group, and {given[0]} is given: leave one out", "~")]
+    if keys == ["time"] and config.validation.name == "kfold" and config.validation.repeats > 1:
+        return [Complaint("validation.repeats", "the folds in time are the same in each repetition: leave it out", "~")]
+    return []
 
 
 def place_complaints(key: str, path: str | None) -> list[Complaint]:

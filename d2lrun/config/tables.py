@@ -42,6 +42,7 @@ class Task:
     metrics: dict[str, str]  # each metric with its better direction, min or max; the first that was measured ranks
     final: dict[str, str] = field(default_factory=dict)  # metrics that are measured at the end only, and never rank
     augments: bool = False  # whether its training examples are images that the config group ``augment`` changes
+    weighs: bool = False  # whether its loss knows classes that ``train.class_weights`` weighs
 
 
 @dataclass
@@ -64,13 +65,22 @@ class Dataset:
     view: dict[str, Any] = field(default_factory=dict)  # attributes of the dataset that change the network's input
     matching: dict[str, str] = field(default_factory=dict)  # as in Network
     unlabelled: bool = False  # whether it has test examples without targets, to predict
+    named: bool = False  # whether its examples are rows of a file with named columns
     columns: str | None = None  # for generated rows: the key with the number of columns
 
 
 # A task: the folder d2lrun/tasks/<name>, and one line here.
 TASKS = {
     "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}, augments=True),
-    "regression": Task("regression", "table", {"log_rmse": "min", "loss": "min"}),
+    "tabular": Task(
+        "tabular task",
+        "table",
+        {
+            **{"accuracy": "max", "balanced_accuracy": "max", "macro_f1": "max"},
+            **{"log_rmse": "min", "rmse": "min", "loss": "min"},
+        },
+        weighs=True,
+    ),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
     "translation": Task(
         "translation",
@@ -130,7 +140,7 @@ SEQ2SEQ_ARGUMENTS = {
 
 # A network: conf/model/<name>.yaml, d2lrun/models/<name, dashes as _>.py, and one line here.
 MODELS = {
-    "softmax": Network("Softmax"),
+    "softmax": Network("Softmax", inputs=("images", "table")),
     "linear": Network("Linear", {"bias": bool}, ("table", "series")),
     "mlp": Network("MLP", MLP_ARGUMENTS, ("images", "table", "series"), matching={"dropout": "hidden"}),
     "lenet": Network("LeNet", LENET_ARGUMENTS),
@@ -224,18 +234,28 @@ DATASETS = {
     "timemachine": Dataset("language_model", {"dir": str | None, "mirrors": list[str], **TEXT}, WINDOW),
     "text": Dataset("language_model", {"path": list[str], "encoding": str, **TEXT}, WINDOW),
     "pydoc": Dataset("language_model", TEXT, WINDOW),
-    "polynomial": Dataset("regression", {"degree": Terms, "coefficients": list[Number], **MADE}, columns="degree"),
+    "polynomial": Dataset("tabular", {"degree": Terms, "coefficients": list[Number], **MADE}, columns="degree"),
     "linear": Dataset(
-        "regression",
+        "tabular",
         {"inputs": Size, "weights": list[Number], "bias": Number, **MADE},
         matching={"weights": "inputs"},
         columns="inputs",
     ),
-    "kernel": Dataset("regression", MADE, columns="n_train"),
+    "kernel": Dataset("tabular", MADE, columns="n_train"),
+    "csv": Dataset(
+        "tabular",
+        {
+            **{"path": str | None, "test": str | None, "target": str | Count | None, "encoding": str},
+            "task": Literal["auto", "regression", "classification"],
+            **{"categories": list[str], "drop": list[str], "id": str | Count | None},
+        },
+        named=True,
+    ),
     "house-prices": Dataset(
-        "regression",
+        "tabular",
         {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
         unlabelled=True,
+        named=True,
     ),
     "tagged-text": Dataset(
         "tagging",

@@ -62,7 +62,8 @@ def prepared(config: Config, say: Say = lambda line: None, progress: Progress | 
     global _fitted
     data = load(config.dataset, say, progress)
     data.check_split(config)
-    wanted = [asdict(part) for part in (config.dataset, config.validation, config.augment)], config.seed
+    parts = [asdict(part) for part in (config.dataset, config.validation, config.augment)]
+    wanted = parts, config.seed, config.train.class_weights
     source = _last and _last[1]
     if _fitted is None or _fitted[0] != wanted or _fitted[1] is not source:
         _fitted = wanted, source, data.fit(config)

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
@@ -16,14 +10,21 @@ import numpy as np
 
 from d2lrun.config.types import FLOAT32_MAX
 from d2lrun.counts import counted
+from d2lrun.disk.cells import (
+    Row,
+    as_number,
+    as_time,
+    faulty,
+    is_missing,
+    is_number,
+    one_decimal_sign,
+    read_rows,
+    shown,
+)
 from d2lrun.errors import Refused
 
-SEPARATORS = ("\t", ";", ",")  # tried in this order in the first line
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
-MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "?")  # in lower case
 GAP = 1.5  # times the usual step of time: a longer step is a gap
 NUMBERS = "write numbers as 1234.5 or, in a file with ; or tabs, as 1234,5; dataset.column=… names another column"
-SHOWN = 40  # most characters of a cell in a message
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,6 @@ class Column:
     values: np.ndarray
     times: list[float]  # in seconds or in the file's own unit; empty without a column of time
     remarks: tuple[str, ...]  # what was found and skipped
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the file, and its last line."""
-
-    line: int
-    cells: list[str]
 
 
 def read_column(path: str, content: str, column: str | None, time: str | None) -> Column:
@@ -88,20 +81,6 @@ def rows_of(path: str, content: str) -> tuple[list[Row], int]:
     return full, len(rows) - len(full)
 
 
-def read_rows(path: str, content: str) -> Iterator[Row]:
-    """Yield each row; the separator is the first of ``SEPARATORS`` that the first line contains. Raises Refused."""
-    first = next((line for line in io.StringIO(content) if line.strip()), "")
-    unquoted = re.sub(r'"[^"]*"', "", first)
-    separator = next((each for each in SEPARATORS if each in unquoted), ",")
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            yield Row(reader.line_num, cells if any(cells) or len(cells) > 1 else [])
-    except csv.Error as error:
-        raise faulty(path, max(reader.line_num, 1), f"not valid CSV: {error}", "check the quotes there") from None
-
-
 def chosen(path: str, names: list[str], row: Row, clock: int | None) -> int:
     """Return the place of the only column of numbers; raises Refused if there are none or several."""
     found = [at for at, cell in enumerate(row.cells) if at != clock and (is_number(cell) or is_missing(cell))]
@@ -132,22 +111,18 @@ def numbers(path: str, name: str, body: list[Row], place: int) -> list[float]:
 
     A column has one decimal sign, a point or a comma. No thousands separator is read: 1,234 is 1.234.
     """
-    values, signs = [], dict.fromkeys(",.", 0)
+    values = []
     for row in body:
         cell = row.cells[place]
         if is_missing(cell):
             raise missing(path, row.line, f"no value of {shown(name)}")
         if not is_number(cell):
             raise faulty(path, row.line, f"{shown(cell)} is no number", NUMBERS)
-        for sign in signs:
-            signs[sign] = signs[sign] or (row.line if sign in cell else 0)
         value = as_number(cell)
         if not abs(value) <= FLOAT32_MAX:
             raise faulty(path, row.line, f"{shown(cell)} is too large", f"wanted numbers up to {FLOAT32_MAX:g}")
         values.append(value)
-    if all(signs.values()):
-        both = f"{shown(name)} has decimal points (line {signs['.']}) and commas (line {signs[',']})"
-        raise Refused(f"{path}: {both}", "write all numbers with one decimal sign, and no sign between thousands")
+    one_decimal_sign(path, name, [row.cells[place] for row in body], [row.line for row in body])
     return values
 
 
@@ -174,46 +149,6 @@ def gaps_of(times: list[float]) -> int:
     return sum(step > GAP * usual for step in steps)
 
 
-def is_missing(cell: str) -> bool:
-    """Whether a cell has no value."""
-    return cell.lower() in MISSING
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell is a number, with a decimal point or comma."""
-    return NUMBER.fullmatch(cell.replace("\u2212", "-")) is not None
-
-
-def as_number(cell: str) -> float:
-    """Return the number of a cell; infinity if it is too large for a float."""
-    return float(cell.replace("\u2212", "-").replace(",", "."))
-
-
-def as_time(cell: str) -> float | None:
-    """Return a number, or the seconds of a date in ISO 8601 (also with / for -, or without a day); None for others."""
-    if is_number(cell):
-        time = as_number(cell)
-        return time if math.isfinite(time) else None
-    date = re.sub(r"Z$", "+00:00", cell.replace("/", "-"))
-    date = f"{date}-01" if re.fullmatch(r"\d{4}-\d{2}", date) else date
-    try:
-        moment = datetime.fromisoformat(date)
-    except ValueError:
-        return None
-    offset = moment.utcoffset() or timedelta()
-    return (moment.replace(tzinfo=None) - datetime(1970, 1, 1) - offset).total_seconds()
-
-
-def shown(text: str) -> str:
-    """Return the text, cut to a readable length."""
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-
-
 def missing(path: str, line: int, what: str) -> Refused:
     """Return the Refused for a missing value: a window needs every value."""
     return faulty(path, line, what, "fill it, such as with the mean of its neighbours, or remove the row")
-
-
-def faulty(path: str, line: int, what: str, hint: str = "correct the file") -> Refused:
-    """Return the Refused for a line of a file."""
-    return Refused(f"{path}, line {line}: {what}", hint)

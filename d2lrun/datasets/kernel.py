@@ -14,7 +14,8 @@ from torch import Tensor
 from d2lrun.datasets.made import draw, tensor
 from d2lrun.disk.content import made
 from d2lrun.disk.locate import Progress, Say
-from d2lrun.tasks.regression.table import Field, Line, TableDataset
+from d2lrun.tasks.tabular.encoding import Field
+from d2lrun.tasks.tabular.table import Line, TableDataset
 
 RANGE = 5.0  # x is from 0 up to this
 GRID = 400  # points of the drawn line

@@ -13,7 +13,8 @@ from torch import Tensor
 from d2lrun.datasets.made import draw, tensor
 from d2lrun.disk.content import made
 from d2lrun.disk.locate import Progress, Say
-from d2lrun.tasks.regression.table import Field, TableDataset
+from d2lrun.tasks.tabular.encoding import Field
+from d2lrun.tasks.tabular.table import TableDataset
 
 
 def load(

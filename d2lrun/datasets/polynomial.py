@@ -12,7 +12,8 @@ import numpy as np
 from d2lrun.datasets.made import draw, tensor
 from d2lrun.disk.content import made
 from d2lrun.disk.locate import Progress, Say
-from d2lrun.tasks.regression.table import Field, Line, TableDataset
+from d2lrun.tasks.tabular.encoding import Field
+from d2lrun.tasks.tabular.table import Line, TableDataset
 
 GRID = 400  # points of the drawn line
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2lrun.datasets.column import Column, faulty, read_column
+from d2lrun.datasets.column import Column, read_column
 from d2lrun.disk import texts
+from d2lrun.disk.cells import faulty
 from d2lrun.disk.content import Content
 from d2lrun.disk.locate import Found, Progress, Say
 from d2lrun.errors import Refused

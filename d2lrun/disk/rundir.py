@@ -47,6 +47,7 @@ LATER = {
     "run.log": rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ",
     "classes.json": rb'\{\n  "classes": ',
     "vocabulary.json": rb'\{\n  "tokens": ',
+    "columns.json": rb'\{\n  "target": ',
 }
 
 
@@ -87,6 +88,7 @@ class RunDirectory:
         self.parent_file = path / ".parent.json"
         self.vocabulary_file = path / "vocabulary.json"
         self.classes_file = path / "classes.json"
+        self.columns_file = path / "columns.json"
         self.samples = path / "samples.txt"
         self.submission = path / "submission.csv"
         self.page = path / "report.html"

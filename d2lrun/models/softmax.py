@@ -8,10 +8,10 @@ from torch import nn
 
 
 class Softmax(nn.Sequential):
-    """Images [B, C, H, W] -> logits [B, classes]."""
+    """Images [B, C, H, W], or features [B, D] -> logits [B, classes]."""
 
-    def __init__(self, *, inputs: tuple[int, int, int], classes: int):
+    def __init__(self, *, inputs: tuple[int, ...], classes: int):
         super().__init__(
-            nn.Flatten(),  # [B, C·H·W]
+            nn.Flatten(),  # [B, C·H·W] or [B, D]
             nn.Linear(prod(inputs), classes),
         )

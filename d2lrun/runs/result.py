@@ -53,7 +53,7 @@ def describe(
 
 def notes(config: Config, task: Task, data: dict[str, Any]) -> list[str]:
     """Return remarks that a reader of the metrics must know."""
-    remarks = [task.caveat] if task.caveat else []
+    remarks = (task.caveat or "").splitlines()
     for name, part in data["parts"].items():
         if part["count"] < part["of"]:
             limit = f"train.limit_batches={config.train.limit_batches}"

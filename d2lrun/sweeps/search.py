@@ -164,6 +164,7 @@ def check_alike(study: Study) -> None:
     study.read = found[0]["content"]
     measured = [each["measured"] for each in found]
     metric = main_metric(measured[0], study.settings.metric)
+    study.direction = direction(metric) if metric else study.direction  # a task may measure one of several
     for key, found in zip(ends, measured, strict=True):
         alike = [name for name in found if name.startswith("val_") and found[name] == measured[0].get(name)]
         if metric not in alike:

@@ -35,6 +35,14 @@ class Examples(ABC, Generic[Part]):
     def part(self, name: str, index: Tensor | None = None) -> Part | None:
         """Return the examples ``index`` [n] (default: all) of "train" or "test"; None if they have no targets."""
 
+    def groups_in(self, column: str) -> Tensor:
+        """Return the group of each training example by a column of its file, int64 [N] on the CPU; raises Refused."""
+        raise NotImplementedError("validation.group is only for datasets with columns")
+
+    def times_in(self, column: str) -> Tensor:
+        """Return the time of each training example by a column of its file, float64 [N] on the CPU; raises Refused."""
+        raise NotImplementedError("validation.time is only for datasets with columns")
+
     def train_part(self, index: Tensor | None = None) -> Part:
         """The training examples ``index`` [n], by default all: they always have targets."""
         return cast("Part", self.part("train", index))
@@ -51,11 +59,18 @@ class Examples(ABC, Generic[Part]):
         """Return the training examples that train, int64 [n] on the CPU, and those that validate, or None."""
         if validation.name in ("none", "once"):
             return torch.arange(len(self.strata)), None
+        if validation.group is not None:
+            return splits.grouped(validation, self.strata, self.groups_in(validation.group), seed)
+        if validation.time is not None:
+            return splits.in_time(validation, self.times_in(validation.time))
         return (splits.holdout if validation.name == "holdout" else splits.fold)(validation, self.strata, seed)
 
     def check_split(self, config: Any) -> None:
         """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
-        split_check.check_examples(config, self.strata, self.class_names)
+        if getattr(config.validation, "group", None) or getattr(config.validation, "time", None):
+            split_check.check_parts(config, self.divide, self.strata, self.class_names)
+        else:
+            split_check.check_examples(config, self.strata, self.class_names)
 
     def split(self, validation: Any, seed: int) -> Split[Part]:
         """Return the split that the config group ``validation`` describes; raises Refused."""

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from d2lrun.disk.content import fingerprint
 from d2lrun.training.fit import steps
+from d2lrun.training.scores import balanced_accuracy, macro_f1
 from d2lrun.training.task import CHANCE_EPOCHS
 
 if TYPE_CHECKING:
@@ -20,14 +22,17 @@ CHANCE_SHARE = 0.03  # share of the range from chance to 1: an accuracy up to th
 
 
 class LabelTask:
-    """Logits [B, K] against labels [B]. A subset has the labels of its pool, ``labels`` [N], and an ``index`` [n]."""
+    """Logits [B, K] against labels [B]. A subset has the labels of its pool, ``labels`` [N], and an ``index`` [n].
+
+    ``weights`` [K] multiply the loss of each example by the weight of its class.
+    """
 
     unit, counts, stateful, remeasure_train = "examples", 2, False, False
     caveat: str | None = None
     compared, constant = "accuracy", "always the commonest class"
 
-    def __init__(self, classes: int):
-        self.classes = classes
+    def __init__(self, classes: int, weights: Tensor | None = None):
+        self.classes, self.weights = classes, weights
 
     def learn(self, state: State, split: Split[Any], config: Config) -> Course:
         """Learn by the steps of an optimizer."""
@@ -37,7 +42,9 @@ class LabelTask:
         return model(inputs), None  # [B, K]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels)
+        if self.weights is None:
+            return F.cross_entropy(logits, labels)
+        return F.cross_entropy(logits, labels, self.weights, reduction="sum") / len(labels)
 
     def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
         """Return [sum of the losses, number correct]; of a mixed example the class with the larger share is correct."""
@@ -50,7 +57,9 @@ class LabelTask:
         return {f"{name}_loss": loss / units, f"{name}_accuracy": correct / units}
 
     def measured_on(self, part: Any) -> dict[str, str]:
-        return dict.fromkeys(("loss", "accuracy"), part.fingerprint)
+        """The loss depends on the weights of the classes, too."""
+        weighted = part.fingerprint if self.weights is None else fingerprint(part.fingerprint, self.weights)
+        return {"loss": weighted, "accuracy": part.fingerprint}
 
     def final_metrics(self, name: str, model: nn.Module, part: Any, size: int) -> dict[str, float]:
         """None."""
@@ -73,6 +82,43 @@ class LabelTask:
     def at_chance(self, accuracy: float, floor: float) -> bool:
         """Whether the accuracy is within 3 % of the range from the floor to 1."""
         return accuracy < floor + CHANCE_SHARE * (1 - floor)
+
+
+class ScoredLabelTask(LabelTask):
+    """The same, with metrics in which each class counts alike, however many examples it has.
+
+    Balanced accuracy is the mean recall of the classes that occur, macro F1 the mean F1 of those that occur or are
+    predicted, both as scikit-learn defines them.
+    """
+
+    def __init__(self, classes: int, weights: Tensor | None = None):
+        super().__init__(classes, weights)
+        self.counts = 2 + 3 * classes
+
+    def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
+        """Return [sum of the losses, number correct], and how often each class is true, predicted, and right."""
+        guesses = logits.argmax(dim=1)
+        none = loss.new_zeros(self.classes)
+        once = torch.ones_like(labels, dtype=loss.dtype)
+        pairs = ((labels, once), (guesses, once), (labels, once * (guesses == labels)))
+        return torch.cat((super().count(logits, labels, loss), *(none.index_add(0, *pair) for pair in pairs)))
+
+    def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
+        counts = sums[2:].cpu().double().view(3, -1)
+        scores = {"balanced_accuracy": balanced_accuracy(counts), "macro_f1": macro_f1(counts)}
+        return super().metrics(name, sums[:2], units) | {f"{name}_{metric}": score for metric, score in scores.items()}
+
+    def measured_on(self, part: Any) -> dict[str, str]:
+        return super().measured_on(part) | dict.fromkeys(("balanced_accuracy", "macro_f1"), part.fingerprint)
+
+
+def balanced(labels: Tensor, classes: int) -> Tensor:
+    """Return the weight of each class, float32 [K]: n / (classes that occur · examples of the class), 0 without any.
+
+    Each class has the same share in the loss of the examples with these labels [n], whose mean weight is 1.
+    """
+    counts = labels.cpu().bincount(minlength=classes).float()  # [K]
+    return torch.where(counts > 0, len(labels) / (counts.clamp(min=1) * (counts > 0).sum()), 0.0)
 
 
 def labels_of(part: Any) -> Tensor:

@@ -40,6 +40,22 @@ def check_examples(config: Config, labels: Tensor, names: tuple[str, ...]) -> No
         check_folds(config.validation, config, labels, names)
 
 
+def check_parts(
+    config: Config, divide: Callable[[Any, int], tuple[Tensor, Any]], labels: Tensor, names: tuple[str, ...]
+) -> None:
+    """Raise Refused if a part of a split by a column has no example, or if its training part lacks a class."""
+    validation: Any = config.validation
+    folds = [replace(validation, fold=fold) for fold in range(validation.k)] if validation.name == "kfold" else None
+    for fold, each in enumerate(folds or [validation]):
+        train, val = divide(each, config.seed)
+        lost = missing(labels, train)
+        if lost or not len(val):
+            wrong = f"would train on no example of {named(names, lost)}" if lost else "has no example to validate"
+            column = validation.group or validation.time
+            part = f"fold {fold}" if folds else "the holdout"
+            raise Refused(f"{part}, split by {column}, {wrong}", "choose another fraction, k or column")
+
+
 def seed_of(config: Config, repeat: int) -> int:
     """Return the seed of a repetition of K folds, counted from 0."""
     return (config.seed + repeat) % SEEDS

@@ -153,7 +153,7 @@ class Task(Protocol):
     counts: int  # length of the sums
     stateful: bool  # whether a training batch begins with the hidden state after the batch before
     remeasure_train: bool  # whether the training part is measured again after each epoch, instead of running values
-    caveat: str | None  # a remark for readers of the metrics
+    caveat: str | None  # remarks for readers of the metrics, one a line
     compared: str  # the metric that is compared with the best constant prediction
     constant: str  # a description of the best constant prediction, which uses no input
 

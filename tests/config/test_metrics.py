@@ -16,10 +16,11 @@ from d2lrun.config import metrics
 from d2lrun.config.compose import compose
 from d2lrun.config.tables import DATASETS, TASKS
 from d2lrun.tasks import task_of
+from d2lrun.tasks.tabular.table import Scale
 
 # A dataset of each task that is made or comes with Python; one of the user's own for the task of images.
 MADE = {
-    "regression": ["model=linear", "dataset=linear"],
+    "tabular": ["model=linear", "dataset=linear"],
     "language_model": ["model=rnn", "dataset=pydoc"],
     "tagging": ["model=lstm", "dataset=restore", f"dataset.path=[{Path(__file__).parents[2] / 'README.md'}]"],
     "translation": ["model=seq2seq", "dataset=arithmetic"],
@@ -28,7 +29,11 @@ MADE = {
 }
 # Changes of the dataset with which there are more metrics, or others.
 CHANGES = {
-    "regression": [{"logarithmic": True}],
+    "tabular": [
+        {"logarithmic": True},
+        {"scaled": True, "scale": Scale(0.0, 1.0)},
+        {"classes": ("a", "b"), "train_targets": torch.arange(20) % 2},
+    ],
     "translation": [{}, {"metric": "perplexity", "loss": "book", "steps": 9}],
 }
 
@@ -86,7 +91,7 @@ def test_a_name_says_split_and_direction(metric, split, name, way):
 
 def test_of_several_tasks_those_metrics_come_first_that_rank():
     assert metrics.validated(["classification"]) == ("val_accuracy", "val_loss")
-    assert metrics.validated(["regression", "classification"])[:2] == ("val_log_rmse", "val_accuracy")
+    assert metrics.validated(["forecasting", "classification"])[:2] == ("val_rmse", "val_accuracy")
     found = metrics.validated(["classification", "translation"])
     assert found[:4] == ("val_accuracy", "val_perplexity", "val_exact_match", "val_loss")
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrun.datasets.column import as_time, read_column
+from d2lrun.datasets.column import read_column
 from d2lrun.datasets.series import load
+from d2lrun.disk.cells import as_time
 from d2lrun.errors import Refused
 
 KEYS = {"encoding": "utf-8", "column": None, "time": None, "test_fraction": 0.25}

@@ -21,7 +21,7 @@ assert (dict(os.environ), os.getcwd()) == before
 ROWS = "torch.arange(1.0, 9.0)"
 PICTURES = {
     "curves": ("report.curves", "draw_curves", "[{'epoch': 1, 'train_loss': 1.0}], 'a.png', 't'"),
-    "agreement": ("tasks.regression.pictures", "draw_agreement", f"'a.png', {ROWS}, {ROWS}, 'price', 't', True"),
+    "agreement": ("tasks.tabular.pictures", "draw_agreement", f"'a.png', {ROWS}, {ROWS}, 'price', 't', True"),
 }
 
 

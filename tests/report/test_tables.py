@@ -13,8 +13,9 @@ from d2lrun.report.classes import mistake, show_classes, show_predictions
 from d2lrun.report.tables import chance_words, grid, show, show_result, verdict
 from d2lrun.tasks.classification.images import ImageDataset
 from d2lrun.tasks.classification.tables import show_counts
-from d2lrun.tasks.regression.table import Field, TableDataset
-from d2lrun.tasks.regression.tables import show_numbers, show_table
+from d2lrun.tasks.tabular.encoding import Field
+from d2lrun.tasks.tabular.table import TableDataset
+from d2lrun.tasks.tabular.tables import show_predicted, show_table
 
 RESULT = {
     "status": "finished",
@@ -75,7 +76,7 @@ SHOW = {
     "counts": lambda console: show_counts(console, DATASET),
     "predictions": lambda console: show_predictions(console, ROWS),
     "table": lambda console: show_table(console, HOUSES),
-    "numbers": lambda console: show_numbers(console, HOUSES, torch.tensor([1.5e5, 2.5])),
+    "numbers": lambda console: show_predicted(console, ("Id", "[/red]"), ("7", "[/red]"), ("150000.00", "2.5")),
     "classes": lambda console: show_classes(console, CLASSES, CONFUSION),
 }
 
@@ -285,7 +286,7 @@ def test_a_table_is_counted_in_rows_fields_features_and_gaps():
 
 def test_predicted_numbers_stand_beside_their_rows():
     text = shown(SHOW["numbers"])
-    assert re.search(r"7 +150,000", text) and re.search(r"8 +2\.500", text) and "2 rows in all" in text
+    assert re.search(r"7 +150000\.00", text) and re.search(r"\[/red\] +2\.5", text) and "2 rows in all" in text
 
 
 def test_the_norm_of_the_weights_is_told_where_there_is_one():

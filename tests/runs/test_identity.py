@@ -61,6 +61,9 @@ def place(tmp_path, monkeypatch, stripes_folder):
     for name, text in (("c.tsv", TEXT), ("d.tsv", TEXT[::-1])):
         rows = [f"{line} {n}\t{n % 2}\t{n % 3}\n" for n in range(20) for line in text.split("\n") if line]
         Path(name).write_text("".join(rows))
+    for name, step in (("t.csv", 1), ("u.csv", 2)):  # tables of two classes
+        rows = [f"{n},{n * n % 7},{'pq'[n % 3 > 0]},{n * step % 11}.5,{'ab'[n % 2]}\n" for n in range(40)]
+        Path(name).write_text("Id,size,town,price,kind\n" + "".join(rows))
     words = TEXT.split() * 3
     for name, step in (("a.conll", 1), ("b.conll", -1)):  # sentences of 1 to 6 words, each word with two tags
         rows = [f"{word} {'XY'[n % 2]} {len(word)}\n" + "\n" * (n % 7 > n % 3) for n, word in enumerate(words[::step])]
@@ -104,6 +107,7 @@ BASES = {
     "polynomial": ["model=linear", "dataset=polynomial"],
     "linear": ["model=linear", "dataset=linear"],
     "house-prices": ["model=linear", "dataset=house-prices"],
+    "csv": ["model=linear", "dataset=csv", "dataset.path=t.csv", "dataset.test=t.csv", "dataset.target=kind"],
     "sine": ["model=linear", "dataset=sine"],
     "series": ["model=linear", "dataset=series", "dataset.path=[a.csv]", "dataset.column=1"],
     "pairs": ["model=seq2seq", "dataset=pairs", "dataset.path=[a.tsv]", "dataset.steps=9", "optimizer=sgd"],
@@ -121,6 +125,7 @@ TRIED = (
     "polynomial",
     "linear",
     "house-prices",
+    "csv",
     "sine",
     "series",
     "pairs",
@@ -133,13 +138,20 @@ ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.dir": ["others"],
     "dataset.text": [3],
     "dataset.label": [3],
-    "dataset.path": [["b.txt"], ["b.tsv"], ["b.conll"], ["d.tsv"], "wild"],
+    "dataset.path": [["b.txt"], ["b.tsv"], ["b.conll"], ["d.tsv"], "wild", "u.csv"],
     "dataset.size": [5],
     "dataset.test_fraction": [0.5],
     "dataset.encoding": ["utf-16", "gb18030"],
     "dataset.column": ["2"],
+    "validation.group": ["price"],
+    "validation.time": ["size"],
+    "dataset.target": ["price"],
+    "dataset.categories": [["size"]],
+    "dataset.drop": [["size"]],
+    "dataset.id": ["size"],
+    "dataset.task": ["classification", "regression"],
     "dataset.time": ["2"],
-    "dataset.test": ["b.conll", None, ["c.tsv"]],
+    "dataset.test": ["b.conll", None, ["c.tsv"], "u.csv"],
     "dataset.tag": [2],
     "dataset.token": [2],
     "dataset.mirrors": [[]],

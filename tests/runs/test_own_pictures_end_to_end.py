@@ -83,4 +83,4 @@ def test_folds_and_a_sweep_are_measured_on_pictures(trained):
 
 def test_a_task_without_pictures_refuses_augmentation(tmp_path):
     refused = in_this_process(tmp_path, "model=linear", "augment=flip", "device=cpu")
-    assert refused.code == 2 and "augment=flip: this is a regression, without images to change" in refused.err
+    assert refused.code == 2 and "augment=flip: this is a tabular task, without images to change" in refused.err

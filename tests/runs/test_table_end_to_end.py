@@ -173,10 +173,10 @@ def test_of_made_rows_there_is_nothing_to_predict(train):
         verbs.ask("predict", [str(directory.path)])
 
 
-def test_a_regression_takes_no_images(train, tmp_path):
+def test_rows_that_are_made_take_no_file(train, tmp_path):
     Image.new("L", (28, 28)).save(tmp_path / "a.png")
     directory, _ = train("train.epochs=1")
-    with pytest.raises(Refused, match=r"a\.png: not for the run of a regression"):
+    with pytest.raises(Refused, match=r"a\.png: the rows of linear are not from a file"):
         verbs.ask("predict", [str(directory.path), str(tmp_path / "a.png")])
 
 

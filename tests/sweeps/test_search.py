@@ -209,6 +209,13 @@ def test_the_direction_is_known_before_anything_is_measured(planned, words, dire
     assert study.study.direction.name == {"max": "MAXIMIZE", "min": "MINIMIZE"}[direction]
 
 
+def test_what_is_measured_decides_the_direction(planned, tmp_path):
+    """A table has an accuracy or an error, by what its target is."""
+    Path(tmp_path, "a.csv").write_text("".join(["x,y\n", *(f"{n},{n * n}\n" for n in range(40))]))
+    words = ["model=linear", "dataset=csv", f"dataset.path={tmp_path}/a.csv", "dataset.target=y"]
+    assert planned(LR, *words).study.direction.name == "MINIMIZE"
+
+
 def test_accuracy_and_perplexity_are_not_compared(planned):
     with pytest.raises(Refused, match="val_accuracy and val_perplexity cannot be compared"):
         planned("model=rnn", "dataset=fashion-mnist,pydoc", LR)

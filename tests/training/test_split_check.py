@@ -17,7 +17,7 @@ from d2lrun.datasets.fashion_mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
 from d2lrun.tasks.language_model.stream import SAMPLINGS, TextDataset, needed
-from d2lrun.tasks.regression.table import TableDataset
+from d2lrun.tasks.tabular.table import TableDataset
 from d2lrun.text.vocabulary import Vocabulary
 from d2lrun.training.split_check import seed_of
 

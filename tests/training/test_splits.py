@@ -14,7 +14,7 @@ from d2lrun.config.keys import Holdout, KFold, NoValidation, Once
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
 from d2lrun.tasks.language_model.stream import TextDataset
-from d2lrun.tasks.regression.table import TableDataset
+from d2lrun.tasks.tabular.table import TableDataset
 from d2lrun.text.vocabulary import Vocabulary
 
 
@@ -166,7 +166,9 @@ def test_a_table_is_prepared_by_the_rows_that_train_alone():
         asked.append(index.tolist())
         return torch.full((50, 1), 7.0), torch.full((2, 1), 8.0)
 
-    data = rows(50, prepare).fit(SimpleNamespace(validation=holdout(0.3), seed=1))
+    data = rows(50, prepare).fit(
+        SimpleNamespace(validation=holdout(0.3), seed=1, train=SimpleNamespace(class_weights="none"))
+    )
     parts = split(holdout(0.3), data, seed=1)
     assert asked == [parts.train.index.tolist()]
     assert parts.val.load(parts.val.index)[0].unique().tolist() == [7.0]

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of labels, and the prediction without a network. n words, L labels, K tags, W words."""
+"""Counts of labels, and the prediction without a network. n words, L labels, K tags, W words."""
 
 from __future__ import annotations
 
@@ -16,17 +16,6 @@ def counts_of(true: Tensor, predicted: Tensor, labels: Tensor) -> Tensor:
     true, predicted = labels[true].flatten(), labels[predicted].flatten()  # [n · F]
     count = int(labels.max()) + 1
     return torch.stack([each.bincount(minlength=count) for each in (true, predicted, true[true == predicted])]).double()
-
-
-def scores(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return precision, recall and F1 of each label, each [L], of counts [3, L]; 0 for a fraction without a whole."""
-    true, predicted, right = counts
-    return right / predicted.clamp(min=1), right / true.clamp(min=1), 2 * right / (true + predicted).clamp(min=1)
-
-
-def macro_f1(counts: Tensor) -> float:
-    """Return the mean F1 of the labels that are true or predicted anywhere; NaN if there is none."""
-    return scores(counts)[2][counts[:2].sum(dim=0) > 0].mean().item()
 
 
 def usual_tags(train: TaggedSubset) -> Tensor:

@@ -13,8 +13,8 @@ from d2lrun.disk import files
 from d2lrun.report.tables import grid, heading, pairs, show, words
 from d2lrun.report.text import counted, say
 from d2lrun.tasks.tagging.facts import cuts, repeated, tag_counts, unknown_share
-from d2lrun.tasks.tagging.scores import scores
 from d2lrun.tasks.tagging.sentences import FIRST
+from d2lrun.training.scores import scores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d2lrun.tasks.tagging.scores import macro_f1
 from d2lrun.tasks.tagging.sentences import IGNORED, UNKNOWN_TAG, TaggedDataset, TaggedSubset
 from d2lrun.tasks.tagging.styles import labels_of
 from d2lrun.training.fit import steps
+from d2lrun.training.scores import macro_f1
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config

@@ -16,12 +16,13 @@ from d2lrun.report.text import optional, say
 from d2lrun.tasks.tagging.facts import remarks, tag_counts
 from d2lrun.tasks.tagging.pictures import draw_confusion, draw_counts
 from d2lrun.tasks.tagging.predict import predictions
-from d2lrun.tasks.tagging.scores import counts_of, macro_f1, scores, usual_tags
+from d2lrun.tasks.tagging.scores import counts_of, usual_tags
 from d2lrun.tasks.tagging.sentences import TaggedDataset, TaggedSubset
 from d2lrun.tasks.tagging.styles import labels_of
 from d2lrun.tasks.tagging.tables import by_count, rows_of, show_counts, table_of, write_tags
 from d2lrun.text import record
 from d2lrun.training.experiment import Experiment
+from d2lrun.training.scores import macro_f1, scores
 
 if TYPE_CHECKING:
     from rich.console import Console

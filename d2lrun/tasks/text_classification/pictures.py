@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
 from d2lrun.counts import counted
+from d2lrun.report.confusion import LETTERS, draw_confusion
 from d2lrun.report.figure import INK, PALETTE, RED, new_figure, save
 from d2lrun.report.labels import middle
 from d2lrun.report.layout import head
@@ -16,15 +16,12 @@ from d2lrun.tasks.text_classification.texts import line_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from torch import Tensor
 
     from d2lrun.tasks.text_classification.predict import Predictions
     from d2lrun.tasks.text_classification.texts import LabelledTexts
 
 WORST = 8  # mistakes on the picture
 COLUMNS = 96  # of a text on it
-NUMBERED = 15  # most classes whose counts are written into the cells
-LETTERS = 16  # most letters of a class
 BINS = 50
 DRAWN = 0.995  # share of the texts whose length is on the picture
 
@@ -39,24 +36,6 @@ def draw_predictions(path: Path, predictions: Predictions, title: str) -> None:
     draw_mistakes(below, predictions)
     figure.set_layout_engine("constrained")
     save(figure, path)
-
-
-def draw_confusion(axes: Axes, confusion: Tensor, classes: Sequence[str]) -> None:
-    """Draw the counts [true, predicted]; a darker cell has a larger share of its row."""
-    shares = confusion / confusion.sum(dim=1, keepdim=True).clamp(min=1)
-    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    step = -(-len(classes) // 40)
-    names = [middle(name, LETTERS) for name in classes][::step]
-    axes.set_xticks(range(0, len(classes), step), names, fontsize=8)
-    axes.set_yticks(range(0, len(classes), step), names, fontsize=8)
-    axes.set(xlabel="predicted", ylabel="label")
-    if len(classes) > NUMBERED:
-        return
-    for row, counts in enumerate(confusion.tolist()):
-        for column, count in enumerate(counts):
-            share = shares[row, column].item()
-            text = f"{count:,}\n{share:.1%}" if len(classes) <= 6 else f"{count:,}"
-            axes.text(column, row, text, ha="center", va="center", size=8, color="white" if share > 0.5 else INK)
 
 
 def draw_mistakes(axes: Axes, predictions: Predictions) -> None:

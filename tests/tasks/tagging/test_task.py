@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2lrun.tasks.tagging.scores import counts_of, scores, usual_tags
+from d2lrun.tasks.tagging.scores import counts_of, usual_tags
 from d2lrun.tasks.tagging.sentences import IGNORED
 from d2lrun.tasks.tagging.task import Tagging, predicted
+from d2lrun.training.scores import scores
 from tests.tasks.tagging.test_sentences import fitted, made
 
 LABELS = torch.tensor([[0, 0], [1, 3], [2, 3], [2, 4]])  # of four tags: unknown, and three of two labels each

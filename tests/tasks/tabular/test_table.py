@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from d2lrun.tasks.classification.images import ImageDataset
-from d2lrun.tasks.regression.table import Field, TableDataset
+from d2lrun.tasks.tabular.encoding import Field
+from d2lrun.tasks.tabular.table import TableDataset
 
 FEATURES = torch.arange(14.0).view(7, 2)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from d2lrun.tasks.regression.predict import predictions
+from d2lrun.tasks.tabular.predict import predictions
 
 
 def test_predictions_are_those_of_the_model_without_dropout():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from d2lrun.report.confusion import draw_confusion
 from d2lrun.report.figure import INK, new_figure, save
 from d2lrun.report.layout import head
 
@@ -50,6 +52,14 @@ def draw_agreement(
     ends = [truth.min().item(), truth.max().item()]
     axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--")
     axes.set(xlabel=f"true {target}", ylabel=f"predicted {target}")
+    save(figure, path)
+
+
+def draw_confused(path: str | Path, confusion: Tensor, classes: Sequence[str], title: str) -> None:
+    """Write a PNG: how often each class is predicted as which, [true, predicted]."""
+    figure, axes = panel(title)
+    axes.grid(visible=False)
+    draw_confusion(axes, confusion, classes)
     save(figure, path)
 
 

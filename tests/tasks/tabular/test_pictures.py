@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from d2lrun.tasks.regression.pictures import LEARNED, POINTS, TRUE, draw_agreement, draw_line
+from d2lrun.tasks.tabular.pictures import LEARNED, POINTS, TRUE, draw_agreement, draw_line
 
 
 def drawn(path, color):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2lrun.datasets import linear
-from d2lrun.tasks.regression.table import TableSubset
-from d2lrun.tasks.regression.task import Regression, build
+from d2lrun.tasks.tabular.table import TableSubset
+from d2lrun.tasks.tabular.task import Regression, build
 
 
 def tensors(logits, labels):

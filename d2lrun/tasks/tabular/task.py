@@ -1,7 +1,8 @@
-"""Regression: the squared error of predicted numbers (book 3.3, 4.4, 4.10). B batch."""
+"""A number from the features of a row by its squared error (book 3.3, 4.4, 4.10), or a class. B batch, K classes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d2lrun.tasks.regression.table import TableDataset, TableSubset
+from d2lrun.disk.content import fingerprint
+from d2lrun.tasks.tabular.table import Scale, TableDataset, TableSubset
 from d2lrun.training.fit import steps
+from d2lrun.training.labels import ScoredLabelTask
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
@@ -18,26 +21,38 @@ if TYPE_CHECKING:
     from d2lrun.training.task import Course, Split
 
 
-def build(data: TableDataset, model: Any) -> Regression:
+def build(data: TableDataset, model: Any) -> Regression | RowClassification:
     """Return the task for a dataset; ``model`` is the config group of that name."""
-    return Regression(data.logarithmic)
+    if data.classes:
+        return RowClassification(data)
+    return Regression(data.logarithmic, data.scale, data.remarks)
+
+
+class RowClassification(ScoredLabelTask):
+    """Logits [B, K] of rows against their classes [B]."""
+
+    def __init__(self, data: TableDataset):
+        super().__init__(data.outputs, data.weights)
+        self.caveat = "\n".join(data.remarks) or None
 
 
 class Regression:
     """Predictions [B, 1] and targets [B, 1]: the mean squared error (book 3.3, 4.4).
 
     ``logarithmic``: also the root mean square of log predicted - log true, with predictions of at least 1, which
-    measures relative errors (book 4.10); it is a metric, not the loss.
+    measures relative errors (book 4.10); it is a metric, not the loss. With a ``scale``, the targets are standardised
+    and the metric rmse is the root of the mean squared error in the units of the data.
     As in the book, the training part is measured again after each epoch, in eval mode with the weights after the
     epoch. So train and test metrics are measured in the same way, without dropout.
     """
 
     unit, stateful, remeasure_train = "examples", False, True
-    caveat: str | None = None
-    compared, constant = "loss", "always the mean of the training targets"
+    constant = "always the mean of the training targets"
 
-    def __init__(self, logarithmic: bool):
-        self.counts = 2 if logarithmic else 1
+    def __init__(self, logarithmic: bool, scale: Scale | None = None, remarks: Sequence[str] = ()):
+        self.counts, self.scale = 2 if logarithmic else 1, scale
+        self.compared = "loss" if scale is None else "rmse"
+        self.caveat: str | None = "\n".join(remarks) or None
 
     def learn(self, state: State, split: Split[TableSubset], config: Config) -> Course:
         """Learn by the steps of an optimizer."""
@@ -58,9 +73,13 @@ class Regression:
 
     def metrics(self, name: str, sums: Tensor, units: int, part: TableSubset | None = None) -> dict[str, float]:
         means = [value / units for value in sums.tolist()]
-        return {f"{name}_loss": means[0], **{f"{name}_log_rmse": sqrt(mean) for mean in means[1:]}}
+        found = {f"{name}_loss": means[0], **{f"{name}_log_rmse": sqrt(mean) for mean in means[1:]}}
+        return found | ({f"{name}_rmse": self.scale.deviation * sqrt(means[0])} if self.scale else {})
 
     def measured_on(self, part: TableSubset) -> dict[str, str]:
+        """The loss depends on the scale, too."""
+        if self.scale:
+            return {"rmse": part.fingerprint, "loss": fingerprint(part.fingerprint, str(self.scale))}
         return dict.fromkeys(("loss", "log_rmse")[: self.counts], part.fingerprint)
 
     def final_metrics(self, name: str, model: nn.Module, part: Any, size: int) -> dict[str, float]:
@@ -77,7 +96,8 @@ class Regression:
 
     def floor(self, train: TableSubset, part: TableSubset) -> float:
         mean = train.targets[train.index].cpu().double().mean()
-        return (part.targets[part.index].cpu().double() - mean).square().mean().item()
+        loss = (part.targets[part.index].cpu().double() - mean).square().mean().item()
+        return sqrt(loss) if self.scale else loss
 
-    def at_chance(self, loss: float, floor: float) -> bool:
-        return loss >= floor
+    def at_chance(self, error: float, floor: float) -> bool:
+        return error >= floor

@@ -11,10 +11,12 @@ import torch
 
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.report.text import optional
-from d2lrun.tasks.regression.pictures import draw_agreement, draw_line
-from d2lrun.tasks.regression.predict import predictions, write_submission
-from d2lrun.tasks.regression.table import Line, TableDataset, TableSubset
-from d2lrun.tasks.regression.tables import show_table
+from d2lrun.tasks.tabular import record
+from d2lrun.tasks.tabular.baselines import baselines
+from d2lrun.tasks.tabular.pictures import draw_agreement, draw_confused, draw_line
+from d2lrun.tasks.tabular.predict import answers, confusion, predictions, write_submission
+from d2lrun.tasks.tabular.table import Line, TableDataset, TableSubset
+from d2lrun.tasks.tabular.tables import show_table
 from d2lrun.training.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def prepare(data: TableDataset, directory: RunDirectory, say: Callable[[str], None]) -> None:
-    """Do nothing: a run has no other record of its rows."""
+    """Write columns.json, how the cells of a file become features, and say what is strange in the file."""
+    if data.cells is not None:
+        record.write(directory, data)
+    for line in data.remarks:
+        say(line)
 
 
 def check(data: TableDataset, directory: RunDirectory) -> None:
@@ -34,17 +40,24 @@ def sample(experiment: Experiment[TableDataset, TableSubset], directory: RunDire
 
 
 def describe(experiment: Experiment[TableDataset, TableSubset], directory: RunDirectory) -> dict[str, Any]:
-    """Return no more entries; if the test rows have no targets, write their predictions to submission.csv."""
-    data = experiment.split.train.data  # prepared as in training
-    if data.test_targets is None:
+    """Return the baselines of rows from a file; if test rows have no targets, write submission.csv."""
+    split = experiment.split
+    data = split.train.data  # prepared as in training
+    if len(data.test_features) and data.test_targets is None:
         write_submission(directory.submission, experiment.state.model, data, experiment.config.train.batch_size)
-    return {}
+    if data.cells is None:
+        return {}
+    part = split.val or split.test or split.train
+    constant = experiment.task.floor(split.train, part)
+    measured = split.val or split.test or experiment.config.validation.name != "none"
+    note = None if measured else "nothing was held out: add validation=holdout or validation=kfold"
+    return {"baselines": baselines(split.train, part, constant), "note": note}
 
 
 def draw(
     experiment: Experiment[TableDataset, TableSubset], directory: RunDirectory, title: str, say: Callable[[str], None]
 ) -> None:
-    """Draw predictions.png: the learned function of one variable, or else predicted and true numbers.
+    """Draw predictions.png: the learned function of one variable, predicted and true numbers, or confused classes.
 
     The numbers are from the validation part, else from the test set, else (without test targets) from training.
     """
@@ -68,10 +81,14 @@ def draw_rows(experiment: Experiment[TableDataset, TableSubset], path: Path, tit
     data, split, size = experiment.data, experiment.split, experiment.config.train.batch_size
     parts = {"validation rows": split.val, "test rows": split.test, "training rows": split.train}
     name, part = next((name, part) for name, part in parts.items() if part is not None)
-    loaded = [part.load(batch) for batch in chain.from_iterable(part.ordered(size))]
-    truth = torch.cat([targets[:, 0] for _, targets in loaded]).cpu()
-    predicted = predictions(experiment.state.model, torch.cat([features for features, _ in loaded]), size)
-    draw_agreement(path, truth, predicted, data.target, f"{title}: {name}", data.logarithmic)
+    batches = [*chain.from_iterable(part.ordered(size))]
+    truth = torch.cat([part.targets[batch] for batch in batches]).cpu()
+    features = torch.cat([part.load(batch)[0] for batch in batches])
+    found = answers(experiment.state.model, features, size, part.data)
+    if data.classes:
+        draw_confused(path, confusion(truth, found.values, data.outputs), data.classes, f"{title}: {name}")
+        return
+    draw_agreement(path, truth[:, 0], found.values, data.target, f"{title}: {name}", data.logarithmic)
 
 
 def show(console: Console, data: TableDataset, picture: Path) -> None:

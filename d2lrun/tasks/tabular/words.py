@@ -1,0 +1,104 @@
+"""``d2lrun predict RUN [FILE]``: predict the targets of other rows. Functions import torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from d2lrun.config.tables import DATASETS
+from d2lrun.errors import Refused
+from d2lrun.tasks import Question, Word
+
+if TYPE_CHECKING:
+    from d2lrun.config.keys import Config
+    from d2lrun.tasks.tabular.table import TableDataset
+
+
+def predict(question: Question) -> None:
+    """Print the first predictions for the rows of a file, or else for the test rows, and write all of them as csv."""
+    if question.files:
+        predict_file(question)
+    else:
+        predict_test(question)
+
+
+def predict_test(question: Question) -> None:
+    """Write submission.csv: the predictions for test rows without targets. Raises Refused if there are none."""
+    directory, config = question.directory, question.config
+    if not DATASETS[config.dataset.name].named:
+        raise Refused(
+            f"{directory.path}: each row of {config.dataset.name} has a target, so there is none to predict",
+            f"d2lrun evaluate {directory.path} measures it on the test rows",
+        )
+    from d2lrun.report.text import say
+    from d2lrun.tasks.tabular.predict import write_submission
+    from d2lrun.tasks.tabular.tables import show_predicted
+
+    data: TableDataset
+    data, model = question.load()
+    if data.test_targets is not None or not len(data.test_features):
+        raise Refused(
+            f"{directory.path}: {data.name} has no rows without a target",
+            f"name a file with such rows: {directory.command('predict')} FILE.csv",
+        )
+    data = data.split(config.validation, config.seed).train.data  # prepared as in training
+    found = write_submission(directory.submission, model, data, config.train.batch_size)
+    show_predicted(question.console, (data.identifier or "line", data.target), data.test_ids, found.texts)
+    say(question.console, f" every prediction: {directory.submission}")
+
+
+def predict_file(question: Question) -> None:
+    """Write predictions.csv: the predictions for the rows of a file, by what the run recorded of its columns.
+
+    If the file has the target, the predictions are measured, too.
+    """
+    from d2lrun.disk.cells import read_sheet
+    from d2lrun.disk.texts import decode, read_files
+    from d2lrun.report.text import say
+    from d2lrun.tasks.tabular import record
+    from d2lrun.tasks.tabular.predict import Filled, answers, features_of_file
+    from d2lrun.tasks.tabular.tables import show_filled
+    from d2lrun.training.trained import trained
+
+    directory, config = question.directory, question.config
+    known = record.read(directory)
+    if known is None:
+        if DATASETS[config.dataset.name].named:
+            raise Refused(f"{directory.path} has no record of its columns: it is too old", "train the run again")
+        what = f"{question.files[0]}: the rows of {config.dataset.name} are not from a file, so no file is like them"
+        raise Refused(what, directory.command("evaluate"))
+    if len(question.files) > 1:
+        raise Refused(
+            f"{question.files[1]}: one file of rows at a time", "join the files, or give the command for each"
+        )
+    encoding = getattr(config.dataset, "encoding", "utf-8")
+    file = read_files(config.dataset.name, question.files, encoding)[0]
+    sheet = read_sheet(file.origin, decode(file.origin, file.content, encoding))
+    features, remarks = features_of_file(sheet, known)
+    model = trained(directory, config, (features.shape[1],), len(known.classes) or 1)
+    features = features.to(next(model.parameters()).device)
+    filled = Filled(sheet, known, answers(model, features, config.train.batch_size, known))
+    path = directory.path / "predictions.csv"
+    filled.write(path)
+    for remark in remarks:
+        say(question.console, f" {remark}")
+    show_filled(question.console, filled)
+    say(question.console, f" every prediction: {path}")
+
+
+def next_words(config: Config, directory: Path) -> list[object]:
+    """Return the words of ``predict`` if the test rows have no targets or the rows are from a file."""
+    entry = DATASETS[config.dataset.name]
+    if entry.unlabelled:
+        return ["predict", directory]
+    return ["predict", directory, "FILE.csv"] if entry.named else ["evaluate", directory]
+
+
+WORDS = {
+    "predict": Word(
+        "[FILE...]",
+        "the targets of the rows of a file, to predictions.csv, or of test rows without targets",
+        {"FILE": "a csv file with the columns of the training file; default: the test rows without targets"},
+        predict,
+    )
+}
