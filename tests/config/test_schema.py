@@ -36,6 +36,8 @@ ADAM = {
     **{"eps": 1e-8, "weight_decay": 0.0, "decay_bias": True, "head_factor": 1.0},
 }
 
+COLUMNS = {"group": None, "time": None}  # of a table, to split by
+
 
 def changed(**values):
     """The default config as plain data, with optimizer__lr=… put at optimizer.lr."""
@@ -261,7 +263,7 @@ def test_values_that_contradict_each_other(values, given, wanted):
 @pytest.mark.parametrize(
     "values",
     [
-        {"train__patience": 3, "validation": {"name": "holdout", "fraction": 0.1, "stratify": True}},
+        {"train__patience": 3, "validation": {"name": "holdout", "fraction": 0.1, "stratify": True, **COLUMNS}},
         {"optimizer__nesterov": True, "optimizer__momentum": 0.9},
         {"schedule__warmup": 10},
         {"model__hidden": [8, 9], "model__dropout": [0.1, 0.2]},
@@ -278,7 +280,7 @@ def test_values_that_go_together(values):
 
 @given(k=st.integers(2, 9), fold=st.integers(0, 10))
 def test_folds_are_counted_from_0_to_k_minus_1(k, fold):
-    options = {"shuffle": True, "stratify": True, "repeats": 1, "refit": False}
+    options = {"shuffle": True, "stratify": True, "repeats": 1, "refit": False, **COLUMNS}
     data = changed(validation={"name": "kfold", "k": k, "fold": fold, **options})
     if fold < k:
         assert parse(data).validation.fold == fold
