@@ -185,7 +185,7 @@ def identifiers(sheet: Sheet, name: str | None) -> tuple[str, ...]:
 def identifier_in(sheet: Sheet, target: str) -> str | None:
     """Return the column that names the rows: the first that is called id, or ends so, with a value of its own each."""
     for name, values in sheet.columns.items():
-        ends = name.lower() == "id" or name.endswith(("Id", "ID", "_id"))
+        ends = name.lower() == "id" or name.endswith(("Id", "ID", "_id", "编号"))
         if ends and name != target and len(set(values)) == len(values) and not any(map(cells.is_missing, values)):
             return name
     return None

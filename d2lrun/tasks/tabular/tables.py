@@ -24,10 +24,11 @@ SHOWN = 5  # most fields with missing values, and most predicted rows
 
 def show_table(console: Console, dataset: TableDataset) -> None:
     """Print the rows, fields and targets of a table."""
-    numbers = sum(field.categories is None for field in dataset.fields)
-    absent = sorted((field for field in dataset.fields if field.missing), key=lambda field: -field.missing)
+    used = [field for field in dataset.fields if field.kind != "text"]
+    numbers = sum(field.kind != "category" for field in used)
+    absent = sorted((field for field in used if field.missing), key=lambda field: -field.missing)
     train, test = len(dataset.train_features), len(dataset.test_features)
-    values = counted((train + test) * len(dataset.fields), "value")
+    values = counted((train + test) * len(used), "value")
     most = ", ".join(f"{field.name} {field.missing:,}" for field in absent[:SHOWN])
     targets = dataset.train_targets
     if dataset.cells is not None:
@@ -36,7 +37,7 @@ def show_table(console: Console, dataset: TableDataset) -> None:
     unlabelled = f" (without {dataset.target})" if test and dataset.test_targets is None else ""
     rows = [
         ("rows", f"{train:,} to train, {test:,} to test{unlabelled}"),
-        ("fields", f"{counted(numbers, 'number')}, {len(dataset.fields) - numbers:,} with categories"),
+        ("fields", f"{counted(numbers, 'number')}, {len(used) - numbers:,} with categories"),
         ("features", f"{dataset.inputs[0]:,}"),
         (
             "missing",
