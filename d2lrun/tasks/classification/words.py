@@ -121,7 +121,7 @@ WORDS = {
         "the classes of image files, of a folder, or of the test set",
         {
             "IMAGE": "an image file, a folder, or a pattern in quotes such as 'pics/*.png'; default: the test set",
-            "top": "how many classes to print for each image, the likeliest first",
+            "top": "how many classes to print, the likeliest first",
             "invert": "make a light background dark; auto: only if it is light",
         },
         predict,

@@ -84,7 +84,7 @@ WORDS = {
         "the classes of texts, or of the test part",
         {
             "TEXT": "a text, or a file of one text a line; default: the test part",
-            "top": "how many classes to print for each text, the likeliest first",
+            "top": "how many classes to print, the likeliest first",
         },
         predict,
         check,
