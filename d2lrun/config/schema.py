@@ -416,7 +416,7 @@ def pretrained_complaints(config: Config) -> list[Complaint]:
     if config.model.weights is not None:
         wanted = "these weights are not the published ones: leave out model.pretrained=true, or this"
         complaints.append(Complaint(shown("model.weights", config.model.weights), wanted, "model.pretrained=false"))
-    normalise = getattr(config.dataset, "normalise", "imagenet")  # other data are refused by what they hold
+    normalise = config.dataset.normalise
     if normalise != "imagenet":
         wanted = "model.pretrained=true needs images normalised as those that trained it"
         fix = "dataset.normalise=imagenet"

@@ -120,7 +120,7 @@ WORDS = {
         f"[IMAGE...] [top={DEFAULT_TOP}] [invert=auto|yes|no]",
         "the classes of image files, of a folder, or of the test set",
         {
-            "IMAGE": "an image file, a folder, or a pattern in quotes such as 'pics/*.png'; default: the test set",
+            "IMAGE": "a file, a folder, or a pattern such as 'pics/*.png'; default: test set",
             "top": "how many classes to print, the likeliest first",
             "invert": "make a light background dark; auto: only if it is light",
         },

@@ -98,7 +98,7 @@ WORDS = {
     "predict": Word(
         "[FILE...]",
         "the targets of the rows of a file, to predictions.csv, or of test rows without targets",
-        {"FILE": "a csv file with the columns of the training file; default: the test rows without targets"},
+        {"FILE": "a csv file like the training file; default: rows without targets"},
         predict,
     )
 }
