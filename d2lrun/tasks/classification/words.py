@@ -120,7 +120,7 @@ WORDS = {
         f"[IMAGE...] [top={DEFAULT_TOP}] [invert=auto|yes|no]",
         "the classes of image files, of a folder, or of the test set",
         {
-            "IMAGE": "a file, a folder, or a pattern such as 'pics/*.png'; default: test set",
+            "IMAGE": "a file, folder or pattern such as 'pics/*.png'; default: test set",
             "top": "how many classes to print, the likeliest first",
             "invert": "make a light background dark; auto: only if it is light",
         },
