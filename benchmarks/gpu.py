@@ -112,16 +112,17 @@ def recipes(more: list[str]) -> dict[str, Callable[[Path], Made]]:
     return {name: partial(one, [f"model={name}"]) for name in CHAPTER_7}
 
 
+KINDS = {each.__name__: each for each in (short, resume, speed, recipes)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=[each.__name__ for each in (short, resume, speed, recipes)])
+    parser.add_argument("what", choices=KINDS)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", default="")
     parser.add_argument("--out", type=Path, default=Path(os.devnull))
     options, more = parser.parse_known_args()
-    commands = {short: short, resume: resume, speed: speed, recipes: recipes}
-    made = next(each for each in commands if each.__name__ == options.what)(more)
-    chosen = {name: run for name, run in made.items() if options.only in name}
+    chosen = {name: run for name, run in KINDS[options.what](more).items() if options.only in name}
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(options.jobs) as pool:
 
         def timed(name: str) -> Made:

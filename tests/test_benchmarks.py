@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, no
 import bench
 import book
 import epochs
+import gpu
 import pictures
 import startup
 import steps
@@ -422,3 +423,15 @@ def test_many_pictures_are_measured_in_a_process_of_their_own():
     pictures.show_many(console, 30, ["train.batch_size=10"])
     text = console.export_text()
     assert "30 pictures of 64 × 64" in text and "peak memory" in text
+
+
+def test_a_run_that_is_killed_and_resumed_is_compared_with_a_whole_one(tmp_path):
+    """On the CPU, as the later of two devices counts."""
+    small = ["device=cpu", "dataset=pydoc", "dataset.max_tokens=3000", "model.hidden=8", "train.checkpoint_every=1"]
+    made = gpu.resume([*small, "train.epochs=40"])["text"](tmp_path)
+    assert (made["code"], made["killed in time"], made["same bits"]) == (0, True, True)
+
+
+def test_a_command_that_is_refused_is_told_with_its_message(tmp_path):
+    made = gpu.recipes(["train.epochs=0"])["resnet"](tmp_path)
+    assert made["code"] == 2 and "train.epochs=0" in made["said"] and made["metrics"] is None

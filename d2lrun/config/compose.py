@@ -26,9 +26,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from d2lrun.config import hydra_internal, schema, user_yaml
+from d2lrun.config.complaints import Complaint, refuse
 from d2lrun.config.keys import ADDED, VARIANTS, Config, Grid, Search, conf_dir
 from d2lrun.config.overrides import as_text, is_hydras, is_key, quoted, readable
-from d2lrun.config.schema import Complaint
 from d2lrun.config.tables import DATASETS, TASKS
 from d2lrun.config.types import DeviceNames
 from d2lrun.errors import Refused
@@ -91,7 +91,7 @@ def compose_all(
             if not explained.issuperset(raw):
                 explained.update(raw)
                 complaints |= dict.fromkeys(consistent(overrides, raw, gathered)[0])
-    schema.refuse(list(complaints))
+    refuse(list(complaints))
     user_yaml.refuse_unused(config_dir, known.used)
     return configs
 
@@ -324,7 +324,7 @@ def sweep_settings(
     plain = resolved(data, [])
     complaints: list[Complaint] = []
     settings = schema.variant("sweep", plain.get("sweep"), complaints)
-    schema.refuse(schema.meant(complaints, plain))
+    refuse(schema.meant(complaints, plain))
     return settings, str(schema.flatten(plain).get("run.root"))
 
 
@@ -445,7 +445,7 @@ def refuse_composition(error: Exception, complaints: list[Complaint]) -> NoRetur
         complaint = Complaint(f"{mark.name}:{mark.line + 1}", f"not valid YAML: {error.problem}")
     else:
         complaint = Complaint(getattr(error, "full_key", None) or "config", str(error).strip().splitlines()[0])
-    schema.refuse([*complaints, complaint])
+    refuse([*complaints, complaint])
     raise AssertionError("a complaint is always refused")
 
 

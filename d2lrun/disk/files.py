@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from d2lrun.counts import counted
-from d2lrun.errors import InUse
+from d2lrun.errors import InUse, Refused
 
 CHUNK = 1 << 20  # bytes read at a time
 MOST = 64 << 20  # most bytes of a JSON or text file that d2lrun wrote
@@ -117,6 +117,22 @@ def read_json(path: str | Path, most: int = MOST) -> Any:
         return json.loads(read(path, most).decode("utf-8"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def read_record(path: Path, is_record: Callable[[Any], bool]) -> Any:
+    """Return the content of a JSON file that a run wrote about itself; None if there is no file.
+
+    Raises Refused if it is damaged, or if ``is_record`` does not hold for its content.
+    """
+    try:
+        content = read_json(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Refused(f"{path} is damaged: {error}", "train the run again") from error
+    if not is_record(content):
+        raise Refused(f"{path} is damaged: it is not what a run writes", "train the run again")
+    return content
 
 
 def finite(value: Any) -> Any:

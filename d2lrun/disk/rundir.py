@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from d2lrun.config import schema
+from d2lrun.config import complaints, schema
 from d2lrun.config.keys import ADDED, Config
 from d2lrun.config.metrics import is_finite
 from d2lrun.counts import counted
@@ -413,7 +413,7 @@ def refuse_other(directory: RunDirectory, config: Config) -> None:
     saved = directory.load_config()
     theirs, ours = (schema.flatten(schema.to_dict(each)) for each in (saved, config))
     rows = [
-        f"\n  {schema.shown(key, theirs.get(key))} there, {schema.shown(key, ours.get(key))} now"
+        f"\n  {complaints.shown(key, theirs.get(key))} there, {complaints.shown(key, ours.get(key))} now"
         for key in schema.differing(saved, config)
     ]
     if rows:

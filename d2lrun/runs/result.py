@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import d2lrun
-from d2lrun.config import schema
+from d2lrun.config import complaints, schema
 from d2lrun.config.keys import Config
 from d2lrun.config.metrics import SPEED, split_of
 from d2lrun.disk.rundir import config_hash
@@ -111,7 +111,7 @@ def compare_with_constant(
 def advice_at_chance(config: Config) -> str:
     """Return what to try if a run is no better than guessing."""
     key = (config.recipe.stable or "").partition("=")[0]
-    if key and schema.shown(key, schema.flatten(schema.to_dict(config))[key]) != config.recipe.stable:
+    if key and complaints.shown(key, schema.flatten(schema.to_dict(config))[key]) != config.recipe.stable:
         return f"this recipe fails in some runs: try {config.recipe.stable}, or another seed"
     return f"try another optimizer.lr than {config.optimizer.lr:g}, another model.init.name, or another seed"
 

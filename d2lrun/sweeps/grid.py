@@ -7,7 +7,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from d2lrun.config import compose, schema
+from d2lrun.config import complaints, compose
 from d2lrun.config.compose import MOST
 from d2lrun.config.keys import SweepSettings
 from d2lrun.config.overrides import is_hydras
@@ -92,7 +92,7 @@ def named_axis(key: str, values: Any, config_dir: str | None) -> list[str]:
     _, axes, _ = compose.expand([f"{key}={values}"], config_dir)
     if not isinstance(values, str) or not axes:
         wanted = "wanted a list of values, or Hydra's syntax such as range(1,5)"
-        raise Refused(f"sweep.grid: {schema.shown(key, values)}: {wanted}", "sweep.grid={optimizer.lr:[0.1,0.5]}")
+        raise Refused(f"sweep.grid: {complaints.shown(key, values)}: {wanted}", "sweep.grid={optimizer.lr:[0.1,0.5]}")
     return axes[0]
 
 

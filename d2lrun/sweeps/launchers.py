@@ -14,9 +14,10 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from d2lrun.config import hydra_internal
+from d2lrun.config.complaints import Complaint, one_line
 from d2lrun.config.compose import aside, parse_override
 from d2lrun.config.overrides import is_key, quoted, references
-from d2lrun.config.schema import Complaint, one_line, suggestion
+from d2lrun.config.schema import suggestion
 from d2lrun.errors import Refused
 
 # The tested launchers, and the extra that installs each.

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from d2lrun.disk.content import fingerprint
+from d2lrun.errors import Refused
 from d2lrun.training import split_check, splits
 from d2lrun.training.task import Part, Split
 
+NO_COLUMNS = "the dataset has no columns with names to split by"
 Self = TypeVar("Self", bound="Examples[Any]")
 
 
@@ -37,11 +39,11 @@ class Examples(ABC, Generic[Part]):
 
     def groups_in(self, column: str) -> Tensor:
         """Return the group of each training example by a column of its file, int64 [N] on the CPU; raises Refused."""
-        raise NotImplementedError("validation.group is only for datasets with columns")
+        raise Refused(NO_COLUMNS, "leave validation.group out")
 
     def times_in(self, column: str) -> Tensor:
         """Return the time of each training example by a column of its file, float64 [N] on the CPU; raises Refused."""
-        raise NotImplementedError("validation.time is only for datasets with columns")
+        raise Refused(NO_COLUMNS, "leave validation.time out")
 
     def train_part(self, index: Tensor | None = None) -> Part:
         """The training examples ``index`` [n], by default all: they always have targets."""

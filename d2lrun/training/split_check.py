@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2lrun.config import schema
+from d2lrun.config import complaints
 from d2lrun.config.keys import Config, Holdout, KFold
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
@@ -66,7 +66,7 @@ def check_holdout(validation: Holdout, labels: Tensor, names: tuple[str, ...], s
     side = balance(labels, validation.stratify, seed)(validation.fraction)
     if side == 0:
         return
-    given = f"{schema.shown('validation.fraction', validation.fraction)} of {counted(len(labels), 'example')}"
+    given = f"{complaints.shown('validation.fraction', validation.fraction)} of {counted(len(labels), 'example')}"
     classes = len(labels.unique())
     if side > 0:
         lost = missing(labels, holdout(validation, labels, seed)[0])
@@ -157,7 +157,7 @@ def named(class_names: tuple[str, ...], classes: list[int]) -> str:
 
 def spelled(change: list[tuple[str, Any]]) -> str:
     """Return keys of the group ``validation`` as typed on the command line."""
-    return " ".join(schema.shown(f"validation.{key}", value) for key, value in change)
+    return " ".join(complaints.shown(f"validation.{key}", value) for key, value in change)
 
 
 # --- the value that works --------------------------------------------------------------------------------------------

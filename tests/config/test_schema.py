@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from d2lrun.config.complaints import Complaint
 from d2lrun.config.compose import compose
+from d2lrun.config.contradictions import is_safe_name
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.schema import (
     MOST_UNKNOWN,
-    Complaint,
     Mismatch,
     convert,
     data_name,
     differing,
     flatten,
-    is_safe_name,
     parse,
     selector,
     to_dict,

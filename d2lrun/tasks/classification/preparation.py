@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from d2lrun.disk import files
 from d2lrun.disk.kinds import every, maybe, number, record, text
 from d2lrun.disk.rundir import RunDirectory
-from d2lrun.errors import Refused
 from d2lrun.models import inputs
 
 CHUNK = 1 << 12  # images whose pixels are summed at a time
@@ -113,15 +112,9 @@ def write(directory: RunDirectory, classes: Sequence[str], preparation: Preparat
 
 def read(directory: RunDirectory) -> tuple[tuple[str, ...], Preparation] | None:
     """Return the classes and the preparation of a run; None for a run of an earlier version. Raises Refused."""
-    path = directory.classes_file
-    try:
-        content: Any = files.read_json(path)
-    except FileNotFoundError:
+    content = files.read_record(directory.classes_file, IS_RECORD)
+    if content is None:
         return None
-    except (OSError, ValueError) as error:
-        raise Refused(f"{path} is damaged: {error}", "train the run again") from error
-    if not IS_RECORD(content):
-        raise Refused(f"{path} is damaged: it is not what a run writes", "train the run again")
     known = Preparation(tuple(content["stored"]), content["resize"], content["channels"])
     statistics = content["statistics"] and Statistics(*map(tuple, content["statistics"]))
     known = replace(known, statistics=statistics, framing=content["framing"], dark=content["dark"])

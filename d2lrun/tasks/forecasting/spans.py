@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from d2lrun.config import schema
+from d2lrun.config import complaints
 from d2lrun.config.keys import Config
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
@@ -61,17 +61,17 @@ def check_series(config: Config, tau: int, train: int) -> None:
     if part is None:
         return
     key = {"holdout": "fraction", "kfold": "k"}.get(validation.name)
-    given = f"{schema.shown(f'validation.{key}', getattr(validation, key))} of " if key else ""
+    given = f"{complaints.shown(f'validation.{key}', getattr(validation, key))} of " if key else ""
     if part == "val":
         wrong = "leaves none to validate"
     else:
         wrong = f"leaves {left:,} to train" if key else "to train"
-        wrong += f", too few for a window of {schema.shown('dataset.tau', tau)} and the value after it"
+        wrong += f", too few for a window of {complaints.shown('dataset.tau', tau)} and the value after it"
     hints = []
     if key and (value := working_value(key, validation, tau, train)) is not None:
         hints.append(spelled([(key, value)]))
     if part == "train" and left > 1 and fault_of(validation, left - 1, train)[0] is None:
-        hints.append(schema.shown("dataset.tau", left - 1))
+        hints.append(complaints.shown("dataset.tau", left - 1))
     raise Refused(f"{given}{counted(train, 'value')} {wrong}", "; or ".join([*hints, "a longer series"]))
 
 

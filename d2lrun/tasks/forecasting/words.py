@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d2lrun.config import schema
+from d2lrun.config import complaints
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word, whole
@@ -38,7 +38,7 @@ def forecast(question: Question) -> None:
     values = data.read(question.files[0]) if question.files else data.values
     if len(values) < data.tau:
         given = f"{question.files[0]}: {counted(len(values), 'value')}, too few for a window"
-        raise Refused(f"{given} of {schema.shown('dataset.tau', data.tau)}", "give a file with more values")
+        raise Refused(f"{given} of {complaints.shown('dataset.tau', data.tau)}", "give a file with more values")
     scale = data.split(config.validation, config.seed).train.scale  # as in training
     predicted = continued(step_of(model, scale, data.device, 1), values, data.tau, count)
     path = question.directory.path / "forecast.csv"

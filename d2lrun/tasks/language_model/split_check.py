@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.config import schema
+from d2lrun.config import complaints
 from d2lrun.config.tables import MODELS
 from d2lrun.errors import Refused
 from d2lrun.training.split_check import nearest, spelled, working
@@ -33,7 +33,7 @@ def check_text(config: Config, data: TextDataset) -> None:
 
     value = getattr(validation, key)
     found = working(side, value) if key == "fraction" else nearest(range(2, len(data.tokens) + 1), side, side(value))
-    given = schema.shown(f"validation.{key}", value)
+    given = complaints.shown(f"validation.{key}", value)
     hints = [] if found is None else [spelled([(key, found)])]
     raise Refused(f"{given}: {str(refusal).removeprefix(f'{given}: ')}", "; or ".join([*hints, refusal.hint]))
 

@@ -10,7 +10,6 @@ import numpy as np
 from d2lrun.disk import files
 from d2lrun.disk.kinds import Kind, every, maybe, number, pair, record, text
 from d2lrun.disk.rundir import RunDirectory
-from d2lrun.errors import Refused
 from d2lrun.tasks.tabular.encoding import Field, Statistics
 from d2lrun.tasks.tabular.table import Scale, TableDataset
 
@@ -71,15 +70,9 @@ def write(directory: RunDirectory, data: TableDataset) -> None:
 
 def read(directory: RunDirectory) -> Recorded | None:
     """Return the record of a run; None if its rows are not from a file. Raises Refused if it is damaged."""
-    path = directory.columns_file
-    try:
-        content: Any = files.read_json(path)
-    except FileNotFoundError:
+    content = files.read_record(directory.columns_file, IS_RECORD)
+    if content is None:
         return None
-    except (OSError, ValueError) as error:
-        raise Refused(f"{path} is damaged: {error}", "train the run again") from error
-    if not IS_RECORD(content):
-        raise Refused(f"{path} is damaged: it is not what a run writes", "train the run again")
     columns = content["columns"]
     numbers = [column for column in columns if column["kind"] in ("number", "date")]
     learned = Statistics(
