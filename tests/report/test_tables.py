@@ -60,7 +60,7 @@ HOUSES = TableDataset(
     test_features=torch.zeros(2, 5),
     test_targets=None,
     source="/a/place/" + "deep/" * 20,
-    fields=(Field("area", missing=1), Field("[/red]", width=4, categories=3, missing=5)),
+    fields=(Field("area", missing=1), Field("[/red]", width=4, missing=5, kind="category")),
     target="price",
     test_ids=("7", "8"),
 )

@@ -26,7 +26,6 @@ class Field:
 
     name: str
     width: int = 1  # number of features that the column becomes
-    categories: int | None = None  # None: a number
     missing: int = 0  # missing values in training and test rows together
     kind: str = "number"  # number, date, category or text; a text is ignored
     values: tuple[str, ...] = ()  # the categories
@@ -75,7 +74,7 @@ def encode(columns: Mapping[str, Sequence[str]], missing: Sequence[str], kinds: 
         field = Field(name, missing=sum(absent(value, missing) for value in values), kind=kinds[name])
         if field.kind == "category":
             known = tuple(sorted({value for value in values if not absent(value, missing)}))
-            field = replace(field, width=len(known) + 1, categories=len(known), values=known)
+            field = replace(field, width=len(known) + 1, values=known)
         fields.append(replace(field, width=0) if field.kind == "text" else field)
     return encode_as(fields, columns, missing)
 

@@ -96,5 +96,5 @@ def field_of(column: dict[str, Any]) -> Field:
     """Return a column of the record."""
     values = tuple(column.get("categories", ()))
     if column["kind"] == "category":
-        return Field(column["name"], len(values) + 1, len(values), kind="category", values=values)
+        return Field(column["name"], len(values) + 1, kind="category", values=values)
     return Field(column["name"], width=0 if column["kind"] == "text" else 1, kind=column["kind"])
