@@ -5,6 +5,8 @@ B batch. The numbers come from a counter that is mixed (SplitMix64, Steele et al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,11 +17,11 @@ ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 BITS = 24  # of a uniform number: all that a float32 holds
 
 
-def uniform(index: Tensor, seed: int, epoch: int, count: int) -> Tensor:
-    """Return ``count`` numbers from 0 up to 1 for each example of ``index`` [B], float32 [B, count]."""
+def uniform(index: Tensor, seed: int, epoch: int, places: Sequence[int]) -> Tensor:
+    """Return the numbers from 0 up to 1 at these ``places`` of each example of ``index`` [B], float32 [n, B]."""
     start = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0])
-    columns = torch.arange(count, device=index.device)
-    state = index.unsqueeze(1) * signed(STEP * 1009 % WORD) + columns * signed(STEP) + signed(start)  # [B, count]
+    steps = torch.tensor(places, dtype=torch.int64, device=index.device).unsqueeze(1) * signed(STEP)  # [n, 1]
+    state = index * signed(STEP * 1009 % WORD) + steps + signed(start)  # [n, B]
     for shift, factor in ROUNDS:
         state = (state ^ shifted(state, shift)) * signed(factor)
     state = state ^ shifted(state, 31)

@@ -7,7 +7,8 @@ the batch nor the number of threads matters.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
@@ -22,91 +23,118 @@ AREA = (0.02, 0.33)  # of the image that an erased rectangle covers
 TRIES = 16  # pairs of numbers for a number of the beta distribution
 
 
-class Draws:
-    """The random numbers of the examples of a batch, taken column by column."""
-
-    COUNT = 16 + 2 * TRIES
-
-    def __init__(self, index: Tensor, seed: int, epoch: int):
-        self.columns: Iterator[Tensor] = iter(uniform(index, seed, epoch, self.COUNT).unbind(dim=1))
-
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Return the next number of each example, from ``low`` up to ``high``, float32 [B]."""
-        return low + (high - low) * next(self.columns)
-
-    def whole(self, least: int, most: int) -> Tensor:
-        """Return the next whole number of each example, from ``least`` to ``most``, int64 [B]."""
-        return (least + self.uniform(0, most - least + 1).floor().long()).clamp(max=most)
-
-    def beta(self, alpha: float) -> Tensor:
-        """Return a number of Beta(alpha, alpha) of each example, float32 [B]; 0 < alpha ≤ 1 (Jöhnk 1964)."""
-        pairs = torch.stack([next(self.columns) for _ in range(2 * TRIES)]).clamp(min=2.0**-25)  # [2 · TRIES, B]
-        x, y = (pairs.log() / alpha).view(TRIES, 2, -1).unbind(dim=1)  # logarithms: a power may vanish
-        total = torch.logaddexp(x, y)
-        first = (total <= 0).float().argmax(dim=0, keepdim=True)  # the first pair with x + y ≤ 1
-        return (x - total).gather(0, first)[0].exp()
+# The numbers of an example that each step draws.
+DRAWN = {"flip": 1, "crop": 2, "rotate": 1, "shift": 2, "jitter": 3, "erase": 5, "mixup": 1 + 2 * TRIES}
 
 
-def augmented(images: Tensor, settings: Augment, draws: Draws) -> Tensor:
-    """Return images float32 [B, C, H, W], from 0 to 1, as ``settings`` change them.
+def drawn(index: Tensor, settings: Augment, seed: int, epoch: int) -> dict[str, Tensor]:
+    """Return the random numbers of each step that is on, from 0 up to 1, float32 [n, B].
 
-    The numbers of all steps are drawn, also of those that are off: a step does not depend on the others.
+    A step gets the same numbers whichever other steps are on.
     """
-    flips = draws.uniform() < 0.5
+    ends = dict(zip(DRAWN, accumulate(DRAWN.values())))
+    places = {step: range(ends[step] - DRAWN[step], ends[step]) for step in DRAWN if getattr(settings, step)}
+    numbers = uniform(index, seed, epoch, list(chain(*places.values())))
+    return dict(zip(places, numbers.split([len(each) for each in places.values()])))
+
+
+def augmented(images: Tensor, settings: Augment, numbers: Mapping[str, Tensor]) -> Tensor:
+    """Return images float32 [B, C, H, W], from 0 to 1, as ``settings`` change them with the ``numbers`` drawn."""
+    images = placed(images, settings, numbers)
+    if settings.jitter:
+        images = coloured(images, *between(numbers["jitter"], 1 - settings.jitter, 1 + settings.jitter))
+    if settings.erase:
+        wanted, *place = numbers["erase"]
+        images = erased(images, wanted < settings.erase, *place)
+    return images
+
+
+def placed(images: Tensor, settings: Augment, numbers: Mapping[str, Tensor]) -> Tensor:
+    """Flip, crop, turn and shift images, in this order; what enters is 0.
+
+    Without turns and shifts each pixel is copied; with them all four are one interpolation.
+    """
+    height, width = images.shape[2:]
+    none = images.new_zeros(len(images))
+    flips = numbers["flip"][0] < 0.5 if settings.flip else none > 0
+    rows, columns = whole(numbers["crop"], 0, 2 * settings.crop) if settings.crop else (none.long(), none.long())
+    if settings.rotate or settings.shift:
+        degrees = between(numbers["rotate"][0], -settings.rotate, settings.rotate) if settings.rotate else none
+        right, down = between(numbers["shift"], -settings.shift, settings.shift) if settings.shift else (none, none)
+        right, down = right + (settings.crop - columns) / width, down + (settings.crop - rows) / height
+        return moved(images, flips, degrees, right, down)
     if settings.flip:
         images = torch.where(flips.view(-1, 1, 1, 1), images.flip(3), images)
-    rows, columns = draws.whole(0, 2 * settings.crop), draws.whole(0, 2 * settings.crop)
-    if settings.crop:
-        images = cropped(images, settings.crop, rows, columns)
-    angles = draws.uniform(-settings.rotate, settings.rotate)
-    shifts = draws.uniform(-settings.shift, settings.shift), draws.uniform(-settings.shift, settings.shift)
-    if settings.rotate or settings.shift:
-        images = moved(images, angles, *shifts)
-    factors = [draws.uniform(1 - settings.jitter, 1 + settings.jitter) for _ in range(3)]
-    if settings.jitter:
-        images = coloured(images, *factors)
-    wanted = draws.uniform() < settings.erase
-    place = [draws.uniform() for _ in range(4)]
-    if settings.erase:
-        images = erased(images, wanted, *place)
-    return images
+    return cropped(images, settings.crop, rows, columns) if settings.crop else images
+
+
+def mixed(
+    images: Tensor, labels: Tensor, others: Tensor, other_labels: Tensor, share: Tensor, classes: int
+) -> tuple[Tensor, Tensor]:
+    """Return ``share`` [B] of each image and the rest of another [B, C, H, W], and their classes alike [B, K]."""
+    hot, other = (F.one_hot(each, classes).to(share.dtype) for each in (labels, other_labels))
+    return torch.lerp(others, images, share.view(-1, 1, 1, 1)), torch.lerp(other, hot, share.unsqueeze(1))
+
+
+def between(numbers: Tensor, low: float, high: float) -> Tensor:
+    """Return the numbers from 0 up to 1 as numbers from ``low`` up to ``high``."""
+    return low + (high - low) * numbers
+
+
+def whole(numbers: Tensor, least: int, most: int) -> Tensor:
+    """Return the numbers from 0 up to 1 as whole numbers from ``least`` to ``most``, int64."""
+    return (least + between(numbers, 0, most - least + 1).floor().long()).clamp(max=most)
+
+
+def beta(numbers: Tensor, alpha: float) -> Tensor:
+    """Return numbers of Beta(alpha, alpha), 0 < alpha ≤ 1, from uniform ones [2 · TRIES, B] (Jöhnk 1964)."""
+    logarithms = numbers.clamp(min=2.0**-25).log() / alpha  # a power may vanish
+    x, y = logarithms.view(TRIES, 2, -1).unbind(dim=1)
+    total = torch.logaddexp(x, y)
+    first = (total <= 0).float().argmax(dim=0, keepdim=True)  # the first pair with x + y ≤ 1
+    return (x - total).gather(0, first)[0].exp()
 
 
 def cropped(images: Tensor, padding: int, rows: Tensor, columns: Tensor) -> Tensor:
     """Cut [H, W] out of the images padded with 0 on all sides, from ``rows`` and ``columns`` [B]."""
-    count, _, height, width = images.shape
+    count, channels, height, width = images.shape
     padded = F.pad(images, [padding] * 4)
     down = rows.unsqueeze(1) + torch.arange(height, device=images.device)  # [B, H]
     across = columns.unsqueeze(1) + torch.arange(width, device=images.device)  # [B, W]
-    batch = torch.arange(count, device=images.device).view(-1, 1, 1)
-    cut = padded.permute(0, 2, 3, 1)[batch, down.unsqueeze(2), across.unsqueeze(1)]  # [B, H, W, C]
-    return cut.permute(0, 3, 1, 2).contiguous()
+    places = (down * padded.shape[3]).unsqueeze(2) + across.unsqueeze(1)  # [B, H, W]
+    return padded.flatten(2).gather(2, places.view(count, 1, -1).expand(-1, channels, -1)).view_as(images)
 
 
-def moved(images: Tensor, degrees: Tensor, right: Tensor, down: Tensor) -> Tensor:
-    """Turn images by ``degrees`` [B] and shift them by shares of their size; what enters is 0."""
+def moved(images: Tensor, flips: Tensor, degrees: Tensor, right: Tensor, down: Tensor) -> Tensor:
+    """Flip images, and then turn them by ``degrees`` [B] and shift them by shares of their size."""
     height, width = images.shape[2:]
-    cosine, sine = (degrees * (math.pi / 180)).cos(), (degrees * (math.pi / 180)).sin()
-    rows = (cosine, -sine * height / width, -2 * right, sine * width / height, cosine, -2 * down)
-    maps = torch.stack(rows, dim=1).view(-1, 2, 3)  # from the new image to the old, in coordinates from -1 to 1
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    angles = (degrees * (math.pi / 180)).view(-1, 1, 1)
+    cosine, sine, sign = angles.cos(), angles.sin(), (1 - 2 * flips.float()).view(-1, 1, 1)
+    y, x = (
+        (2 * torch.arange(size, device=images.device) + 1) / size - 1  # centres of pixels, from -1 to 1
+        for size in (height, width)
+    )
+    # From the new image to the old: [B, 1, W] + [B, H, 1]
+    across = sign * cosine * x - sign * (sine * (height / width) * y.view(-1, 1) + 2 * right.view(-1, 1, 1))
+    along = sine * (width / height) * x + (cosine * y.view(-1, 1) - 2 * down.view(-1, 1, 1))
+    return F.grid_sample(images, torch.stack((across, along), dim=3), align_corners=False)
 
 
 def coloured(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
     """Multiply brightness, contrast, and for three channels saturation, by factors [B], and clip to 0 to 1."""
     factors = [factor.view(-1, 1, 1, 1) for factor in (brightness, contrast, saturation)]
-    images = (images * factors[0]).clamp(0, 1)
-    mean = grey(images).mean(dim=(1, 2, 3), keepdim=True)
-    images = (mean + (images - mean) * factors[1]).clamp(0, 1)
-    own = grey(images)
-    return (own + (images - own) * factors[2]).clamp(0, 1)
+    colours = images.shape[1] == 3
+    images = (images * factors[0]).clamp_(0, 1)
+    mean = (grey(images) if colours else images).mean(dim=(1, 2, 3), keepdim=True)
+    images.sub_(mean).mul_(factors[1]).add_(mean).clamp_(0, 1)
+    if colours:
+        own = grey(images)
+        images.sub_(own).mul_(factors[2]).add_(own).clamp_(0, 1)
+    return images
 
 
 def grey(images: Tensor) -> Tensor:
-    """Return the brightness of each pixel, [B, 1, H, W]."""
-    if images.shape[1] != 3:
-        return images.mean(dim=1, keepdim=True)
+    """Return the brightness of each pixel of images [B, 3, H, W], [B, 1, H, W]."""
     return (images * images.new_tensor(GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
@@ -121,5 +149,5 @@ def erased(images: Tensor, wanted: Tensor, area: Tensor, aspect: Tensor, top: Te
     first_row, first_column = (top * (height - tall)).unsqueeze(1), (left * (width - wide)).unsqueeze(1)
     down = (rows >= first_row) & (rows < first_row + tall.unsqueeze(1))  # [B, H]
     across = (columns >= first_column) & (columns < first_column + wide.unsqueeze(1))  # [B, W]
-    inside = down.unsqueeze(2) & across.unsqueeze(1) & wanted.view(-1, 1, 1)  # [B, H, W]
-    return images.masked_fill(inside.unsqueeze(1), 0.0)
+    kept = ~(down.unsqueeze(2) & (across & wanted.unsqueeze(1)).unsqueeze(1))  # [B, H, W]
+    return images * kept.unsqueeze(1)

@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from d2lrun.config.keys import Augment
 from d2lrun.counts import counted
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
-from d2lrun.tasks.classification.augment import Draws, augmented
+from d2lrun.tasks.classification.augment import augmented, beta, drawn, mixed, whole
 from d2lrun.tasks.classification.preparation import IMAGENET, Preparation, Statistics, measured
 from d2lrun.training.examples import Examples, Indexed
 
@@ -178,19 +177,15 @@ class ImageSubset(Indexed):
     def load_augmented(self, batch: Augmented) -> tuple[Tensor, Tensor]:
         """Return the inputs and labels of a training batch as its settings change them."""
         index, seed, epoch, settings = batch.index, batch.seed, batch.epoch, batch.settings
-        draws = Draws(index, seed, epoch)
-        images = augmented(self.data.preparation.scaled(self.pixels(index)), settings, draws)
-        labels = self.labels.index_select(0, index)
+        numbers = drawn(index, settings, seed, epoch)
+        images, labels = self.data.preparation.scaled(self.pixels(index)), self.labels.index_select(0, index)
         if settings.mixup:
-            share, partner = draws.beta(settings.mixup), self.index[draws.whole(0, len(self.index) - 1)]
-            other = augmented(self.data.preparation.scaled(self.pixels(partner)), settings, Draws(partner, seed, epoch))
-            images = torch.lerp(other, images, share.view(-1, 1, 1, 1))
-            hot, others = (
-                F.one_hot(each, self.data.outputs).to(share.dtype)
-                for each in (labels, self.labels.index_select(0, partner))
-            )
-            labels = torch.lerp(others, hot, share.unsqueeze(1))  # [B, K]
-        return self.data.preparation.normalised(images), labels
+            place, *pairs = numbers["mixup"]
+            partner = self.index[whole(place, 0, len(self.index) - 1)]
+            others = self.data.preparation.scaled(self.pixels(partner)), self.labels.index_select(0, partner)
+            share = beta(torch.stack(pairs), settings.mixup)
+            images, labels = mixed(images, labels, *others, share, self.data.outputs)
+        return self.data.preparation.normalised(augmented(images, settings, numbers)), labels
 
     def pixels(self, index: Tensor) -> Tensor:
         """Return the stored images uint8 [B, C, H, W] on the device of the labels."""

@@ -7,10 +7,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from d2lrun.config.compose import compose
-from d2lrun.tasks.classification.augment import Draws, augmented, coloured, cropped, erased, moved
+from d2lrun.tasks.classification.augment import DRAWN, augmented, beta, coloured, cropped, drawn, erased, moved
 from d2lrun.tasks.classification.images import ImageDataset
 from tests.bits import same_bits
 
@@ -22,17 +24,18 @@ def images(count=40, channels=3, side=8):
     return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(1))
 
 
-def draws(count=40, seed=1, epoch=0):
-    return Draws(torch.arange(count), seed, epoch)
+def changed(images, settings):
+    """The images as an epoch changes them."""
+    return augmented(images, settings, drawn(torch.arange(len(images)), settings, seed=1, epoch=0))
 
 
 def test_nothing_is_changed_when_all_is_off():
-    assert torch.equal(augmented(images(), OFF, draws()), images())
+    assert torch.equal(changed(images(), OFF), images())
 
 
 def test_half_of_the_images_are_flipped():
     x = images(400)
-    found = augmented(x, replace(OFF, flip=True), draws(400))
+    found = changed(x, replace(OFF, flip=True))
     flipped = [torch.equal(one, other.flip(2)) for one, other in zip(found, x, strict=True)]
     same = [torch.equal(one, other) for one, other in zip(found, x, strict=True)]
     assert all(one != other for one, other in zip(flipped, same, strict=True)) and 150 < sum(flipped) < 250
@@ -45,16 +48,32 @@ def test_a_crop_is_cut_out_of_the_padded_image():
     assert torch.equal(cropped(x, 2, rows, columns), torch.stack(wanted))
 
 
+def test_flips_crops_and_shifts_of_whole_pixels_are_copies_with_turns_too():
+    """The one interpolation of all four equals copies of the pixels, and then a turn."""
+    settings = replace(OFF, flip=True, crop=2)
+    numbers = drawn(torch.arange(40), replace(settings, rotate=1e-9), seed=1, epoch=0)
+    assert set(numbers) == {"flip", "crop", "rotate"}
+    copied, interpolated = (augmented(images(), each, numbers) for each in (settings, replace(settings, rotate=1e-9)))
+    torch.testing.assert_close(interpolated, copied, atol=1e-5, rtol=1e-5)
+
+
+@given(st.sets(st.sampled_from(sorted(DRAWN)), min_size=1))
+def test_a_step_draws_the_same_whichever_others_are_on(steps):
+    alone = {step: drawn(torch.arange(5), replace(OFF, **{step: 1}), 1, 0)[step] for step in steps}
+    together = drawn(torch.arange(5), replace(OFF, **dict.fromkeys(steps, 1)), 1, 0)
+    assert same_bits(together, alone) and all(len(together[step]) == DRAWN[step] for step in steps)
+
+
 def test_a_quarter_turn_is_exact():
     x = images(2)
-    turned = moved(x, torch.tensor([90.0, 0.0]), torch.zeros(2), torch.zeros(2))
+    turned = moved(x, torch.zeros(2) > 0, torch.tensor([90.0, 0.0]), torch.zeros(2), torch.zeros(2))
     torch.testing.assert_close(turned[1], x[1])
     assert any(torch.allclose(turned[0], x[0].rot90(turns, (1, 2)), atol=1e-5) for turns in (1, 3))
 
 
 def test_a_shift_moves_right_and_down():
     x = images(1)
-    found = moved(x, torch.zeros(1), torch.tensor([0.25]), torch.tensor([0.125]))[0]
+    found = moved(x, torch.zeros(1) > 0, torch.zeros(1), torch.tensor([0.25]), torch.tensor([0.125]))[0]
     torch.testing.assert_close(found[:, 1:, 2:], x[0, :, :-1, :-2])
     assert not found[:, :1].any() and not found[:, :, :2].any()
 
@@ -81,7 +100,8 @@ def test_an_erased_rectangle_is_one_and_of_its_size():
 
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0])
 def test_a_share_has_the_moments_of_the_beta_distribution(alpha):
-    found = draws(20_000).beta(alpha).double().numpy()
+    numbers = drawn(torch.arange(20_000), replace(OFF, mixup=alpha), seed=1, epoch=0)["mixup"]
+    found = beta(numbers[1:], alpha).double().numpy()
     assert found.mean() == pytest.approx(0.5, abs=0.01)
     assert found.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.03)
     wanted = np.quantile(np.random.default_rng(1).beta(alpha, alpha, 200_000), [0.1, 0.3, 0.7, 0.9])
