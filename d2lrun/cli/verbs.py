@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from d2lrun import streams
-from d2lrun.errors import MACHINE, D2lrunError, OtherData, Refused, cause_of, masked
+from d2lrun.errors import D2lrunError, Refused, masked
 from d2lrun.streams import complain, visible
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from rich.segment import Segment
 
     from d2lrun.config.keys import Config
+    from d2lrun.disk.rundir import RunDirectory
 
 SOME_JOBS_FAILED = 3
 # Words for a run whose data or device changed.
@@ -51,7 +51,10 @@ def train(words: list[str]) -> int:
         return 0
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
         raise Refused("sweep: it names several runs, this command trains one", shlex.join(["d2lrun", "-m", *words]))
-    train_config(config)
+    from d2lrun.runs import execute
+
+    console = terminal()
+    show_end(console, config, *execute.trained(config, console))
     return 0
 
 
@@ -116,53 +119,13 @@ def sweep(words: list[str]) -> int:
 def train_composed(data: Any) -> None:
     """Train one run with a config that Hydra composed."""
     from d2lrun.config import compose
+    from d2lrun.runs import execute
 
-    train_config(compose.from_hydra(data))
-
-
-def train_config(config: Config, resumed: bool = False) -> None:
-    """Train one run in its directory and print it; a finished run on the same data is only printed again."""
-    from d2lrun.config import compose
-    from d2lrun.disk import rundir
-    from d2lrun.report.text import say
-
-    console = terminal()
-    changed = compose.departures(config)
-    with rundir.claim(config) as directory:
-        # import after the directory is claimed: a refusal does not wait for torch
-        from d2lrun.runs import identity, kfold
-        from d2lrun.runs.run import run
-
-        if directory.finished():
-            result = show_finished(config, directory, console, resumed)
-        else:
-            config = identity.locate_data(config, directory, partial(say, console))
-            if not kfold.is_folded(config) and getattr(config.validation, "refit", False):
-                say(console, "this run is one fold: validation.refit is used only after all folds")
-            with resumable(directory, console):
-                result = (kfold.run_folds if kfold.is_folded(config) else run)(config, directory, console, changed)
-        show_end(console, config, result, directory)
+    config, console = compose.from_hydra(data), terminal()
+    show_end(console, config, *execute.trained(config, console))
 
 
-def show_finished(config: Config, directory: Any, console: Console, resumed: bool) -> dict[str, Any]:
-    """Return the result of a finished run; raises Refused if its data differ from the data of the config."""
-    from d2lrun.report.text import say
-    from d2lrun.runs import identity, kfold
-
-    try:
-        config = identity.locate_data(config, directory, partial(say, console))
-        if directory.data() is None:
-            kfold.adopt(config, directory)
-            say(console, "an earlier version made this run: its data are assumed to be the present data")
-    except Refused as refusal:
-        if isinstance(refusal, OtherData) or not resumed:
-            raise
-        say(console, f"its data cannot be compared: {refusal}")
-    say(console, f"already finished: {directory.path}")
-    return directory.result()
-
-
-def show_end(console: Console, config: Config, result: dict[str, Any], directory: Any) -> None:
+def show_end(console: Console, config: Config, directory: RunDirectory, result: dict[str, Any]) -> None:
     """Print the result of a run, and the command to run next."""
     from d2lrun.report.folds import show_folds
     from d2lrun.report.tables import show_result
@@ -171,24 +134,6 @@ def show_end(console: Console, config: Config, result: dict[str, Any], directory
 
     (show_folds if "folds" in result else show_result)(console, result, directory.path)
     say(console, f" next        {next_step.after_run(config, directory.path)}")
-
-
-@contextmanager
-def resumable(directory: Any, console: Console) -> Iterator[None]:
-    """If a run fails through the machine, print the command that continues it, unless the hint has it."""
-    from d2lrun.report.text import say
-
-    try:
-        yield
-    except (D2lrunError, OSError) as error:
-        following = directory.command("resume")
-        if (
-            not isinstance(error, Refused)
-            and cause_of(error) == MACHINE
-            and following not in getattr(error, "hint", "")
-        ):
-            say(console, f" next        {following}")
-        raise
 
 
 def resume(words: list[str]) -> int:
@@ -200,15 +145,19 @@ def resume(words: list[str]) -> int:
     if other := [word for word in options["moves"] if word.startswith("device.")]:
         refuse_override("resume", other[0])
     config = config_of(directory, options)  # refuse a damaged config before torch is imported
+    from d2lrun.report.text import say
+    from d2lrun.runs import execute
+
+    console = terminal()
     if any(word.startswith(LONGER) for word in options["moves"]):
-        from d2lrun.report.text import say
         from d2lrun.runs import longer
 
-        with longer.child(directory, config, partial(say, terminal())) as config:
-            train_config(config)
-        return 0
-    config.run.dir = str(directory.path)
-    train_config(config, resumed=True)
+        with longer.child(directory, config, partial(say, console)) as config:
+            end = execute.trained(config, console)
+    else:
+        config.run.dir = str(directory.path)
+        end = execute.trained(config, console, resumed=True)
+    show_end(console, config, *end)
     return 0
 
 

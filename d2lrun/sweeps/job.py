@@ -85,15 +85,14 @@ def train_quietly(config: Config, directory: RunDirectory) -> None:
 
     from d2lrun.config import compose
     from d2lrun.report.progress import Progress
-    from d2lrun.runs import kfold
-    from d2lrun.runs.run import run
+    from d2lrun.runs import execute
     from d2lrun.training import devices
 
     nowhere = Console(file=io.StringIO(), force_terminal=False, force_interactive=False)
     curve = trial.curve_of(config, directory)
     silent = partial(trial.Reporting, curve=curve) if curve else partial(Progress, lines=0)
     with devices.a_gpu(config.device):
-        train = kfold.run_folds if kfold.is_folded(config) else run
+        train = execute.trainer(config)
         train(config, directory, nowhere, compose.departures(config), silent)
 
 

@@ -182,7 +182,7 @@ def test_the_data_are_counted_and_drawn(d2lrun, sales):
 
 def test_the_picture_and_the_page_show_the_forecasts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    verbs.train_config(compose([*SINE, "run.dir=run"]))
+    verbs.train([*SINE, "run.dir=run"])
     with Image.open("run/predictions.png") as image:
         assert len(image.convert("RGB").getcolors(1 << 20)) > 50
     page = Path("run/report.html").read_text("utf-8")
