@@ -74,6 +74,7 @@ def nothing() -> BaseException | None:
 
 
 handler = Handler()
+owned = True  # whether the process is d2lrun's own; in another, a handler of the user's stays
 
 
 def heed() -> None:
@@ -108,6 +109,17 @@ def raise_received() -> None:
 def heeded() -> list[int]:
     """Return the signals that are handled: all, without a SIGHUP that the caller ignores, as nohup does."""
     return [each for each in SIGNALS if each != HANGUP or signal.getsignal(each) != signal.SIG_IGN]
+
+
+def taken() -> list[int]:
+    """Return the signals that a run may take over: none of them in a thread, which cannot set handlers."""
+    if owned:
+        return heeded()
+    import threading
+
+    free = (signal.SIG_DFL, signal.default_int_handler)
+    main = threading.current_thread() is threading.main_thread()
+    return [each for each in heeded() if main and signal.getsignal(each) in free]
 
 
 def is_importing(frame: FrameType | None) -> bool:
@@ -150,7 +162,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         self.received = handler.take()
-        self.before = {signum: signal.signal(signum, self.note) for signum in heeded()}
+        self.before = {signum: signal.signal(signum, self.note) for signum in taken()}
         return self
 
     def note(self, signum: int, frame: FrameType | None) -> None:
@@ -164,7 +176,7 @@ class StopRequest:
         raise Stopped(signum, AT_ONCE)
 
     def __exit__(self, kind: type | None, *exception: object) -> None:
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
+        if owned and kind is not None and issubclass(kind, KeyboardInterrupt):
             handler.received = self.received  # so the next signal is the second one
         for signum, before in self.before.items():
             signal.signal(signum, before)

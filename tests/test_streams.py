@@ -13,6 +13,7 @@ from rich.table import Table
 from d2lrun import streams
 from d2lrun.cli import verbs
 from d2lrun.errors import Refused
+from d2lrun.report.console import terminal
 
 HOSTILE = "\x1b]0;title\x07 \x1b[2J \x9b31m \r\x08"
 SHOWN = "\\x1b]0;title\\x07 \\x1b[2J \\x9b31m \\x0d\\x08"
@@ -62,7 +63,7 @@ def test_nothing_on_the_terminal_gives_commands(capsys, monkeypatch):
     for variables in ({}, {"FORCE_COLOR": "1", "TERM": "xterm"}):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        console = verbs.terminal()
+        console = terminal()
         console.print(HOSTILE, markup=False)
         console.print(table)
         console.rule(HOSTILE)

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from d2lrun import streams
 from d2lrun.errors import D2lrunError, Refused, masked
+from d2lrun.report.console import terminal
 from d2lrun.streams import complain, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.segment import Segment
 
     from d2lrun.config.keys import Config
     from d2lrun.disk.rundir import RunDirectory
@@ -178,6 +175,7 @@ def ask(verb: str, words: list[str]) -> int:
     """Use a finished run by a verb of its task, such as ``predict``; raises Refused for a run of another task."""
     from d2lrun import tasks
     from d2lrun.config.tables import TASKS
+    from d2lrun.runs import asking
 
     by_task = tasks.words()[verb]
     defaults = {key: value for word in by_task.values() for key, value in word.options.items()}
@@ -186,38 +184,15 @@ def ask(verb: str, words: list[str]) -> int:
         each.check(options)
     config = config_of(directory, options)
     directory.refuse_folds()
-    word = by_task.get(tasks.task_name(config))
-    if word is None:
-        refuse_task(verb, directory, tasks.task_name(config))
+    word = asking.word_of(verb, directory, config)
     strange = [key for key in defaults if key not in word.options and options[key] != defaults[key]]
     if strange or (options["files"] and not word.takes_files):
         given = f"{strange[0]}={options[strange[0]]}" if strange else options["files"][0]
         title = TASKS[tasks.task_name(config)].title
         raise Refused(f"{given}: not for the run of a {title}", f"{directory.command(verb)} {word.usage}".strip())
-
-    def load() -> tuple[Any, Any]:
-        from d2lrun.runs import inference
-
-        return inference.load(directory, config)[1:]
-
-    def check_data() -> None:
-        from d2lrun.runs import inference
-
-        inference.check_data(directory, config)
-
     asked = {key: options[key] for key in word.options}
-    word.answer(tasks.Question(directory, config, terminal(), load, check_data, asked, options["files"]))
+    word.answer(asking.question(directory, config, terminal(), asked, options["files"]))
     return 0
-
-
-def refuse_task(verb: str, directory: Any, task: str) -> NoReturn:
-    """Raise Refused for a verb that the task of a run does not have; the hint is a verb that it has."""
-    from d2lrun import tasks
-    from d2lrun.config.tables import TASKS
-
-    own = [other for other, by_task in tasks.words().items() if task in by_task]
-    wanted = f"is the run of a {TASKS[task].title}: there is no {verb} for it"
-    raise Refused(f"{directory.path} {wanted}", directory.command(own[0] if own else "evaluate"))
 
 
 def summary(words: list[str]) -> int:
@@ -253,7 +228,9 @@ def cost(words: list[str]) -> int:
 
 def data(words: list[str]) -> int:
     """Fetch and verify a dataset, print its counts, and draw samples."""
-    config = composed([*reader(words), *words])
+    from d2lrun.config import compose
+
+    config = composed([*compose.reader(words), *words])
     from d2lrun import datasets
     from d2lrun.report import fonts
     from d2lrun.report.text import say
@@ -286,16 +263,6 @@ def compare(words: list[str]) -> int:
     for path in paths:
         say(console, f" {path.suffix[1:]:<4} {path}")
     return 0
-
-
-def reader(words: list[str]) -> list[str]:
-    """Return the override for a network that takes the dataset in ``words``; none if they name no dataset."""
-    from d2lrun.config.tables import DATASETS, MODELS, fits
-
-    chosen = [word.removeprefix("dataset=") for word in words if word.startswith("dataset=")]
-    if not chosen or chosen[-1] not in DATASETS:
-        return []
-    return [f"model={next(model for model in MODELS if fits(model, chosen[-1]))}"]
 
 
 def doctor(words: list[str]) -> int:
@@ -398,25 +365,6 @@ def split_options(words: list[str], defaults: dict[str, str], hint: str) -> tupl
         else:
             named.append(word)
     return options, named
-
-
-def terminal() -> Console:
-    """Return the console for results. rich detects colours, NO_COLOR and the width.
-
-    Control characters in the printed text are shown as escapes.
-    """
-    from rich.console import Console
-
-    class Terminal(Console):
-        def on_broken_pipe(self) -> None:
-            raise  # rich would exit; main.py decides
-
-        def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
-            for segment in super().render(renderable, options):
-                yield segment if segment.control else segment._replace(text=visible(segment.text))
-
-    file: Any = streams.Terminal(sys.stdout) if sys.stdout.isatty() else sys.stdout
-    return Terminal(file=file, highlight=False)
 
 
 def print_error(error: D2lrunError) -> None:

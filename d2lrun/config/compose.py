@@ -29,7 +29,7 @@ from d2lrun.config import hydra_internal, schema, user_yaml
 from d2lrun.config.complaints import Complaint, refuse
 from d2lrun.config.keys import ADDED, VARIANTS, Config, Grid, Search, conf_dir
 from d2lrun.config.overrides import as_text, is_hydras, is_key, quoted, readable
-from d2lrun.config.tables import DATASETS, TASKS
+from d2lrun.config.tables import DATASETS, MODELS, TASKS, fits
 from d2lrun.config.types import DeviceNames
 from d2lrun.errors import Refused
 
@@ -41,6 +41,14 @@ ROUNDS = 5  # of suggestions that follow from each other
 def compose(overrides: list[str], config_dir: str | None = None) -> Config:
     """Return the checked config that ``overrides`` describe; raises Refused with all complaints."""
     return compose_all([overrides], config_dir)[0]
+
+
+def reader(words: list[str]) -> list[str]:
+    """Return the override for a network that takes the dataset in ``words``; none if they name no dataset."""
+    chosen = [word.removeprefix("dataset=") for word in words if word.startswith("dataset=")]
+    if not chosen or chosen[-1] not in DATASETS:
+        return []
+    return [f"model={next(model for model in MODELS if fits(model, chosen[-1]))}"]
 
 
 def show(overrides: list[str], config_dir: str | None = None) -> str:

@@ -133,6 +133,12 @@ def quoted(text: str, refers: bool = False) -> str:
     return "'" + re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text) + "'"
 
 
+def literal(text: str) -> str:
+    """Return a text on Hydra's command line, whatever it looks like: with quotes only if it needs them."""
+    plain = PLAIN.fullmatch(text) and not is_number(text) and text.lower() != "null"
+    return text if plain else quoted(text)
+
+
 def is_explicit(part: str) -> bool:
     """Whether a value has quotes or brackets around it, so that it is written in Hydra's grammar."""
     return bool(QUOTED.fullmatch(part.strip())) or is_enclosed(part.strip(), "[")

@@ -429,9 +429,14 @@ def lift_submission(refit: RunDirectory, whole: RunDirectory) -> None:
         files.write_atomic(whole.submission, files.read(refit.submission))
 
 
+def folder_of(config: Config) -> Path:
+    """Return the folder of the runs of this network on this dataset that have no ``run.dir``."""
+    return Path(config.run.root).expanduser() / "runs" / schema.data_name(config.dataset) / config.model.name
+
+
 def unique(config: Config) -> Path:
     """Make a new directory outputs/runs/<dataset>/<model>/<date_time>, unique also if ten start in one second."""
-    parent = Path(config.run.root).expanduser() / "runs" / schema.data_name(config.dataset) / config.model.name
+    parent = folder_of(config)
     parent.mkdir(parents=True, exist_ok=True)
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{config.run.name}" if config.run.name else "")
     for number in itertools.count(1):

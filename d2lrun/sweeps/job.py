@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from functools import partial
 from pathlib import Path
@@ -81,19 +80,17 @@ def train_in(path: Path) -> str:
 
 def train_quietly(config: Config, directory: RunDirectory) -> None:
     """Train without output on the terminal: all lines go to run.log."""
-    from rich.console import Console
-
     from d2lrun.config import compose
+    from d2lrun.report.console import to_function
     from d2lrun.report.progress import Progress
     from d2lrun.runs import execute
     from d2lrun.training import devices
 
-    nowhere = Console(file=io.StringIO(), force_terminal=False, force_interactive=False)
     curve = trial.curve_of(config, directory)
     silent = partial(trial.Reporting, curve=curve) if curve else partial(Progress, lines=0)
     with devices.a_gpu(config.device):
         train = execute.trainer(config)
-        train(config, directory, nowhere, compose.departures(config), silent)
+        train(config, directory, to_function(), compose.departures(config), silent)
 
 
 def note_failure(directory: RunDirectory, reason: str, cause: str = MACHINE) -> None:

@@ -1,13 +1,14 @@
 """Tasks, one folder per task: the code that depends on the kind of examples and predictions.
 
 A folder has task.py (loss and metrics, for the loop), view.py (the output of a run and its data for people), words.py
-(the verbs that use a finished run), and the class of its datasets. No other package asks for the kind of task.
+(the verbs that use a finished run), values.py (the same verbs for Python, with values in and out), and the class of its
+datasets. No other package asks for the kind of task.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -19,6 +20,7 @@ from d2lrun.errors import Refused
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from torch import Tensor
 
     from d2lrun.config.keys import Config
     from d2lrun.disk.rundir import RunDirectory
@@ -46,6 +48,24 @@ class View(Protocol):
 
     def show(self, console: Console, data: Any, picture: Path) -> None:
         """Print the counts of a dataset and draw it, for ``d2lrun data``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The predicted classes of n examples, of K classes."""
+
+    labels: list[str]  # [n]: the most probable class of each
+    probabilities: Tensor  # float32 [n, K], on the CPU
+    classes: tuple[str, ...]  # [K]: the names of the columns
+
+    @classmethod
+    def of(cls, probabilities: Tensor, classes: Sequence[str]) -> Classes:
+        """Return the most probable classes by ``probabilities`` [n, K]."""
+        found = probabilities.float().cpu()
+        return cls([classes[place] for place in found.argmax(dim=1).tolist()], found, tuple(classes))
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 @dataclass
@@ -91,6 +111,14 @@ def whole(options: dict[str, str], name: str, least: int, most: int, verb: str) 
             f"{name}={digits}: wanted a whole number at least {least} and at most {most:,}", f"d2lrun {verb} --help"
         )
     return int(digits)
+
+
+def texts_of(given: Any) -> list[str]:
+    """Return a text, or a sequence of texts, as a list; raises Refused."""
+    texts = [given] if isinstance(given, str) else list(given or [])
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise Refused(f"{given!r}: wanted a text, or a list of texts", "give at least one text")
+    return texts
 
 
 def task_of(config: Config, data: Any) -> Task:

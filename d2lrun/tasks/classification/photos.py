@@ -19,7 +19,7 @@ def read_image(path: Path, channels: int = 1) -> Any:
 
     Transparency counts as white. Of an animation, the first image is read.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
@@ -28,14 +28,22 @@ def read_image(path: Path, channels: int = 1) -> Any:
                 wide = ";16" in str(file.tile) and not file.mode.startswith(
                     "I"
                 )  # 16 bits per channel; with several channels PIL keeps only the upper 8
-                image = eight_bits(ImageOps.exif_transpose(file))
-                image = image.convert(image.mode if is_opaque(image) else "RGBA")  # reads the pixels
+                image = upright(file, channels)
         if wide and max(high for _, high in image.convert("RGB").getextrema()) < 16:
             raise ValueError("of its 16 bits a channel the upper 4 are unused; save it with 8 bits a channel")
     except FileNotFoundError:
         raise Refused(f"{path}: no such file", "give the image files after the run's directory") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused(f"{path} is not an image that can be read: {error}", "PNG, JPEG, … are read") from error
+    return image
+
+
+def upright(image: Any, channels: int) -> Any:
+    """Return a PIL image upright, with 8 bits, and grey or with three colours; transparency counts as white."""
+    from PIL import Image, ImageOps
+
+    image = eight_bits(ImageOps.exif_transpose(image))
+    image = image.convert(image.mode if is_opaque(image) else "RGBA")  # reads the pixels
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if channels == 1 else "RGB")

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,9 +54,13 @@ def stored(path: Path, prepare: Preparation, invert: str) -> Stored:
 
     ``invert`` is yes, no, or auto: auto makes a light background dark if the training images have a dark one.
     """
+    return stored_image(read_image(path, prepare.stored[0]), prepare, invert)
+
+
+def stored_image(image: Any, prepare: Preparation, invert: str) -> Stored:
+    """Return an upright PIL image as ``stored`` does."""
     from PIL import ImageOps
 
-    image = read_image(path, prepare.stored[0])
     inverted = inverts(image, invert, prepare.dark)
     pixels = fit_image(ImageOps.invert(image) if inverted else image, prepare.stored, prepare.framing)
     return Stored(pixels, inverted, remark(image, inverted))

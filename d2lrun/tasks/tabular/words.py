@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from d2lrun.config.tables import DATASETS
 from d2lrun.errors import Refused
@@ -11,6 +12,8 @@ from d2lrun.tasks import Question, Word
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
+    from d2lrun.disk.cells import Sheet
+    from d2lrun.tasks.tabular.predict import Filled
     from d2lrun.tasks.tabular.table import TableDataset
 
 
@@ -34,6 +37,18 @@ def predict_test(question: Question) -> None:
     from d2lrun.tasks.tabular.predict import write_submission
     from d2lrun.tasks.tabular.tables import show_predicted
 
+    data, model = rows_without_targets(question)
+    found = write_submission(directory.submission, model, data, config.train.batch_size)
+    show_predicted(question.console, (data.identifier or "line", data.target), data.test_ids, found.texts)
+    say(question.console, f" every prediction: {directory.submission}")
+
+
+def rows_without_targets(question: Question) -> tuple[TableDataset, Any]:
+    """Return the dataset, fitted as in training, and the model, to predict the test rows without targets.
+
+    Raises Refused if there are none.
+    """
+    directory, config = question.directory, question.config
     data: TableDataset
     data, model = question.load()
     if data.test_targets is not None or not len(data.test_features):
@@ -41,10 +56,7 @@ def predict_test(question: Question) -> None:
             f"{directory.path}: {data.name} has no rows without a target",
             f"name a file with such rows: {directory.command('predict')} FILE.csv",
         )
-    data = data.split(config.validation, config.seed).train.data  # prepared as in training
-    found = write_submission(directory.submission, model, data, config.train.batch_size)
-    show_predicted(question.console, (data.identifier or "line", data.target), data.test_ids, found.texts)
-    say(question.console, f" every prediction: {directory.submission}")
+    return data.split(config.validation, config.seed).train.data, model  # prepared as in training
 
 
 def predict_file(question: Question) -> None:
@@ -52,12 +64,36 @@ def predict_file(question: Question) -> None:
 
     If the file has the target, the predictions are measured, too.
     """
+    from d2lrun.report.text import say
+    from d2lrun.tasks.tabular.tables import show_filled
+
+    if len(question.files) > 1:
+        raise Refused(
+            f"{question.files[1]}: one file of rows at a time", "join the files, or give the command for each"
+        )
+    filled, remarks = filled_rows(question, lambda: sheet_of_file(question, question.files[0]))
+    path = question.directory.path / "predictions.csv"
+    filled.write(path)
+    for remark in remarks:
+        say(question.console, f" {remark}")
+    show_filled(question.console, filled)
+    say(question.console, f" every prediction: {path}")
+
+
+def sheet_of_file(question: Question, path: str) -> Sheet:
+    """Return the columns of a CSV file; raises Refused."""
     from d2lrun.disk.cells import read_sheet
     from d2lrun.disk.texts import decode, read_files
-    from d2lrun.report.text import say
+
+    encoding = getattr(question.config.dataset, "encoding", "utf-8")
+    file = read_files(question.config.dataset.name, [path], encoding)[0]
+    return read_sheet(file.origin, decode(file.origin, file.content, encoding))
+
+
+def filled_rows(question: Question, read: Callable[[], Sheet]) -> tuple[Filled, list[str]]:
+    """Return the predictions for the rows that ``read`` returns, and remarks; raises Refused."""
     from d2lrun.tasks.tabular import record
     from d2lrun.tasks.tabular.predict import Filled, answers, features_of_file
-    from d2lrun.tasks.tabular.tables import show_filled
     from d2lrun.training.trained import trained
 
     directory, config = question.directory, question.config
@@ -65,25 +101,13 @@ def predict_file(question: Question) -> None:
     if known is None:
         if DATASETS[config.dataset.name].named:
             raise Refused(f"{directory.path} has no record of its columns: it is too old", "train the run again")
-        what = f"{question.files[0]}: the rows of {config.dataset.name} are not from a file, so no file is like them"
+        what = f"the rows of {config.dataset.name} are not from a file, so no other rows are like them"
         raise Refused(what, directory.command("evaluate"))
-    if len(question.files) > 1:
-        raise Refused(
-            f"{question.files[1]}: one file of rows at a time", "join the files, or give the command for each"
-        )
-    encoding = getattr(config.dataset, "encoding", "utf-8")
-    file = read_files(config.dataset.name, question.files, encoding)[0]
-    sheet = read_sheet(file.origin, decode(file.origin, file.content, encoding))
+    sheet = read()
     features, remarks = features_of_file(sheet, known)
     model = trained(directory, config, (features.shape[1],), len(known.classes) or 1)
     features = features.to(next(model.parameters()).device)
-    filled = Filled(sheet, known, answers(model, features, config.train.batch_size, known))
-    path = directory.path / "predictions.csv"
-    filled.write(path)
-    for remark in remarks:
-        say(question.console, f" {remark}")
-    show_filled(question.console, filled)
-    say(question.console, f" every prediction: {path}")
+    return Filled(sheet, known, answers(model, features, config.train.batch_size, known)), remarks
 
 
 def next_words(config: Config, directory: Path) -> list[object]:

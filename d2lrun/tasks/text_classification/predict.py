@@ -67,13 +67,18 @@ class Predictions:
 
 def predict_part(part: LabelledSubset, model: nn.Module, size: int) -> Predictions:
     """Return the predictions for the texts of a subset, in batches of ``size``."""
-    batches = [batch for chain in part.ordered(size) for batch in chain]
-    logits = (over_batches(model, [part.load(batch)[0]]) for batch in batches)
-    certainty, predicted = in_stored_order(logits, batches).softmax(dim=1).cpu().max(dim=1)
+    certainty, predicted = part_probabilities(part, model, size).max(dim=1)
     index = part.index.sort().values
     return Predictions(
         index, part.labels.cpu()[index], predicted, certainty, part.data.classes, part.data.texts[part.pool]
     )
+
+
+def part_probabilities(part: LabelledSubset, model: nn.Module, size: int) -> Tensor:
+    """Return the probability of each class [n, K], on the CPU, for the texts of a subset in stored order."""
+    batches = [batch for chain in part.ordered(size) for batch in chain]
+    logits = (over_batches(model, [part.load(batch)[0]]) for batch in batches)
+    return in_stored_order(logits, batches).softmax(dim=1).cpu()
 
 
 def classify(
@@ -81,7 +86,20 @@ def classify(
 ) -> list[tuple[int, list[tuple[str, float]]]]:
     """Return for each text the number of its unknown tokens, and its ``top`` classes with probabilities.
 
-    The most probable class is first. Needs only the run's files, not its data.
+    The most probable class is first.
+    """
+    found, classes, unknown = probabilities(directory, config, texts)
+    certainty, ranked = found.topk(min(top, len(classes)), dim=1)
+    rows = zip(unknown, ranked.tolist(), certainty.tolist(), strict=True)
+    return [(count, [(classes[k], p) for k, p in zip(best, sure)]) for count, best, sure in rows]
+
+
+def probabilities(
+    directory: RunDirectory, config: Config, texts: Sequence[str]
+) -> tuple[Tensor, Sequence[str], list[int]]:
+    """Return the probability of each class [n, K] for n texts, the classes, and the number of unknown tokens of each.
+
+    Needs only the run's files, not its data.
     """
     tokens, classes = record.read(directory, "tokens", "labels")
     model = trained(directory, config, Sequences(len(tokens)), len(classes))
@@ -90,8 +108,4 @@ def classify(
     ragged = Ragged.of(numbers).to(next(model.parameters()).device)
     batches = by_length(torch.arange(len(texts)), ragged.lengths).split(config.train.batch_size)
     logits = in_stored_order([over_batches(model, [ragged.padded(batch)]) for batch in batches], [*batches])
-    certainty, ranked = logits.softmax(dim=1).topk(min(top, len(classes)), dim=1)
-    return [
-        (text.count(0), [(classes[k], p) for k, p in zip(best, sure)])
-        for text, best, sure in zip(numbers, ranked.tolist(), certainty.tolist(), strict=True)
-    ]
+    return logits.softmax(dim=1), classes, [text.count(0) for text in numbers]

@@ -1,0 +1,1 @@
+"""d2lrun from Python: the same configs, refusals, directories and bits as on the command line."""

@@ -1,0 +1,126 @@
+"""A run in a process that is not d2lrun's own: what is global there is as d2lrun needs it, and then as it was.
+
+torch's generators, threads and settings, and Hydra's state, belong to the whole process. So one run works at a time: a
+run of another thread waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from d2lrun import signals
+from d2lrun.config import compose
+from d2lrun.config.keys import Config
+from d2lrun.report.console import terminal, to_function
+from d2lrun.training import threads
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LOG = logging.getLogger("d2lrun")
+LOG.addHandler(logging.NullHandler())
+ONE_AT_A_TIME = threading.RLock()
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Wait for the runs of other threads; leave torch's generators, threads and settings as they were."""
+    import_torch()
+    with ONE_AT_A_TIME, ExitStack() as after:
+        for part in (handlers, generators, numbers, settings):
+            after.enter_context(part())
+        yield
+
+
+@contextmanager
+def handlers() -> Iterator[None]:
+    """Leave the user's signal handlers in place."""
+    before, signals.owned = signals.owned, False
+    try:
+        yield
+    finally:
+        signals.owned = before
+
+
+def composed(words: list[str], config_dir: str | None) -> Config:
+    """Return the checked config of a run; Hydra's state belongs to the whole process, too. Raises Refused."""
+    with ONE_AT_A_TIME:
+        return compose.compose(words, config_dir)
+
+
+def import_torch() -> None:
+    """Import torch, whose threads then wait as d2lrun's do (``training/threads.py``), unless it is imported."""
+    if "torch" not in sys.modules:
+        before = dict(os.environ)
+        threads.prepare_waiting()
+        import torch  # noqa: F401
+
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+
+
+@contextmanager
+def generators() -> Iterator[None]:
+    """Give torch's global generators back as they were."""
+    import torch
+
+    gpu = torch.cuda if torch.cuda.is_initialized() else None
+    before, gpus = torch.get_rng_state(), gpu and gpu.get_rng_state_all()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+        if gpu:
+            gpu.set_rng_state_all(gpus)
+
+
+@contextmanager
+def numbers() -> Iterator[None]:
+    """Compute with float32 and gradients on the CPU by default, whatever the user's defaults are."""
+    import torch
+
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with ExitStack() as after:
+            after.enter_context(torch.inference_mode(False))
+            after.enter_context(torch.enable_grad())
+            after.enter_context(torch.autocast("cpu", enabled=False))
+            if device.type != "cpu":
+                after.enter_context(torch.device("cpu"))
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Give the number of threads and the settings of the backends back as they were."""
+    import torch
+
+    backends: Any = torch.backends
+    places: list[tuple[Any, str]] = [
+        *((backend, "fp32_precision") for backend in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)),
+        (torch.utils.deterministic, "fill_uninitialized_memory"),
+    ]
+    before = [getattr(*place) for place in places]
+    count, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    try:
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            setattr(*place, value)
+        torch.set_num_threads(count)
+        if torch.get_deterministic_debug_mode() != mode:
+            torch.set_deterministic_debug_mode(mode)
+
+
+def console(quiet: bool = True) -> Console:
+    """Return a console whose lines go to the log "d2lrun", or if not ``quiet``, to stdout as on the command line."""
+    return to_function(LOG.info) if quiet else terminal()

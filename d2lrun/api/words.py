@@ -1,0 +1,53 @@
+"""Keyword arguments as the overrides of a command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike, fspath
+from typing import Any
+
+from d2lrun.config.keys import VARIANTS
+from d2lrun.config.overrides import literal
+from d2lrun.errors import Refused
+
+
+def overrides(given: Sequence[str], settings: Mapping[str, Any], several: bool = False) -> list[str]:
+    """Return the overrides ``given`` as texts, and those of keyword arguments; if ``several``, a list is many values.
+
+    ``model="lenet", train={"epochs": 3}, optimizer__lr=0.1`` is ``model=lenet train.epochs=3 optimizer.lr=0.1``: two
+    underscores stand for a dot. Raises Refused for a value that no config can hold.
+    """
+    for word in given:
+        if not isinstance(word, str):
+            raise Refused(f"{word!r}: wanted a text such as 'model=lenet'", "name the key: model='lenet'")
+    return [*given, *(f"{key}={text_of(key, value, several)}" for key, value in leaves(settings))]
+
+
+def leaves(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each key and its value; a group's ``name`` is the option of the group."""
+    for name, value in settings.items():
+        key = str(name).replace("__", ".")
+        if isinstance(value, Mapping) and value:
+            for inner, each in leaves(value):
+                yield (key if inner == "name" and key in VARIANTS else f"{key}.{inner}"), each
+        else:
+            yield key, value
+
+
+def text_of(key: str, value: Any, several: bool = False) -> str:
+    """Return a value in Hydra's grammar; raises Refused."""
+    if several and isinstance(value, list) and value:
+        return ",".join(text_of(key, each) for each in value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (str, PathLike)):
+        return literal(str(fspath(value)))
+    if isinstance(value, Mapping):
+        return "{}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(text_of(key, each) for each in value)}]"
+    number = value.item() if hasattr(value, "item") else value  # a number of numpy or torch
+    if isinstance(number, int) or (isinstance(number, float) and math.isfinite(number)):
+        return repr(number)
+    raise Refused(f"{key}={value!r}: wanted a text, number, truth value, list or None", f"give {key}=VALUE")

@@ -1,0 +1,359 @@
+"""d2lrun from Python: the same bits, refusals and directories as on the command line."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import d2lrun as d2l
+from d2lrun.api.words import overrides
+from d2lrun.config.compose import compose, parse_override
+from d2lrun.disk import weights
+from d2lrun.errors import Refused, Stopped
+from d2lrun.tasks import words
+from d2lrun.training import fit
+from tests.bits import same_bits
+
+SHORT = ["model=softmax", "device=cpu", "train.epochs=2", "run.pictures=false"]
+
+PUBLIC = {
+    *("train", "resume", "load", "sweep", "compare", "data", "build"),
+    *("Run", "Sweep", "Data", "Classes", "D2lrunError", "Refused", "Failed", "Diverged", "Stopped"),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def short(own_images):
+    return [*SHORT, *own_images]
+
+
+def bits(run) -> dict[str, torch.Tensor]:
+    return weights.read(run.directory / "model.safetensors")
+
+
+def test_the_public_names_are_these():
+    """A change of this list is a change of what docs/python.md promises."""
+    assert set(d2l.__all__) == PUBLIC == {name for name in dir(d2l) if not name.startswith("_")}
+    assert all(inspect.getdoc(getattr(d2l, name)) for name in PUBLIC)
+
+
+def test_importing_d2lrun_imports_nothing_else():
+    code = "import sys; before = set(sys.modules); import d2lrun; print(sorted(set(sys.modules) - before))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "['d2lrun']"
+
+
+def test_a_wrong_name_is_answered_with_the_names_there_are():
+    with pytest.raises(AttributeError, match="has no attribute 'trian'; it has train, resume"):
+        _ = d2l.trian
+
+
+# --- the words -------------------------------------------------------------------------------------------------------
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**9), 10**9),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+)
+
+
+@given(st.one_of(VALUES, st.lists(VALUES, max_size=3)))
+def test_a_keyword_argument_means_its_value_whatever_signs_are_in_it(value):
+    [word] = overrides([], {"optimizer": {"lr": value}})
+    assert parse_override(word).value() == value
+
+
+def test_keyword_arguments_are_the_overrides_of_a_command():
+    model = {"name": "mlp", "hidden": [64, 32]}
+    given = {"model": model, "train": {"epochs": 3}, "optimizer__lr": 0.1, "seed": np.int64(4)}
+    words = ["model=mlp", "model.hidden=[64,32]", "train.epochs=3", "optimizer.lr=0.1", "seed=4"]
+    assert overrides([], given) == words
+    assert compose(words).model == compose(["model=mlp", "model.hidden=[64,32]"]).model
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+def test_a_value_that_no_config_holds_is_refused(value):
+    with pytest.raises(Refused, match="wanted a text, number, truth value, list or None"):
+        overrides([], {"seed": value})
+
+
+# --- a run -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_has_the_bits_and_the_directory_of_the_command_line(d2lrun, short):
+    assert d2lrun(*short, "run.dir=shell").code == 0
+    run = d2l.train(*short, run__dir="python")
+    assert same_bits(bits(run), bits(d2l.load("shell")))
+    names = [{path.name for path in (each.directory).iterdir()} for each in (run, d2l.load("shell"))]
+    assert names[0] == names[1]
+    rows = [each.records for each in (run, d2l.load("shell"))]
+    unlike = {"seconds", "examples_per_second"}
+    here, there = ([{k: v for k, v in row.items() if k not in unlike} for row in each] for each in rows)
+    assert here == there and len(here) == 2
+    assert run.metrics == json.loads((run.directory / "result.json").read_text())["metrics"]
+    assert run.evaluate() == pytest.approx({key: run.metrics[key] for key in ("test_loss", "test_accuracy")})
+
+
+def test_a_refusal_carries_its_complaints():
+    with pytest.raises(d2l.Refused, match="2 problems") as refused:
+        d2l.train("model=lnet", optimizer__lr=-1)
+    assert [each.fix for each in refused.value.complaints] == ["model=lenet", ""]
+    assert [each.key for each in refused.value.complaints] == ["model", "optimizer.lr"]
+
+
+def test_several_values_are_refused_with_the_function_for_them():
+    with pytest.raises(d2l.Refused, match="several values"):
+        d2l.train("model=mlp,lenet")
+
+
+def test_the_network_is_trained_and_in_evaluation_mode(short):
+    run = d2l.train(*short)
+    assert not run.model.training and same_bits(dict(run.model.state_dict()), bits(run))
+
+
+def test_the_network_alone_has_the_initial_weights_of_a_run(short):
+    one, other = (d2l.build(*short, seed=seed) for seed in (1, 1))
+    assert same_bits(one.state_dict(), other.state_dict())
+    begun = d2l.train(*short, optimizer__lr=1e-30, optimizer__momentum=0.0, train__epochs=1)
+    assert same_bits(d2l.build(*short).state_dict(), bits(begun))
+
+
+def test_the_data_are_what_the_network_is_given(short, stripes):
+    data = d2l.data(*short)
+    inputs, labels = data.train
+    torch.testing.assert_close(inputs, stripes.train_images / 255)
+    assert torch.equal(labels, stripes.train_labels) and len(data.classes) == 10 and data.val is None
+    assert len(d2l.data(*short, validation="holdout").val[1]) == 33
+
+
+# --- predictions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, own_images):
+    root = tmp_path_factory.mktemp("trained")
+    return d2l.train(*SHORT, *own_images, run__dir=str(root / "run"))
+
+
+def test_images_of_every_kind_get_the_same_probabilities(trained, stripes, tmp_path):
+    images = stripes.test_images[:6]  # uint8 [n, 1, H, W]
+    paths = [tmp_path / f"{place}.png" for place in range(6)]
+    pictures = [Image.fromarray(image[0].numpy()) for image in images]
+    for path, picture in zip(paths, pictures, strict=True):
+        picture.save(path)
+    wanted = trained.model(images / 255).softmax(dim=1).detach()
+    kinds = [images, images[:, 0], images.numpy(), images / 255, images.permute(0, 2, 3, 1).numpy()]
+    kinds += [list(images), paths, [*map(str, paths)], pictures, images.int(), (images / 255).double().numpy()]
+    for kind in kinds:
+        found = trained.predict(kind, invert="no")
+        torch.testing.assert_close(found.probabilities, wanted)
+        assert found.labels == [str(int(k)) for k in wanted.argmax(dim=1)] and len(found) == 6
+    torch.testing.assert_close(trained.predict(paths[0], invert="no").probabilities, wanted[:1])
+
+
+def test_without_images_the_test_set_is_predicted(trained, stripes):
+    found = trained.predict()
+    right = sum(label == str(int(k)) for label, k in zip(found.labels, stripes.test_labels, strict=True))
+    assert right / len(found) == pytest.approx(trained.metrics["test_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.full((2, 28, 28), 1.5), "pixels from 1.5 to 1.5, wanted 0 to 1"),
+        (torch.full((2, 28, 28), -1), "pixels from -1 to -1, wanted 0 to 255"),
+        (torch.zeros(2, 2, 28, 28), "images of the shape"),
+        ([object()], "an image of the type object"),
+        (7, "images that are no array"),
+    ],
+)
+def test_images_that_are_none_are_refused(trained, images, message):
+    with pytest.raises(Refused, match=message):
+        trained.predict(images)
+
+
+def test_an_unknown_option_of_a_verb_is_refused(trained):
+    with pytest.raises(Refused, match="predict: topp: no such option; did you mean top"):
+        trained.predict(topp=3)
+
+
+def test_every_verb_of_every_task_is_a_method():
+    assert all(callable(getattr(d2l.Run, verb)) for verb in words())
+
+
+def test_a_verb_of_another_task_is_refused(trained):
+    with pytest.raises(Refused, match="is the run of a classification: there is no generate for it"):
+        trained.generate("time")
+
+
+# --- the process of the user -----------------------------------------------------------------------------------------
+
+
+def state() -> list:
+    backends = torch.backends
+    return [
+        *(torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()),
+        *(torch.are_deterministic_algorithms_enabled(), torch.is_inference_mode_enabled()),
+        *(each.fp32_precision for each in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)),
+        torch.get_rng_state().tolist(),
+        np.random.get_state()[1].tolist(),
+        *(signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+        *(sys.unraisablehook, sys.argv, threading.active_count()),
+    ]
+
+
+def test_the_process_is_left_as_it_was_and_does_not_disturb_the_run(short, trained):
+    before = state()
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.conv.fp32_precision = "tf32"
+        torch.manual_seed(99)
+        np.random.seed(99)
+        changed = state()
+        with torch.no_grad(), torch.device("meta"):
+            run = d2l.train(*short)
+        assert state() == changed
+        assert same_bits(bits(run), bits(trained))
+    finally:
+        torch.set_default_dtype(before[1])
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[4])
+        torch.backends.cudnn.conv.fp32_precision = before[7]
+
+
+def test_runs_in_two_threads_have_the_bits_of_runs_one_after_the_other(short, trained):
+    found = []
+
+    def work(seed: int) -> None:
+        found.append((seed, d2l.train(*short, "model=mlp", "model.dropout=[0.5]", seed=seed)))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(found) == 2
+    for seed, run in found:
+        again = d2l.train(*short, "model=mlp", "model.dropout=[0.5]", seed=seed)
+        assert same_bits(bits(run), bits(again))
+
+
+def test_the_lines_of_a_run_go_to_the_log_and_not_to_the_terminal(short, caplog, capfd):
+    caplog.set_level(logging.INFO, logger="d2lrun")
+    d2l.train(*short)
+    assert capfd.readouterr() == ("", "")
+    assert any("epoch 2/2" in record.message for record in caplog.records)
+    assert logging.getLogger("d2lrun").level == logging.INFO  # the user's
+
+
+# --- an interrupted cell ---------------------------------------------------------------------------------------------
+
+
+def interrupt_at(monkeypatch, step: int) -> None:
+    """Send SIGINT to this process in a step of the training."""
+    train_batch, done = fit.train_batch, []
+
+    def interrupted(*arguments):
+        train_batch(*arguments)
+        done.append(1)
+        if len(done) == step:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(fit, "train_batch", interrupted)
+
+
+def test_the_same_cell_continues_what_an_interrupt_has_stopped(short, trained, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step=3)
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            d2l.train(*short)
+    assert isinstance(stopped.value, Stopped) and "saved" in str(stopped.value)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    run = d2l.train(*short)
+    assert run.status == "finished" and same_bits(bits(run), bits(trained))
+    assert "resuming at epoch" in (run.directory / "run.log").read_text()
+    assert d2l.train(*short).directory != run.directory  # a finished run is not continued: this is a new one
+
+
+def test_another_cell_is_another_run(short, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step=3)
+        with pytest.raises(KeyboardInterrupt):
+            d2l.train(*short)
+    [directory] = Path("outputs/runs").glob("*/*/*")
+    stopped, other = d2l.load(directory), d2l.train(*short, seed=2)
+    assert stopped.status == "stopped" and other.directory != stopped.directory
+    assert d2l.resume(stopped).status == "finished"
+
+
+def test_a_handler_of_the_user_stays(short, monkeypatch):
+    received = []
+    before = signal.signal(signal.SIGINT, lambda signum, frame: received.append(signum))
+    try:
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, step=3)
+            assert d2l.train(*short).status == "finished"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert received == [signal.SIGINT]
+
+
+# --- longer, many ----------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_trained_longer_as_a_new_run(short, trained):
+    longer = d2l.resume(trained, epochs=3)
+    assert longer.directory != trained.directory and len(longer.records) == 3
+    assert same_bits(bits(longer), bits(d2l.train(*short, "train.epochs=3")))
+
+
+def test_a_sweep_is_that_of_the_command_line(d2lrun, short):
+    grid = ["optimizer.lr=0.1,0.5", "validation=holdout"]
+    assert d2lrun("-m", *short, *grid).code == 0
+    sweep = d2l.sweep(*short, optimizer__lr=[0.1, 0.5], validation="holdout")
+    assert len(list(sweep.directory.parent.iterdir())) == 1  # the same sweep, which is finished
+    assert [row["optimizer.lr"] for row in sweep.records] == [0.1, 0.5]
+    accuracies = [run.metrics["val_accuracy"] for run in sweep.runs]
+    assert sweep.best is None or sweep.best.metrics["val_accuracy"] == max(accuracies)
+    rows = d2l.compare([sweep], sort="val_accuracy")
+    assert [row["val_accuracy"] for row in rows] == sorted(accuracies, reverse=True)
+
+
+def test_k_folds_are_runs_of_a_run(short):
+    run = d2l.train(*short, validation={"name": "kfold", "k": 2}, train__epochs=1)
+    assert [fold.status for fold in run.folds] == ["finished"] * 2
+    mean = sum(fold.metrics["val_loss"] for fold in run.folds) / 2
+    assert run.metrics["val_loss"]["mean"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("kind", [d2l.load, d2l.Sweep])
+def test_a_folder_that_is_none_is_refused(tmp_path, kind):
+    with pytest.raises(Refused, match="is not a"):
+        kind(tmp_path)
+
+
+def test_a_run_is_shown_as_its_page_in_a_notebook(own_images):
+    run = d2l.train("model=softmax", "device=cpu", "train.epochs=1", *own_images)
+    page = run._repr_html_()
+    assert page.startswith("<iframe srcdoc=") and "data:image/png;base64" in page and page.count('"') == 4
