@@ -130,15 +130,26 @@ def framed(page: Path, text: str) -> str:
     return FRAME.format(page=escape(page.read_text("utf-8"))) if page.is_file() else f"<pre>{escape(text)}</pre>"
 
 
-def train(*words: str, config_dir: str | None = None, quiet: bool = True, **settings: Any) -> Run:
+def train(*words: str, data: Any = None, config_dir: str | None = None, quiet: bool = True, **settings: Any) -> Run:
     """Train what the overrides and keyword arguments describe, and return the run.
 
     ``train("model=lenet", "train.epochs=3")`` and ``train(model="lenet", train={"epochs": 3})`` are the command
     ``d2lrun model=lenet train.epochs=3``: the same bits, the same directory. If the newest run of this config was
     stopped, as by interrupting a notebook's cell, it is continued. Lines go to the log "d2lrun", or to stdout if not
-    ``quiet``. Raises Refused with ``complaints``, Failed, Diverged, or Stopped, which is a KeyboardInterrupt.
+    ``quiet``.
+
+    ``data`` are inputs and targets in memory, ``(X, y)`` or ``{"train": (X, y), "val": …, "test": …}``: images [N, H,
+    W], [N, C, H, W] or [N, H, W, C], or rows [N, D] or a DataFrame, whose targets are numbers if they have a point and
+    classes if not.
+
+    Raises Refused with ``complaints``, Failed, Diverged, or Stopped, which is a KeyboardInterrupt.
     """
-    config = process.composed(overrides(words, settings), config_dir)
+    typed = overrides(words, settings)
+    if data is not None:
+        from d2lrun.datasets import memory
+
+        typed = memory.words_for(data, typed)
+    config = process.composed(typed, config_dir)
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
         raise Refused("it names several runs, and train trains one", "d2lrun.sweep with the same arguments")
     if config.run.dir is None and (stopped := newest_stopped(config)):

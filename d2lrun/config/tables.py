@@ -226,6 +226,7 @@ DATASETS = {
         },
         COLOURED,
     ),
+    "arrays": Dataset("classification", {"path": str | None, "colours": Literal[1, 3] | None}, COLOURED),
     "mnist": Dataset("classification", {"dir": str | None, "mirrors": list[str]}, PICTURE),
     "kmnist": Dataset("classification", {"dir": str | None, "mirrors": list[str]}, PICTURE),
     "digits": Dataset("classification", {"dir": str | None}, PICTURE),

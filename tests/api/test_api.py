@@ -179,11 +179,11 @@ def test_without_images_the_test_set_is_predicted(trained, stripes):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.full((2, 28, 28), 1.5), "pixels from 1.5 to 1.5, wanted 0 to 1"),
-        (torch.full((2, 28, 28), -1), "pixels from -1 to -1, wanted 0 to 255"),
-        (torch.zeros(2, 2, 28, 28), "images of the shape"),
+        (torch.full((2, 28, 28), 1.5), "images: pixels from 1.5 to 1.5, wanted 0 to 1"),
+        (torch.full((2, 28, 28), -1), "images: pixels from -1 to -1, wanted 0 to 255"),
+        (torch.zeros(2, 2, 28, 28), "images: an array of the shape"),
         ([object()], "an image of the type object"),
-        (7, "images that are no array"),
+        (7, "images: no array"),
     ],
 )
 def test_images_that_are_none_are_refused(trained, images, message):

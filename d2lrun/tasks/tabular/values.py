@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from d2lrun.disk.cells import Sheet
@@ -16,7 +17,7 @@ from d2lrun.tasks import Classes, Question
 from d2lrun.tasks.tabular.predict import Answers, answers
 from d2lrun.tasks.tabular.words import filled_rows, rows_without_targets, sheet_of_file
 
-KINDS = "a CSV file, a DataFrame, or a dictionary of columns"
+KINDS = "a CSV file, a DataFrame, a dictionary of columns, or an array [n, D]"
 ROWS = "the rows"  # stands for the file in messages
 
 
@@ -40,16 +41,33 @@ def value_of(found: Answers) -> Classes | Tensor:
 
 
 def sheet_of(rows: Any) -> Sheet:
-    """Return a DataFrame, or a dictionary of columns, as the columns of a file; raises Refused."""
-    columns = dict(rows) if isinstance(rows, Mapping) or hasattr(rows, "columns") else None
-    if not columns:
-        raise Refused(f"rows of the type {type(rows).__name__}", f"give {KINDS}")
-    cells = {str(name): [cell_of(value) for value in values] for name, values in columns.items()}
-    counts = {len(values) for values in cells.values()}
-    if len(counts) > 1 or counts == {0}:
-        lengths = ", ".join(map(str, sorted(counts)))
-        raise Refused(f"columns of different lengths, or without a row: {lengths}", "give columns of the same length")
-    return Sheet(ROWS, cells, list(range(1, counts.pop() + 1)))
+    """Return rows in memory as the columns of a file; raises Refused."""
+    cells = cells_in(rows)
+    lengths = sorted({len(values) for values in cells.values()})
+    if len(lengths) != 1 or lengths == [0]:
+        given = ", ".join(map(str, lengths)) or "none"
+        raise Refused(f"columns of different lengths, or without a row: {given}", "give columns of the same length")
+    return Sheet(ROWS, cells, list(range(1, lengths[0] + 1)))
+
+
+def cells_in(rows: Any) -> dict[str, list[str]]:
+    """Return the columns of a DataFrame, a dictionary or an array [n, D] as cells of a CSV file; raises Refused.
+
+    The columns of an array are called x1, x2, and so on.
+    """
+    if isinstance(rows, Mapping) or hasattr(rows, "columns"):
+        columns = {str(name): rows[name] for name in getattr(rows, "columns", rows)}
+    else:
+        matrix = array(rows)
+        if matrix.ndim != 2:
+            raise Refused(f"rows of the type {type(rows).__name__}, of the shape {list(matrix.shape)}", f"give {KINDS}")
+        columns = {f"x{place}": matrix[:, place - 1] for place in range(1, matrix.shape[1] + 1)}
+    return {name: [cell_of(value) for value in values] for name, values in columns.items()}
+
+
+def array(values: Any) -> np.ndarray:
+    """Return an array, a tensor on any device, a list, or a column of a DataFrame, as an array."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def cell_of(value: Any) -> str:

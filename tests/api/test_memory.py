@@ -1,0 +1,88 @@
+"""Data in memory train as the same data on disk do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import d2lrun as d2l
+from d2lrun.errors import Refused
+from tests.bits import same_bits
+
+FEW = ["device=cpu", "train.epochs=2", "run.pictures=false"]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_images_in_memory_train_to_the_bits_of_the_same_images_on_disk(stripes, own_images):
+    parts = {
+        "train": (stripes.train_images, stripes.train_labels),
+        "test": (stripes.test_images / 255, stripes.test_labels.numpy()),
+    }
+    run = d2l.train(*FEW, "model=softmax", data=parts)
+    assert same_bits(run.model.state_dict(), d2l.train(*FEW, "model=softmax", *own_images).model.state_dict())
+    assert run.config["dataset"]["name"] == "arrays" and run.metrics["test_accuracy"] > 0.5
+    again = d2l.resume(d2l.load(run.directory), epochs=3)  # the arrays are not given again
+    assert again.status == "finished" and len(run.predict().labels) == 101
+    assert run.predict(stripes.test_images).probabilities.shape == (101, 10)
+
+
+def test_images_in_colour_with_named_classes_and_a_part_to_validate():
+    images = np.random.default_rng(1).integers(0, 256, (24, 5, 6, 3), dtype=np.uint8)
+    labels = ["cat", "dog", "猫"] * 8
+    run = d2l.train(
+        *FEW, "model=softmax", "validation=holdout", data={"train": (images, labels), "val": (images, labels)}
+    )
+    assert run.predict(images).classes == ("cat", "dog", "猫") and "val_accuracy" in run.metrics
+    assert run.model(torch.zeros(1, 3, 5, 6)).shape == (1, 3)
+
+
+X = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32)
+
+
+def test_rows_in_memory_are_a_table():
+    y = X @ np.array([1.0, -2.0, 0.5], dtype=np.float32)
+    run = d2l.train(*FEW, "model=linear", data={"train": (X, y), "test": (X[:8], y[:8])})
+    assert "test_rmse" in run.metrics
+    found = run.predict(X)
+    torch.testing.assert_close(found, run.predict({f"x{n}": X[:, n - 1] for n in (1, 2, 3)}), rtol=0, atol=0)
+    assert run.evaluate()["test_rmse"] == pytest.approx(
+        float(np.sqrt(np.mean((found[:8].numpy() - y[:8]) ** 2))), rel=1e-4
+    )
+
+
+def test_whole_numbers_and_texts_are_classes():
+    for y in (X[:, 0] > 0).astype(int), np.where(X[:, 0] > 0, "yes", "no"):
+        run = d2l.train(*FEW, "model=softmax", data=(torch.from_numpy(X), y))
+        assert run.predict(X).classes == tuple(map(str, np.unique(y)))
+
+
+def test_equal_data_are_one_file_whatever_holds_them(tmp_path):
+    y = X[:, 0]
+    for rows in (X, torch.from_numpy(X), X.tolist(), {"x1": X[:, 0], "x2": X[:, 1], "x3": X[:, 2]}):
+        d2l.train(*FEW, "model=linear", data=(rows, y)) if not isinstance(rows, dict) else None
+    assert len(list((tmp_path / "outputs" / "data").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (7, "data of the type int"),
+        ((X,), "data: train: wanted inputs and one target"),
+        ((X, X[:5, 0]), "data: train: wanted inputs and one target"),
+        ({"test": (X, X)}, "data of the type dict"),
+        ({"train": (X, X[:, 0]), "val": (X, X[:, 0])}, "data: val"),
+        ((X[:, 0], X[:, 0]), "rows of the type ndarray"),
+        ((np.zeros((4, 2, 2)) - 1, [0, 1, 0, 1]), "pixels from -1 to -1"),
+        ((np.zeros((4, 2, 2)), [0, 0, 0, 0]), "1 class"),
+        ((np.zeros((4, 2, 2)), [0.5, 0, 0, 0]), "labels of the type float64"),
+        ((np.zeros((4, 2, 2, 2)), [0, 1, 0, 1]), "of the shape"),
+    ],
+)
+def test_data_that_fit_nothing_are_refused(data, message):
+    with pytest.raises(Refused, match=message):
+        d2l.train(*FEW, "model=softmax", data=data)
