@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from d2lrun import models
-from d2lrun.cli import verbs
 from d2lrun.cli.help import headline
-from d2lrun.config.compose import compose, departures
+from d2lrun.config.compose import compose, departures, reader
 from d2lrun.config.keys import VARIANTS, Config, conf_dir
 from d2lrun.config.schema import parse, to_dict
 from d2lrun.config.tables import DATASETS, MODELS, fits
@@ -131,7 +130,7 @@ def test_all_files_are_seen():
 
 
 def test_an_option_composes_and_survives_the_round_trip(option):
-    reading = verbs.reader([f"dataset={option.stem}"]) if option.parent.name == "dataset" else []
+    reading = reader([f"dataset={option.stem}"]) if option.parent.name == "dataset" else []
     config = compose([*reading, f"{option.parent.name}={option.stem}"])
     assert isinstance(config, Config)
     if option.parent.name == "experiment":

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from d2lrun import tasks
-from d2lrun.cli import command, verbs
+from d2lrun.cli import command
 from d2lrun.cli import main as cli
 from d2lrun.config import compose, hints, schema
 from d2lrun.config.keys import VARIANTS, conf_dir
@@ -396,7 +396,7 @@ def test_a_command_of_the_documentation_is_accepted(line):
     options = command.parse(words)
     fixed, axes, intervals = compose.expand([word for word in options.overrides if not is_hydras(word)])
     assert options.multirun or not (axes or intervals)
-    given = [*(verbs.reader(fixed) if verb == "data" else []), *fixed, *(axis[0] for axis in axes)]
+    given = [*(compose.reader(fixed) if verb == "data" else []), *fixed, *(axis[0] for axis in axes)]
     if REFUSED_THERE in given:
         with pytest.raises(Refused):
             compose.compose(given)

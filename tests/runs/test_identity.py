@@ -116,6 +116,7 @@ BASES = {
         *("dataset.digits=1", "dataset.n_train=20", "dataset.n_test=10"),
     ],
     "folder": ["model=softmax", "dataset=folder", "dataset.path=pets", "dataset.size=4"],
+    "arrays": ["model=softmax", "dataset=arrays", "dataset.path=a.npz"],
     "labelled-text": ["model=bag-of-words", "optimizer=sgd", "dataset=labelled-text", *LABELLED],
 }
 TRIED = (
