@@ -151,14 +151,12 @@ def import_everything() -> None:
     """What every child would do alike, done once."""
     import rich.console
     import rich.table  # noqa: F401
-    import torch
     from hydra.core.plugins import Plugins
 
     from d2lrun.config import compose
     from d2lrun.runs import run
     from d2lrun.sweeps import grid, job, launch, monitor  # noqa: F401
 
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)]).zero_grad()  # the first optimizer imports for seconds
     compose.departures = lambda config: None  # the book's band and the pictures
     run.draw = lambda *args: None  # are not what is tested here
     monitor.draw_sweep = monitor.write_sweep_page = lambda *args: None
