@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait
 import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hypothesis import settings
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
 from d2lrun import signals
 from d2lrun.config.keys import conf_dir
@@ -54,8 +54,9 @@ USERS = {name: os.environ.get(name) for name in ("D2LRUN_CACHE", "D2LRUN_DATA", 
 
 @pytest.fixture(scope="session", autouse=True)
 def compositions():
-    """Hydra composes the same words from conf/ once: the config depends on nothing else but the working directory."""
+    """Hydra reads a file of conf/ once, and composes the same words once. Else only the working directory counts."""
     composed: dict[str, bytes] = {}
+    parsed: dict[str, bytes] = {}
     ours = {"", "hydra.conf", str(conf_dir())}  # where its parts may come from
 
     def load(self, *arguments, original=ConfigLoaderImpl.load_configuration, **options):
@@ -69,8 +70,17 @@ def compositions():
             config.hydra.runtime.cwd = os.getcwd()
         return config
 
+    def read(file, original=OmegaConf.load):
+        path = str(getattr(file, "name", file))
+        if not path.startswith(f"{conf_dir()}{os.sep}"):
+            return original(file)
+        if path not in parsed:
+            parsed[path] = pickle.dumps(original(file))
+        return pickle.loads(parsed[path])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigLoaderImpl, "load_configuration", load)
+        patch.setattr(OmegaConf, "load", read)
         yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -34,10 +35,12 @@ import tokens
 
 from d2lrun.config.compose import compose
 from d2lrun.runs import run
+from d2lrun.sweeps import launchers, request
 from d2lrun.tasks.classification.preparation import scale
 from d2lrun.training import devices
 from d2lrun.training.fit import fit
 from tests.bits import same_bits
+from tests.commands import in_this_process
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # torch's workers, as in the book
 
@@ -46,6 +49,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning
 def tiny(stripes_folder):
     """Overrides for 330 + 101 images: 6 batches train and 2 test."""
     return ["dataset.verify=false", f"dataset.dir={stripes_folder}", "train.batch_size=64"]
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Fork the processes that a benchmark spawns: these have imported torch. One test of sweeps really spawns."""
+    contexts = multiprocessing.get_context
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: contexts({"spawn": "fork"}[method]))
 
 
 @pytest.fixture
@@ -117,7 +127,7 @@ def test_each_way_takes_every_step_of_an_epoch(way, tiny, tmp_path):
     assert len(taken) == 12
 
 
-def test_the_ways_are_timed_in_turn_and_the_first_round_is_not_counted(tiny):
+def test_the_ways_are_timed_in_turn_and_the_first_round_is_not_counted(forked, tiny):
     seconds = epochs.measure(["model=softmax", *tiny], 2)
     assert list(seconds) == ["book", "d2lrun", "pure"]
     assert all(len(values) == 2 and min(values) > 0 for values in seconds.values())
@@ -191,7 +201,7 @@ def test_the_data_path_that_is_timed_is_that_of_the_loops_batches(tiny):
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_step_of_each_way_is_timed_in_each_round(apart, tiny):
+def test_a_step_of_each_way_is_timed_in_each_round(apart, forked, tiny):
     seconds = steps.measure(["model=lenet", *tiny], rounds=2, turn=0, apart=apart)
     bf16 = ["d2lrun bf16"] * ("bf16" in devices.precisions(torch.device("cpu")))
     assert list(seconds) == ["plain", "d2lrun", *bf16, "data"]
@@ -306,7 +316,7 @@ def test_the_text_has_the_books_sizes():
     assert (len(data.vocabulary), len(data.tokens), data.steps) == (28, 10_000, 35)
 
 
-def test_tokens_are_timed_in_turn_in_every_round():
+def test_tokens_are_timed_in_turn_in_every_round(forked):
     speeds = tokens.measure(["model=rnn", "model.hidden=4", "train.limit_batches=1", "device=cpu"], rounds=2, turn=0)
     assert list(speeds) == ["book", "d2lrun", "pure"]
     assert all(len(values) == 2 and min(values) > 0 for values in speeds.values())
@@ -336,9 +346,9 @@ def test_the_table_of_tokens_says_how_often_faster(monkeypatch, capsys):
 
 def test_a_sweep_is_timed_beside_its_own_steps(tiny, monkeypatch):
     monkeypatch.setattr(sweeps, "JOBS", 2)
-    seconds = sweeps.beside_pure(["model=softmax", *tiny], 2)
+    seconds = sweeps.beside_pure(["model=softmax", *tiny], 1)
     assert list(seconds) == [sweeps.SWEEP, sweeps.FIRST_STEP, sweeps.PURE]
-    assert all(len(values) == 2 and min(values) > 0 for values in seconds.values())
+    assert all(len(values) == 1 and min(values) > 0 for values in seconds.values())
 
 
 def test_every_run_of_the_timed_sweep_is_another(tmp_path):
@@ -355,9 +365,14 @@ def test_memory_is_looked_at_after_every_run(tiny):
 
 
 def test_serial_and_parallel_sweeps_are_timed_in_turn(tiny, monkeypatch):
-    monkeypatch.setattr(sweeps, "JOBS", 2)
-    seconds = sweeps.parallel(["model=softmax", "train.epochs=1", *tiny], 1)
-    assert list(seconds) == [sweeps.SERIAL, sweeps.PARALLEL] and min(map(min, seconds.values())) > 0
+    """The same runs, each time in an empty folder; tests/sweeps carry such words out."""
+    asked = []
+    monkeypatch.setattr(sweeps, "sweep", lambda words: asked.append(words) or len(asked))
+    seconds = sweeps.parallel(["model=softmax", "train.epochs=1", *tiny], 2)
+    assert seconds == {sweeps.SERIAL: [1, 3], sweeps.PARALLEL: [2, 4]}
+    serial, parallel = (request.read(words, None, "d2lrun") for words in asked[:2])
+    assert [[len(axis) for axis in each.axes] for each in (serial, parallel)] == [[sweeps.JOBS]] * 2
+    launchers.check([word for word in asked[1] if word not in asked[0]])
 
 
 def test_the_table_of_sweeps_takes_the_start_up_off(monkeypatch, capsys):
@@ -425,9 +440,16 @@ def test_many_pictures_are_measured_in_a_process_of_their_own():
     assert "30 pictures of 64 × 64" in text and "peak memory" in text
 
 
-def test_a_run_that_is_killed_and_resumed_is_compared_with_a_whole_one(tmp_path):
-    """On the CPU, as the later of two devices counts."""
+def test_a_run_that_is_killed_and_resumed_is_compared_with_a_whole_one(tmp_path, monkeypatch):
+    """On the CPU, as the later of two devices counts; only the run that is killed needs a process."""
+
+    def here(words, folder):
+        done = in_this_process(folder, *words)
+        return subprocess.CompletedProcess(words, done.code, done.out, done.err)
+
+    monkeypatch.setattr(gpu, "d2lrun", here)
     small = ["device=cpu", "dataset=pydoc", "dataset.max_tokens=3000", "model.hidden=8", "train.checkpoint_every=1"]
+    small.append("device.threads=1")
     made = gpu.resume([*small, "train.epochs=40"])["text"](tmp_path)
     assert (made["code"], made["killed in time"], made["same bits"]) == (0, True, True)
 

@@ -290,6 +290,7 @@ def may_fit(model: str, dataset: str | None) -> bool:
     return dataset not in DATASETS or fits(model, dataset)
 
 
+@cache  # evaluating the annotations takes most of the time of a check
 def keys_of(cls: type) -> dict[str, Any]:
     """Return the fields of a dataclass with their types, including ranges."""
     hints = get_type_hints(cls, include_extras=True)

@@ -163,6 +163,6 @@ def locate_data(config: Config, directory: RunDirectory, say: Say) -> Config:
 
 def moved(config: Config, places: dict[str, Any]) -> Config:
     """Return the config with other paths to its data."""
-    has = schema.keys_of(type(config.dataset))
+    has = schema.keys_of(config.dataset.__class__)
     known = {name: path for key, path in places.items() if (name := key.partition(".")[2]) in has}
     return replace(config, dataset=replace(config.dataset, **known))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -27,9 +28,21 @@ def build(config: Any, parameters: Iterable[Tensor], head: Iterable[Tensor] = ()
     groups = [*grouped(body, config), *({**group, "factor": config.head_factor} for group in grouped(top, config))]
     shared = {"lr": config.lr, "weight_decay": config.weight_decay}
     if config.name == "sgd":
-        return torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.nesterov, **shared)
-    adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
+        return plain(torch.optim.SGD)(groups, momentum=config.momentum, nesterov=config.nesterov, **shared)
+    adam = plain({"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name])
     return adam(groups, betas=(config.beta1, config.beta2), eps=config.eps, **shared)
+
+
+@cache
+def plain(optimizer: type[torch.optim.Optimizer]) -> type[Any]:
+    """Return the optimizer without torch's wrappers for torch.compile, whose first call imports the compiler: 2 s.
+
+    The steps are the same to the bit. torch.compile must not trace such an optimizer; d2lrun compiles only the network.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in names}
+    step = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), {**methods, "step": step})
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

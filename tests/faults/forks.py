@@ -45,6 +45,9 @@ def at(where: str, call: int, fault, when: str = "after") -> None:
         return value
 
     setattr(sys.modules[module], function, faulty)
+    for name, each in [*sys.modules.items()]:  # also of modules that have imported it by its name
+        if name.startswith("d2lrun") and vars(each).get(function) is original:
+            setattr(each, function, faulty)
 
 
 def at_import(name: str, fault) -> None:
@@ -149,16 +152,22 @@ def child(words: list[str], cwd: str, fault: str) -> None:
 
 def import_everything() -> None:
     """What every child would do alike, done once."""
+    import numpy.random  # noqa: F401
     import rich.console
+    import rich.live
+    import rich.status
     import rich.table  # noqa: F401
-    import torch
     from hydra.core.plugins import Plugins
 
+    from d2lrun.cli import verbs  # noqa: F401
     from d2lrun.config import compose
-    from d2lrun.runs import run
+    from d2lrun.datasets import fashion_mnist  # noqa: F401
+    from d2lrun.models import mlp  # noqa: F401
+    from d2lrun.runs import kfold, run  # noqa: F401
     from d2lrun.sweeps import grid, job, launch, monitor  # noqa: F401
+    from d2lrun.tasks.classification import view  # noqa: F401
+    from d2lrun.training import chance, split_check  # noqa: F401
 
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)]).zero_grad()  # the first optimizer imports for seconds
     compose.departures = lambda config: None  # the book's band and the pictures
     run.draw = lambda *args: None  # are not what is tested here
     monitor.draw_sweep = monitor.write_sweep_page = lambda *args: None

@@ -39,7 +39,7 @@ def test_a_killed_run_continues_to_the_same_bits(request, room, train, golden, a
 
 def test_every_crash_point_of_a_run_is_survived(room, train):
     """Killed before every open, write, fsync, replace and unlink, and amid every write, until a run survives."""
-    small = ("train.epochs=2", "train.limit_batches=4", "train.checkpoint_every=3")
+    small = ("train.epochs=2", "train.limit_batches=2", "train.checkpoint_every=3")  # three checkpoints, two are kept
     assert train(*small).code == 0
     golden = copy.copy(room)
     golden.run = room.run.rename(room.path / "golden")
@@ -55,7 +55,7 @@ def test_every_crash_point_of_a_run_is_survived(room, train):
         room.assert_same_bits(golden)
         room.assert_tidy()
         shutil.rmtree(room.run)
-    assert event > 90  # so many there are
+    assert event > 70  # so many there are
 
 
 EVERY_PRECISION = "from d2lrun.training import devices; devices.precisions = lambda device: ['fp32', 'bf16', 'fp16'];"

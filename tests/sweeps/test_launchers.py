@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from d2lrun.sweeps import grid, launchers, request, workers
 from d2lrun.sweeps.job import MARKER, PENDING, row_of, train_in
 from d2lrun.sweeps.launch import train_here
 from d2lrun.sweeps.sweep import Sweep
+from tests.commands import in_this_process
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 LAUNCHERS = {"joblib": JOBLIB, "submitit_local": ["hydra/launcher=submitit_local"]}
@@ -43,14 +46,22 @@ class Home:
         self.path, self.data = path, data
         self.folder = path / "outputs" / "sweeps" / "it"
 
-    def start(self, *words: str, program: tuple[str, ...] = ("-m", "d2lrun")) -> subprocess.Popen:
+    def words(self, *words: str) -> list[str]:
+        """The command line of a sweep of tiny runs."""
         tiny = ["model.hidden=[8]", "train.batch_size=64", "train.limit_batches=2", "device=cpu", "device.threads=1"]
         given = ["dataset.verify=false", f"dataset.dir={self.data}", "dataset.mirrors=[]", "sweep.name=it"]
         defaults = [word for word in ("train.epochs=2",) if not any(one.startswith("train.epochs=") for one in words)]
-        command = [sys.executable, *program, "-m", "model=mlp", "validation=holdout", *tiny, *given, *defaults]
+        return ["-m", "model=mlp", "validation=holdout", *tiny, *given, *defaults, *words]
+
+    def start(self, *words: str, program: tuple[str, ...] = ("-m", "d2lrun")) -> subprocess.Popen:
+        command = [sys.executable, *program, *self.words(*words)]
         environment = os.environ | {"D2LRUN_CACHE": str(self.path / "cache"), "OMP_NUM_THREADS": "1"}
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*command, *words], cwd=self.path, env=environment, start_new_session=True, **pipes)
+        return subprocess.Popen(command, cwd=self.path, env=environment, start_new_session=True, **pipes)
+
+    def here(self, *words: str) -> int:
+        """The exit code of a sweep in this process."""
+        return in_this_process(self.path, *self.words(*words), D2LRUN_CACHE=str(self.path / "cache")).code
 
     def sweep(self, *words: str, **options) -> int:
         """The exit code of a sweep that nothing happens to."""
@@ -101,14 +112,6 @@ def home(tmp_path, stripes_folder):
     return Home(tmp_path, stripes_folder)
 
 
-@pytest.fixture(scope="module")
-def serial(tmp_path_factory, stripes_folder):
-    """The same four runs one after the other."""
-    home = Home(tmp_path_factory.mktemp("serial"), stripes_folder)
-    assert home.sweep("optimizer.lr=0.1,0.5,1e30,0.05") == 3
-    return home
-
-
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
@@ -127,23 +130,123 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_running(home, monkeypatch)
     assert home.running() == {}
 
 
-@pytest.mark.parametrize("name", LAUNCHERS)
-def test_one_run_fails_one_is_finished_and_the_others_come_to_the_same_bits_as_in_turn(home, serial, name):
-    assert home.sweep("optimizer.lr=0.1") == 0
+# One sweep under each launcher, in which a run is finished and one fails, among files that nobody may import
+
+
+RATES = ["0.1", "0.5", "1e30", "0.05"]
+THERE = ["--config-dir", "mine", "experiment=own", "run.root=results", "dataset.dir=data", "hydra.sweep.dir=logs"]
+OWN = "# @package _global_\noptimizer: {momentum: 0.5}\n"
+
+
+def all_modules() -> set[str]:
+    """The names of all modules and packages that Python and what is installed bring."""
+    return {name for name in {*sys.stdlib_module_names, *metadata.packages_distributions()} if name.isidentifier()}
+
+
+def set_traps(home: Home, names: set[str]) -> Path:
+    """Put files of these names into the user's folder; the file that this returns gets a line for each import."""
+    log = home.path.with_name(f"{home.path.name}-caught")
+    log.touch()
+    for name in names:
+        code = f"with open({str(log)!r}, 'a') as log:\n    log.write(__name__ + '\\n')\n"
+        (home.path / f"{name}.py").write_text(code, encoding="utf-8")
+    return log
+
+
+def with_files(home: Home) -> Home:
+    """The folder with everything that ``THERE`` names by relative paths."""
+    (home.path / "lib").mkdir()
+    (home.path / "lib" / "sitecustomize.py").write_text(
+        f"open({str(home.path / 'seen')!r}, 'a').write('x')", encoding="utf-8"
+    )
+    (home.path / "mine" / "experiment").mkdir(parents=True)
+    (home.path / "mine" / "experiment" / "own.yaml").write_text(OWN, encoding="utf-8")
+    (home.path / "data").symlink_to(home.data)
+    home.folder = home.path / "results" / "sweeps" / "it"
+    return home
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory) -> tuple[str]:
+    """The program as pip installs it: a file in a folder of its own."""
+    path = tmp_path_factory.mktemp("bin") / "d2lrun"
+    path.write_text("from d2lrun.cli.main import main\nif __name__ == '__main__':\n    main()\n", encoding="utf-8")
+    return (str(path),)
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory, stripes_folder) -> Home:
+    """The runs one after the other."""
+    home = with_files(Home(tmp_path_factory.mktemp("serial"), stripes_folder))
+    assert home.here(*THERE, f"optimizer.lr={','.join(RATES)}") == 3
+    return home
+
+
+@dataclass
+class Launched:
+    """A sweep that has ended, the files of the run that was finished before, and what its processes imported."""
+
+    home: Home
+    code: int
+    finished: tuple[dict, dict]  # before and after
+    caught: str
+
+
+@pytest.fixture(scope="module", params=LAUNCHERS)
+def launched(request, tmp_path_factory, stripes_folder, script) -> Launched:
+    home = with_files(Home(tmp_path_factory.mktemp("launched"), stripes_folder))
+    log = set_traps(home, all_modules())
+    assert home.here(*THERE, "optimizer.lr=0.1") == 0
     (finished,) = home.folder.glob("mlp-*")
     before = snapshot(finished)
-    assert home.sweep("optimizer.lr=0.1,0.5,1e30,0.05", *LAUNCHERS[name]) == 3
-    assert snapshot(finished) == before
-    assert home.statuses() == serial.statuses()
+    rates = RATES if request.param == "joblib" else RATES[:3]  # joblib's two workers each take a second run
+    with pytest.MonkeyPatch.context() as patch:
+        path = ["lib", *filter(None, [os.environ.get("PYTHONPATH")])]
+        patch.setenv("PYTHONPATH", os.pathsep.join(path))
+        words = [*THERE, f"optimizer.lr={','.join(rates)}", *LAUNCHERS[request.param]]
+        code = home.sweep(*words, program=script)
+    return Launched(home, code, (before, snapshot(finished)), log.read_text("utf-8"))
+
+
+def test_one_run_fails_one_is_finished_and_the_others_come_to_the_same_bits_as_in_turn(launched, serial):
+    home, (before, after) = launched.home, launched.finished
+    assert launched.code == 3
+    assert before == after
+    assert home.statuses().items() <= serial.statuses().items() and len(home.statuses()) >= 3
     assert home.statuses()["optimizer.lr=1e+30"] == "diverged"
-    assert home.weights() == serial.weights()
-    assert len(home.weights()) == 3
-    assert {path.name for path in home.path.iterdir()} <= {
-        "outputs",
-        "cache",
-    }  # the launcher's files lie in the sweep's
+    assert home.weights().items() <= serial.weights().items()
+    assert len(home.weights()) == len(home.statuses()) - 1
     assert {path.name for path in home.folder.parent.iterdir()} == {"it"}
     assert not list(home.path.rglob("multirun.yaml"))
+
+
+def test_no_process_imports_a_file_of_the_users_folder(launched):
+    assert launched.caught == ""
+
+
+def test_without_a_launcher_no_file_of_the_users_folder_is_imported(home, script):
+    log = set_traps(home, all_modules())
+    assert home.sweep("optimizer.lr=0.1,0.5", program=script) == 0
+    assert log.read_text("utf-8") == ""
+
+
+def test_relative_paths_mean_the_same_under_a_launcher(launched):
+    """Those of PYTHONPATH, --config-dir, hydra.sweep.dir, run.root and the dataset."""
+    home = launched.home
+    assert (home.path / "seen").stat().st_size >= 3
+    configs = [path.read_text("utf-8") for path in home.folder.glob("*/config.yaml")]
+    assert len(configs) >= 3 and all("momentum: 0.5" in text for text in configs)
+    strange = {path.name for path in home.path.iterdir() if path.suffix != ".py"}
+    assert strange <= {"lib", "mine", "data", "seen", "results", "cache", "logs"}
+
+
+def test_the_files_of_a_launcher_lie_in_the_sweep(signalled):
+    home = signalled.home
+    assert {path.name for path in home.path.iterdir() if path.suffix != ".py"} <= {"outputs", "cache"}
+    assert {path.name for path in home.folder.parent.iterdir()} == {"it"}
+
+
+# Runs that die, and signals
 
 
 def test_a_run_that_kills_its_worker_is_named_and_the_others_are_trained(home):
@@ -181,25 +284,61 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("launcher", STOPPABLE)
-@pytest.mark.parametrize(("name", "code"), {"SIGINT": 130, "SIGTERM": 143}.items())
-def test_a_signal_to_the_sweep_ends_its_workers_and_the_same_command_goes_on(home, name, code, launcher):
+@dataclass
+class Signalled:
+    """A sweep of two short runs and two that never end, which a signal has stopped."""
+
+    home: Home
+    words: list[str]
+    wanted: int  # the exit code of the signal
+    code: int
+    err: str
+    workers: list[int]  # the processes of the runs that never end
+    log: Path  # a line for each file of the user's folder that was imported
+
+
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+@pytest.fixture(scope="module", params=itertools.product(SIGNALS, STOPPABLE), ids="-".join)
+def signalled(request, tmp_path_factory, stripes_folder) -> Signalled:
+    name, launcher = request.param
+    home = Home(tmp_path_factory.mktemp("signalled"), stripes_folder)
+    code = "import runpy, sys; print(*sys.modules)"  # what `python -m` imports before d2lrun begins
+    earlier = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/").stdout
+    log = set_traps(home, all_modules() - {name.partition(".")[0] for name in earlier.split()})
     words = [f"train.epochs=1,2,{LONG},{LONG + 1}", *STOPPABLE[launcher]]
     process = home.start(*words)
     home.wait_for(lambda: len(home.saved() & home.running().keys()) == 2 and len(home.weights()) == 2)
     workers = list(home.running().values())
     process.send_signal(getattr(signal, name))
     _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == code
-    assert "Traceback" not in err
-    home.wait_for(lambda: not any(map(alive, workers)))
-    assert list(home.statuses().values()) == ["finished", "finished", "stopped", "stopped"]
+    return Signalled(home, words, SIGNALS[name], process.returncode, err, workers, log)
+
+
+def test_a_signal_to_the_sweep_ends_its_workers(signalled):
+    assert signalled.code == signalled.wanted
+    assert "Traceback" not in signalled.err
+    signalled.home.wait_for(lambda: not any(map(alive, signalled.workers)))
+    assert list(signalled.home.statuses().values()) == ["finished", "finished", "stopped", "stopped"]
+    assert len(signalled.home.saved()) >= 2  # the next test needs no more
+
+
+def test_with_python_m_no_file_of_the_users_folder_is_imported(signalled):
+    assert signalled.log.read_text("utf-8") == ""
+
+
+@pytest.mark.parametrize("signalled", [("SIGTERM", launcher) for launcher in STOPPABLE], indirect=True, ids=STOPPABLE)
+def test_the_same_command_continues_what_a_signal_stopped(signalled):
+    home = signalled.home
     before = {path: path.stat().st_mtime_ns for path in home.folder.glob("*/result.json")}
-    again = home.start(*words)
+    again = home.start(*signalled.words)
     home.wait_for(lambda: home.resumed() == 2)
     again.send_signal(signal.SIGTERM)
     again.communicate(timeout=PATIENCE)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
+    finished = [path for path in before if (path.parent / "model.safetensors").exists()]
+    assert len(finished) == 2
+    assert all(path.stat().st_mtime_ns == before[path] for path in finished)
 
 
 def descendants(pid: int) -> set[int]:
@@ -215,11 +354,11 @@ def descendants(pid: int) -> set[int]:
 
 
 def test_all_processes_of_a_killed_sweep_end_and_a_run_saves_itself_first(home):
-    """Of four workers two train, and two never had a run."""
-    process = home.start(f"train.epochs={LONG},{LONG + 1}", JOBLIB[0], "hydra.launcher.n_jobs=4")
+    """Of three workers two train, and one never had a run."""
+    process = home.start(f"train.epochs={LONG},{LONG + 1}", JOBLIB[0], "hydra.launcher.n_jobs=3")
     home.wait_for(lambda: len(home.running()) == 2)
     started = descendants(process.pid)
-    assert len(started) >= 4
+    assert len(started) >= 3
     process.kill()
     process.wait()  # its workers hold the pipe of stderr
     home.wait_for(lambda: not any(map(alive, started)))
@@ -237,78 +376,6 @@ def test_a_worker_of_a_sweep_that_has_died_begins_no_other_run(monkeypatch):
     monkeypatch.setattr(workers, "parent", os.getppid() + 1)
     workers.end_orphan()
     assert sent == [(os.getpid(), signal.SIGTERM)]
-
-
-# Files of the user's that have the name of a module
-
-
-@pytest.fixture
-def script(tmp_path_factory):
-    """The program as pip installs it: a file in a folder of its own."""
-    path = tmp_path_factory.mktemp("bin") / "d2lrun"
-    path.write_text("from d2lrun.cli.main import main\nif __name__ == '__main__':\n    main()\n", encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def trap(home, tmp_path_factory):
-    """``trap(names)``: files of these names in the user's folder; ``trap.caught`` has a line for each import."""
-    log = tmp_path_factory.mktemp("trap") / "caught"
-
-    class Trap:
-        caught = property(lambda self: log.read_text("utf-8").splitlines() if log.exists() else [])
-
-        def __call__(self, names):
-            for name in names:
-                code = f"with open({str(log)!r}, 'a') as log:\n    log.write(__name__ + '\\n')\n"
-                (home.path / f"{name}.py").write_text(code, encoding="utf-8")
-
-    return Trap()
-
-
-def all_modules() -> set[str]:
-    """The names of all modules and packages that Python and what is installed bring."""
-    return {name for name in {*sys.stdlib_module_names, *metadata.packages_distributions()} if name.isidentifier()}
-
-
-@pytest.mark.parametrize("words", [[], *LAUNCHERS.values()], ids=["here", *LAUNCHERS])
-def test_no_process_imports_a_file_of_the_users_folder(home, trap, script, words):
-    trap(all_modules())
-    assert home.sweep("optimizer.lr=0.1,0.5", *words, program=(str(script),)) == 0
-    assert trap.caught == []
-
-
-def test_with_python_m_no_file_of_the_users_folder_is_imported(home, trap):
-    """Python itself imports a few modules from there before d2lrun begins."""
-    code = "import runpy, sys; print(*sys.modules)"
-    earlier = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/").stdout
-    trap(all_modules() - {name.partition(".")[0] for name in earlier.split()})
-    assert home.sweep("optimizer.lr=0.1,0.5", *JOBLIB) == 0
-    assert trap.caught == []
-
-
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_relative_paths_mean_the_same_under_a_launcher(home, launcher, monkeypatch, script):
-    """Those of PYTHONPATH, --config-dir, hydra.sweep.dir, run.root and the dataset."""
-    (home.path / "lib").mkdir()
-    (home.path / "lib" / "sitecustomize.py").write_text(
-        f"open({str(home.path / 'seen')!r}, 'a').write('x')", encoding="utf-8"
-    )
-    (home.path / "mine" / "experiment").mkdir(parents=True)
-    (home.path / "mine" / "experiment" / "own.yaml").write_text(
-        "# @package _global_\noptimizer: {lr: 0.2}\n", encoding="utf-8"
-    )
-    (home.path / "data").symlink_to(home.data)
-    inherited = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["lib", *filter(None, [inherited])]))
-    words = ["--config-dir", "mine", "experiment=own", "run.root=results", "dataset.dir=data", "seed=1,2"]
-    assert home.sweep(*words, *LAUNCHERS[launcher], "hydra.sweep.dir=logs", program=(str(script),)) == 0
-    assert len(list(home.path.glob("results/sweeps/it/*/result.json"))) == 2
-    assert (home.path / "seen").stat().st_size >= 3
-    configs = [path.read_text("utf-8") for path in home.path.glob("results/sweeps/it/*/config.yaml")]
-    assert all("lr: 0.2" in text for text in configs)
-    strange = {path.name for path in home.path.iterdir()} - {"lib", "mine", "data", "seen", "results", "cache", "logs"}
-    assert not strange
 
 
 def test_a_setup_command_of_slurm_runs_in_the_users_folder(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from d2lrun.tasks.tabular.table import TableSubset
+from d2lrun.training.optim import plain
 
 PENALTY = 1.0  # of the squared weights, beside the summed loss: the usual default, as scikit-learn's
 STEPS = 200  # most steps of the logistic regression
@@ -59,7 +60,7 @@ class Logistic:
     def __init__(self, features: Tensor, classes: Tensor, count: int):
         self.weights = torch.zeros(features.shape[1], count, dtype=features.dtype, requires_grad=True)
         self.bias = torch.zeros(count, dtype=features.dtype, requires_grad=True)
-        search = torch.optim.LBFGS([self.weights, self.bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+        search = plain(torch.optim.LBFGS)([self.weights, self.bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
         def objective() -> Tensor:
             search.zero_grad()
