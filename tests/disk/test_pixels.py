@@ -98,3 +98,23 @@ def test_a_file_that_is_lost_is_made_again(cache, name):
     pixels.decoded("a", SHAPE, Decoder(), print)
     (cache / name).unlink()
     assert np.array_equal(pixels.decoded("a", SHAPE, Decoder(), print)[0], wanted())
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "grow", "marks"])
+def test_damaged_pixels_are_decoded_again(cache, damage):
+    pixels.decoded("a", SHAPE, Decoder(), print)
+    file, marks = cache / "a.pixels", cache / "a.marks"
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    changed = {
+        "flip": (file, content),
+        "cut": (file, content[:-1]),
+        "grow": (file, content + b"x"),
+        "marks": (marks, b""),
+    }
+    path, data = changed[damage]
+    path.write_bytes(data)
+    again = Decoder()
+    found, failed = pixels.decoded("a", SHAPE, again, print)
+    assert np.array_equal(found, wanted()) and failed == {}
+    assert len(again.seen) == (1 if damage == "flip" else SHAPE[0])
