@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from d2lrun.config.compose import compose
+from d2lrun.errors import Refused
 from d2lrun.tasks.classification.augment import Draws, augmented, coloured, cropped, erased, moved
 from d2lrun.tasks.classification.images import ImageDataset
 from tests.bits import same_bits
@@ -167,3 +169,17 @@ def test_imagenets_statistics_are_torchvisions():
         .prepared(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))
     )
     assert x[0, :, 0, 0].tolist() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+
+
+@pytest.mark.parametrize(("crop", "fits"), [(7, True), (8, False)])
+def test_a_crop_that_may_show_padding_alone_is_refused(crop, fits):
+    with nullcontext() if fits else pytest.raises(Refused, match="images of 8×8 would show only padding"):
+        dataset()[0].fit(compose([f"augment.crop={crop}"]))
+
+
+def test_grey_images_cannot_have_the_statistics_of_colours():
+    grey = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    data = ImageDataset("mine", ("a", "b"), grey, torch.zeros(3).long(), grey, torch.zeros(3).long(), "here")
+    with pytest.raises(Refused) as caught:
+        replace(data, normalise="imagenet").fitted(torch.arange(3))
+    assert "dataset.colours=3 for a folder" in caught.value.hint
