@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification import many
 from d2lrun.tasks.classification.picture_files import Picture, found, is_many, pictures_in
+from d2lrun.tasks.classification.preparation import Preparation
 from d2lrun.tasks.classification.tables import Count
 from tests.commands import in_this_process
 
@@ -191,3 +193,22 @@ def test_a_name_with_a_star_that_exists_is_no_pattern(tmp_path, monkeypatch):
         Path(name).mkdir()
         Path(name, "x.png").write_bytes(b"")
     assert [str(picture.path) for picture in found(["b[1]/*.png"], print)] == ["b1/x.png"]
+
+
+def test_a_folder_whose_name_looks_like_a_class_is_its_label(tmp_path):
+    """A name may be composed of letters with accents, or of letters and accents: macOS makes the second form."""
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    prepare = Preparation((3, 8, 8))
+    pictures = [Picture(picture, (name,)) for name in ("cafe\u0301", "caf\u00e9", "cafe")]
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+    known, _, _ = many.predictions(model, ["caf\u00e9", "tea"], prepare, 2, "no", pictures, lambda done, all: None)
+    assert [guess.label for guess in known] == ["caf\u00e9", "caf\u00e9", None]
+
+
+def test_a_file_that_is_named_before_its_folder_keeps_its_label(tmp_path):
+    (tmp_path / "red").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "red" / "a.png")
+    for words in ([str(tmp_path / "red" / "a.png"), str(tmp_path)], [str(tmp_path), str(tmp_path / "red" / "a.png")]):
+        (picture,) = found(words, print)
+        assert picture.folders == ("red",) and picture.named

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from d2lrun.disk import files
 from d2lrun.errors import Refused
-from d2lrun.tasks.classification.picture_files import Picture
+from d2lrun.tasks.classification.picture_files import Picture, class_name
 from d2lrun.tasks.classification.predict import Stored, guesses, stored
 from d2lrun.tasks.classification.preparation import Preparation
 
@@ -45,6 +45,7 @@ def predictions(
     ``progress`` takes the number of pictures so far, and in all. Raises Refused for a file that the user names itself.
     """
     known, unread, inverted = [], [], 0
+    names = {class_name(name): name for name in classes}
 
     def attempt(picture: Picture) -> Stored | Refused:
         """Return the picture as the network is given it, or the error."""
@@ -62,7 +63,7 @@ def predictions(
             images = torch.stack([image.pixels for _, image in good])  # [n, C, H, W]
             best = guesses(model, prepare, images, size, 1)
             for (picture, image), (k, probability) in zip(good, best, strict=True):
-                label = next((name for name in picture.folders if name in classes), None)
+                label = next((names[name] for name in map(class_name, picture.folders) if name in names), None)
                 known.append(Guess(picture, classes[k[0]], probability[0], label))
                 inverted += image.inverted
         progress(len(known) + len(unread), len(pictures))
