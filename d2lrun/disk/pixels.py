@@ -6,6 +6,7 @@ N images, C channels, H height, W width.
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from d2lrun.disk.files import lock
 from d2lrun.disk.locate import Progress, Say, cache_of
 
 BLOCK, MOST = 512, 32 << 20  # images, or bytes of pixels, between two marks: at most so many are decoded again
+PERIOD = 1.0  # seconds between two marks: large photos take long
 FAILED = 1  # the mark of a file that is no image; 0: not decoded yet; others: the CRC-32 of the pixels, at least 2
 Decode = Callable[[int], np.ndarray]  # returns image number i, uint8 [C, H, W]; raises ValueError if it is none
 
@@ -65,25 +67,34 @@ def fill(stem: Path, shape: tuple[int, int, int, int], decode: Decode, progress:
         file.truncate(count * size)  # reserves nothing: a full disk is an error of a later write
         flags.truncate(marks.nbytes)
 
+        saved = time.monotonic()
+
+        def save() -> None:
+            """Write the marks, after the pixels that they stand for."""
+            nonlocal saved
+            file.flush()
+            os.fsync(file.fileno())
+            flags.seek(0)
+            flags.write(marks.tobytes())
+            flags.flush()
+            saved = time.monotonic()
+            if progress is not None:
+                progress(int(np.count_nonzero(marks)) * size, count * size)
+
         def write(number: int, image: np.ndarray) -> None:
             """Write one image; a write to the file, and not to mapped memory, reports a full disk."""
             file.seek(number * size)
             file.write(image.tobytes())
             marks[number] = mark_of(image)
+            if time.monotonic() - saved > PERIOD:
+                save()
 
         step = max(1, min(BLOCK, MOST // size))
         for start in range(0, len(left), step):
-            block = left[start : start + step].tolist()
-            faults = in_parallel(block, decode, write)
-            file.flush()
-            os.fsync(file.fileno())
+            faults = in_parallel(left[start : start + step].tolist(), decode, write)
             failed |= faults
             marks[list(faults)] = FAILED
-            flags.seek(0)
-            flags.write(marks.tobytes())
-            flags.flush()
-            if progress is not None:
-                progress((count - len(left) + start + len(block)) * size, count * size)
+            save()
     return failed
 
 

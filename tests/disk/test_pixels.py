@@ -57,6 +57,17 @@ def test_after_an_interruption_only_the_rest_is_decoded():
     assert min(rest.seen) == pixels.BLOCK and len(rest.seen) == 150 - pixels.BLOCK
 
 
+def test_slow_images_are_marked_one_by_one(monkeypatch):
+    monkeypatch.setattr(pixels, "PERIOD", -1.0)
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        pixels.decoded("a", SHAPE, Decoder(fatal=20), print, lambda so_far, of: done.append(so_far))
+    rest = Decoder()
+    pixels.decoded("a", SHAPE, rest, print)
+    assert min(rest.seen) == 20 and len(rest.seen) == 130
+    assert done == [6 * number for number in range(1, 21)]
+
+
 def test_what_is_no_image_is_named_every_time():
     for _ in range(2):
         found, failed = pixels.decoded("a", SHAPE, Decoder(bad=(3, 149)), print)
