@@ -143,7 +143,7 @@ def listed(root: Path, say: Say) -> list[Picture]:
             if not pictures:
                 say(f"{folder} has no pictures")
     for place in {root, *places.values()}:
-        loose += [each for each in sorted(place.iterdir()) if not each.is_dir() and is_picture(each, others)]
+        loose += [each for each in inside(place) if not each.is_dir() and is_picture(each, others)]
     if loose:
         say(f"{root}: left out {counted(len(loose), 'picture')} in no folder of a class, such as {loose[0]}")
     if others:
@@ -176,7 +176,15 @@ def parts_of(root: Path, say: Say) -> dict[str, Path]:
 
 def folders(root: Path) -> list[Path]:
     """Return the subfolders that are not hidden, sorted by name."""
-    return sorted((each for each in root.iterdir() if each.is_dir() and not each.name.startswith(".")), key=str)
+    return [each for each in inside(root) if each.is_dir() and not each.name.startswith(".")]
+
+
+def inside(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted by name; raises Refused if it cannot be read."""
+    try:
+        return sorted(folder.iterdir(), key=str)
+    except OSError as error:
+        raise Refused(f"{folder}: {error.strerror or error}", "make it readable, or remove it") from None
 
 
 def hashed(pictures: Sequence[Picture]) -> tuple[list[Picture], list[str]]:

@@ -5,6 +5,7 @@ N images, C channels, H height, W width.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import zlib
@@ -35,7 +36,7 @@ def decoded(
     folder = cache_of("images")
     try:
         with lock(folder / f"{key}.lock", lambda holder: say(f"waiting for {folder}: {holder} decodes the images")):
-            failed = fill(folder / key, shape, decode, progress)
+            failed = filled(folder / key, shape, decode, progress)
             return np.memmap(folder / f"{key}.pixels", np.uint8, "c", shape=shape), failed  # c: writes stay in memory
     except OSError as error:
         say(f"{folder} cannot be written, so the images are decoded into memory: {error.strerror or error}")
@@ -46,6 +47,17 @@ def decoded(
 def put(pixels: np.ndarray, number: int, image: np.ndarray) -> None:
     """Store an image."""
     pixels[number] = image
+
+
+def filled(stem: Path, shape: tuple[int, int, int, int], decode: Decode, progress: Progress | None) -> dict[int, str]:
+    """Return what ``fill`` does; if the disk is full, its files are removed before the error is raised."""
+    try:
+        return fill(stem, shape, decode, progress)
+    except OSError:
+        with contextlib.suppress(OSError):
+            for kind in ("marks", "pixels"):
+                Path(f"{stem}.{kind}").unlink(missing_ok=True)
+        raise
 
 
 def fill(stem: Path, shape: tuple[int, int, int, int], decode: Decode, progress: Progress | None) -> dict[int, str]:

@@ -253,6 +253,16 @@ def test_names_that_look_the_same_are_one_class(tmp_path):
     assert data.classes == ("caf\u00e9", "tea") and data.test_labels.tolist() == [0]
 
 
+def test_a_folder_that_cannot_be_read_is_refused(root, monkeypatch):
+    def fail(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(Refused, match="Permission denied") as caught:
+        load(root)
+    assert "make it readable" in caught.value.hint
+
+
 def test_a_change_of_a_folder_is_named_by_its_class(root):
     before = {**contents(load(root)), "parts": {}}
     save(root / "dog" / "new.png", 201)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,14 @@ def test_damaged_pixels_are_decoded_again(cache, damage):
     found, failed = pixels.decoded("a", SHAPE, again, print)
     assert np.array_equal(found, wanted()) and failed == {}
     assert len(again.seen) == (1 if damage == "flip" else SHAPE[0])
+
+
+def test_a_full_disk_is_not_kept_full(cache, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    said = []
+    found, _ = pixels.decoded("a", SHAPE, Decoder(), said.append)
+    assert np.array_equal(found, wanted()) and "No space left" in said[0]
+    assert not list(cache.glob("a.pixels")) and not list(cache.glob("a.marks"))

@@ -212,3 +212,13 @@ def test_a_file_that_is_named_before_its_folder_keeps_its_label(tmp_path):
     for words in ([str(tmp_path / "red" / "a.png"), str(tmp_path)], [str(tmp_path), str(tmp_path / "red" / "a.png")]):
         (picture,) = found(words, print)
         assert picture.folders == ("red",) and picture.named
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_anything_is_read(root, monkeypatch):
+    def fail(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    monkeypatch.setattr(many, "predictions", None)
+    done = in_this_process(root, "predict", "r", "mine", D2LRUN_CACHE=str(root / "c"))
+    assert done.code == 2 and "cannot write to r: Permission denied" in done.err
