@@ -15,6 +15,7 @@ from d2lrun.disk import files, weights
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
 from tests.bits import same_bits
+from tests.commands import in_this_process
 
 
 def build(*overrides, seed=0, classes=10):
@@ -183,6 +184,12 @@ def test_a_checkpoint_of_pickles_is_refused_and_never_run(tmp_path, name):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(Refused, match=r"nowhere.safetensors: no such file"):
         begin(build("model=softmax"), str(tmp_path / "nowhere.safetensors"), 10)
+
+
+def test_a_file_of_weights_that_is_not_there_is_refused_before_the_data_are_read(tmp_path):
+    words = ("model=softmax", "model.weights=nowhere.pth", "dataset=folder", "dataset.path=neither", "device=cpu")
+    done = in_this_process(tmp_path, *words)
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: nowhere.pth: no such file")
 
 
 def test_a_run_without_weights_is_refused(tmp_path):

@@ -6,7 +6,9 @@ import csv
 import io
 import os
 import shutil
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +166,29 @@ def test_the_next_pictures_are_read_ahead_in_order(monkeypatch):
         assert [str(result) for result in results] == [str(picture.path) for picture in chunk]
         seen += chunk
     assert seen == pictures and sorted(read, key=pictures.index) == pictures
+
+
+def test_after_an_interruption_no_more_pictures_are_read(monkeypatch):
+    """The worker waits at the first picture of the second chunk until the pool is told to stop."""
+    count, stopped = [], threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            stopped.set()
+            super().shutdown(wait=True)
+
+    def read(picture):
+        count.append(picture)
+        if len(count) > many.CHUNK:
+            stopped.wait(30)
+
+    monkeypatch.setattr(many, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    chunks = many.ahead([Picture(Path(str(number))) for number in range(4 * many.CHUNK)], read)
+    next(chunks)
+    chunks.close()
+    assert len(count) <= many.CHUNK + 1
 
 
 def test_a_file_that_is_also_named_itself_must_be_read(tmp_path, monkeypatch):
