@@ -118,12 +118,16 @@ class ImageDataset(Examples["ImageSubset"]):
 
     def fit(self, config: Any) -> ImageDataset:
         """Return the dataset with the augmentation of the config, fitted on the training part; raises Refused."""
-        settings = [value for key, value in asdict(config.augment).items() if key != "name"]
+        return super().fit(config).augmented_by(config.augment)
+
+    def augmented_by(self, settings: Augment) -> ImageDataset:
+        """Return the dataset whose training images are changed as ``settings`` say; raises Refused."""
         height, width = self.inputs[1:]
-        if config.augment.crop >= min(height, width):
-            given = f"augment.crop={config.augment.crop}: some images of {height}×{width} would show only padding"
+        if settings.crop >= min(height, width):
+            given = f"augment.crop={settings.crop}: some images of {height}×{width} would show only padding"
             raise Refused(given, f"augment.crop={min(height, width) - 1} or less")
-        return replace(super().fit(config), augment=config.augment if any(settings) else None)
+        used = any(value for key, value in asdict(settings).items() if key != "name")
+        return replace(self, augment=settings if used else None)
 
     def fitted(self, index: Tensor) -> ImageDataset:
         """Return the dataset with the mean and deviation of each channel of the training images ``index`` [n]."""
@@ -215,6 +219,13 @@ class ImageSubset(Indexed):
             )
             labels = torch.lerp(others, hot, share.unsqueeze(1))  # [B, K]
         return self.data.preparation.normalised(images), labels
+
+    def augmented_pixels(self, index: Tensor) -> Tensor:
+        """Return images as they train in the first epoch with seed 0, uint8 [B, C, H, W]; ``augment`` is not None."""
+        assert self.data.augment is not None
+        plain = replace(self, data=replace(self.data, statistics=None))
+        images, _ = plain.load_augmented(Augmented(index, 0, 0, self.data.augment))
+        return images.mul(255).round().to(torch.uint8)
 
     def pixels(self, index: Tensor) -> Tensor:
         """Return the stored images uint8 [B, C, H, W] on the device of the labels."""

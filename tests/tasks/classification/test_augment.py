@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch.nn import functional as F
 
 from d2lrun.config.compose import compose
 from d2lrun.errors import Refused
+from d2lrun.tasks.classification import view
 from d2lrun.tasks.classification.augment import Draws, augmented, coloured, cropped, erased, moved
-from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.tasks.classification.images import Augmented, ImageDataset
 from tests.bits import same_bits
 
 OFF = compose([]).augment
@@ -183,3 +186,20 @@ def test_grey_images_cannot_have_the_statistics_of_colours():
     with pytest.raises(Refused) as caught:
         replace(data, normalise="imagenet").fitted(torch.arange(3))
     assert "dataset.colours=3 for a folder" in caught.value.hint
+
+
+def test_what_data_draws_is_what_trains_first():
+    data = replace(dataset()[0].augmented_by(STRONG), normalise="standard").fitted(torch.arange(30))
+    index = torch.tensor([3, 17, 4])
+    plain = replace(data, statistics=None).part("train")
+    trains = plain.load(Augmented(index, 0, 0, STRONG))[0]
+    drawn = data.part("train").augmented_pixels(index)
+    assert drawn.dtype == torch.uint8 and (drawn.float() / 255 - trains).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_data_draws_augmented_images_if_there_is_an_augmentation(tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    for settings, drawn in ((OFF, False), (STRONG, True)):
+        view.show(console, dataset()[0].augmented_by(settings), tmp_path / "a.png")
+        assert (tmp_path / "a-augmented.png").exists() == drawn
+    assert "a-augmented.png" in console.file.getvalue()
