@@ -239,7 +239,7 @@ def data(words: list[str]) -> int:
 
     console = terminal()
     with Transfer(console) as transfer:
-        dataset = datasets.load(config.dataset, transfer.say, transfer.progress)
+        dataset = datasets.shown(config, transfer.say, transfer.progress)
     picture = Path(config.run.root).expanduser() / "data" / f"{dataset.name}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     view_of(config).show(console, dataset, picture)

@@ -70,6 +70,12 @@ def prepared(config: Config, say: Say = lambda line: None, progress: Progress | 
     return _fitted[2]
 
 
+def shown(config: Config, say: Say = lambda line: None, progress: Progress | None = None) -> Any:
+    """Return the dataset that ``d2lrun data`` shows: not split or fitted, but with the augmentation; raises Refused."""
+    data = load(config.dataset, say, progress)
+    return data.augmented_by(config.augment) if hasattr(data, "augmented_by") else data
+
+
 def form(config: Config, say: Say = lambda line: None, progress: Progress | None = None) -> tuple[Inputs, int]:
     """Return what the network is given (``models/inputs.py``), and the number of its outputs per target.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +18,7 @@ class Content:
 
     origin: str  # for messages: a path, a URL, or how the rows were generated
     sha256: str
+    pieces: Mapping[str, str] = field(default_factory=dict)  # of a folder: what each part of it holds, for messages
 
 
 def fingerprint(*parts: str | np.ndarray | Tensor) -> str:

@@ -54,7 +54,7 @@ def record(
 IS_IDENTITY = record(
     {
         "content": text,
-        "files": every(record({"origin": text, "sha256": text})),
+        "files": every(record({"origin": text, "sha256": text}, {"pieces": mapping(text)})),
         "places": mapping(lambda place: text(place) or every(text)(place)),
         "measured": mapping(every(text)),
     },

@@ -5,7 +5,10 @@ N images, C channels, H height, W width.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +19,8 @@ from d2lrun.disk.files import lock
 from d2lrun.disk.locate import Progress, Say, cache_of
 
 BLOCK, MOST = 512, 32 << 20  # images, or bytes of pixels, between two marks: at most so many are decoded again
-DONE, FAILED = 1, 2  # the marks of an image that was decoded, and of a file that is none; 0: not yet
+PERIOD = 1.0  # seconds between two marks: large photos take long
+FAILED = 1  # the mark of a file that is no image; 0: not decoded yet; others: the CRC-32 of the pixels, at least 2
 Decode = Callable[[int], np.ndarray]  # returns image number i, uint8 [C, H, W]; raises ValueError if it is none
 
 
@@ -32,7 +36,7 @@ def decoded(
     folder = cache_of("images")
     try:
         with lock(folder / f"{key}.lock", lambda holder: say(f"waiting for {folder}: {holder} decodes the images")):
-            failed = fill(folder / key, shape, decode, progress)
+            failed = filled(folder / key, shape, decode, progress)
             return np.memmap(folder / f"{key}.pixels", np.uint8, "c", shape=shape), failed  # c: writes stay in memory
     except OSError as error:
         say(f"{folder} cannot be written, so the images are decoded into memory: {error.strerror or error}")
@@ -45,15 +49,27 @@ def put(pixels: np.ndarray, number: int, image: np.ndarray) -> None:
     pixels[number] = image
 
 
+def filled(stem: Path, shape: tuple[int, int, int, int], decode: Decode, progress: Progress | None) -> dict[int, str]:
+    """Return what ``fill`` does; if the disk is full, its files are removed before the error is raised."""
+    try:
+        return fill(stem, shape, decode, progress)
+    except OSError:
+        with contextlib.suppress(OSError):
+            for kind in ("marks", "pixels"):
+                Path(f"{stem}.{kind}").unlink(missing_ok=True)
+        raise
+
+
 def fill(stem: Path, shape: tuple[int, int, int, int], decode: Decode, progress: Progress | None) -> dict[int, str]:
-    """Decode into ``stem``.pixels all images without a mark in ``stem``.marks; raises OSError if the disk is full."""
+    """Decode into ``stem``.pixels all images without a mark in ``stem``.marks; raises OSError if the disk is full.
+
+    An image whose pixels have another CRC-32 than its mark, in a file that was damaged, is decoded again.
+    """
     count, size = shape[0], int(np.prod(shape[1:]))
     pixels, marked = Path(f"{stem}.pixels"), Path(f"{stem}.marks")
-    marks = np.frombuffer(marked.read_bytes(), np.uint8).copy() if marked.exists() else np.zeros(0, np.uint8)
-    if len(marks) != count or not pixels.exists():
-        marks = np.zeros(count, np.uint8)
+    marks = sound_marks(pixels, marked, count, size)
     failed: dict[int, str] = {}
-    left = np.flatnonzero(marks != DONE)  # what failed before is tried again, for its reason
+    left = np.flatnonzero(marks <= FAILED)  # what failed before is tried again, for its reason
     if not len(left):
         return failed
     with (
@@ -61,27 +77,57 @@ def fill(stem: Path, shape: tuple[int, int, int, int], decode: Decode, progress:
         open(marked, "r+b" if marked.exists() else "w+b") as flags,
     ):
         file.truncate(count * size)  # reserves nothing: a full disk is an error of a later write
-        flags.truncate(count)
+        flags.truncate(marks.nbytes)
+
+        saved = time.monotonic()
+
+        def save() -> None:
+            """Write the marks, after the pixels that they stand for."""
+            nonlocal saved
+            file.flush()
+            os.fsync(file.fileno())
+            flags.seek(0)
+            flags.write(marks.tobytes())
+            flags.flush()
+            saved = time.monotonic()
+            if progress is not None:
+                progress(int(np.count_nonzero(marks)) * size, count * size)
 
         def write(number: int, image: np.ndarray) -> None:
             """Write one image; a write to the file, and not to mapped memory, reports a full disk."""
             file.seek(number * size)
             file.write(image.tobytes())
+            marks[number] = mark_of(image)
+            if time.monotonic() - saved > PERIOD:
+                save()
 
         step = max(1, min(BLOCK, MOST // size))
         for start in range(0, len(left), step):
-            block = left[start : start + step].tolist()
-            faults = in_parallel(block, decode, write)
-            file.flush()
-            os.fsync(file.fileno())
+            faults = in_parallel(left[start : start + step].tolist(), decode, write)
             failed |= faults
-            marks[block] = [FAILED if number in faults else DONE for number in block]
-            flags.seek(0)
-            flags.write(marks.tobytes())
-            flags.flush()
-            if progress is not None:
-                progress((count - len(left) + start + len(block)) * size, count * size)
+            marks[list(faults)] = FAILED
+            save()
     return failed
+
+
+def mark_of(image: np.ndarray) -> int:
+    """Return the mark of a decoded image: the CRC-32 of its pixels, but at least 2."""
+    return max(zlib.crc32(np.ascontiguousarray(image).data), FAILED + 1)
+
+
+def sound_marks(pixels: Path, marked: Path, count: int, size: int) -> np.ndarray:
+    """Return the marks uint32 [count]: 0 for each image that is not in the file ``pixels`` as it was written."""
+    none = np.zeros(count, np.uint32)
+    try:
+        if marked.stat().st_size != none.nbytes or pixels.stat().st_size != count * size:
+            return none
+    except FileNotFoundError:
+        return none
+    marks = np.fromfile(marked, np.uint32)
+    rows = np.memmap(pixels, np.uint8, "r", shape=(count, size))
+    wrong = [number for number in np.flatnonzero(marks > FAILED).tolist() if mark_of(rows[number]) != marks[number]]
+    marks[wrong] = 0
+    return marks
 
 
 def in_parallel(numbers: range | list[int], decode: Decode, store: Callable[[int, np.ndarray], None]) -> dict[int, str]:

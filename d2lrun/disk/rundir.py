@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -106,6 +107,14 @@ class RunDirectory:
             if self.claimed is None or os.path.samestat(self.claimed, self.lock_file.stat()):
                 return
         raise Failed(f"the run's directory {self.path} was deleted while it trained", "repeat the command")
+
+    def refuse_unwritable(self) -> None:
+        """Raise Refused if no file can be written to the directory, before work whose result is written there."""
+        try:
+            tempfile.TemporaryFile(dir=self.path).close()
+        except OSError as error:
+            hint = "make it writable, or copy the run to another place and ask the copy"
+            raise Refused(f"cannot write to {self.path}: {error.strerror or error}", hint) from None
 
     def result(self) -> dict[str, Any] | None:
         """Return the content of result.json; None if it does not exist or cannot be read."""

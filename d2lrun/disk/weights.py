@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
+import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -29,8 +33,7 @@ def save(model: nn.Module, path: Path) -> None:
 
 def read(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file by name; raises Refused if it is not a valid .safetensors or .pth file."""
-    if not path.exists():
-        raise Refused(f"{path}: no such file", "give a run's directory, a .safetensors file or a .pth file")
+    refuse_missing(path)
     if path.suffix.lower() in STATE_DICTS:
         try:
             return state_dict(locate.read(path, LARGEST, published_sum(path.name), archive=True))
@@ -44,16 +47,51 @@ def read(path: Path) -> dict[str, Tensor]:
         raise Refused(f"{path} is not a sound .safetensors file: {error}", "restore it, or train again") from error
 
 
+def refuse_missing(path: Path) -> None:
+    """Raise Refused if there is nothing at the path."""
+    if not path.exists():
+        raise Refused(f"{path}: no such file", "give a run's directory, a .safetensors file or a .pth file")
+
+
 def state_dict(found: Found) -> dict[str, Tensor]:
     """Return the tensors of a file that torch.save wrote; nothing in it is imported or called. Raises Unusable."""
-    wanted = "wanted a state dict of torch: tensors by name"
+    wanted = "wanted a state dict, as torch.save(model.state_dict(), FILE) writes it"
+    refuse_damaged(found)
     try:
-        tensors = torch.load(io.BytesIO(found.content), map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling foreign bytes can raise anything
-        raise Unusable(f"{wanted} ({(str(error).strip() or type(error).__name__).splitlines()[0]})") from None
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise Unusable(wanted)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tensors = torch.load(io.BytesIO(found.content), map_location="cpu", weights_only=True)
+    except Exception:  # unpickling foreign bytes can raise anything
+        raise Unusable(f"it is damaged, or holds other things than tensors, which are never run; {wanted}") from None
+    if not isinstance(tensors, dict):
+        raise Unusable(f"it holds a {type(tensors).__name__}; {wanted}")
+    if others := [str(name) for name, tensor in tensors.items() if not is_plain(tensor)]:
+        raise Unusable(f"{', '.join(others[:3])}{', …' * (len(others) > 3)}: no plain tensor; {wanted}")
     return {str(name): tensor.detach() for name, tensor in tensors.items()}
+
+
+def refuse_damaged(found: Found) -> None:
+    """Raise Unusable if a part of a zip archive, as torch.save writes it, has another CRC-32, which torch ignores."""
+    content = io.BytesIO(found.content)
+    if not zipfile.is_zipfile(content):
+        return
+    try:
+        bad = zipfile.ZipFile(content).testzip()
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, zlib.error) as error:
+        raise Unusable(f"it is damaged: {error}") from None
+    if bad:
+        raise Unusable(f"it is damaged: {bad} has another CRC-32 than when it was written")
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is a dense tensor in memory, of real numbers."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+    )
 
 
 def published_sum(name: str) -> str | None:
@@ -79,7 +117,7 @@ def begin_with(model: nn.Module, weights: dict[str, Tensor], classes: int, sourc
     problems = strange_names(model, weights)
     head = [] if problems else other_classes(model, weights, classes)
     weights = {name: tensor for name, tensor in weights.items() if name not in head}
-    if problems := problems or strange_shapes(model, weights):
+    if problems := problems or strange_shapes(model, weights) or strange_values(model, weights):
         raise Refused(f"the weights of {source} do not fit the model{rows(problems)}", "d2lrun summary shows its names")
     model.load_state_dict(weights, strict=False)
     return head
@@ -92,8 +130,9 @@ def with_counts(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tenso
 
 
 def find(source: str) -> Path:
-    """Return the weights file of ``model.weights``: the file itself, or the file in a run's directory."""
+    """Return the weights file of ``model.weights``: the file itself, or that in a run's directory; raises Refused."""
     path = Path(source).expanduser()
+    refuse_missing(path)
     if not path.is_dir():
         return path
     inside = RunDirectory(path).weights_file
@@ -128,6 +167,19 @@ def strange_shapes(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
         f"{name}: {sides(weights[name])} given, {sides(own[name])} wanted"
         for name in own
         if name in weights and weights[name].shape != own[name].shape and own[name].numel()  # empty: of any length
+    ]
+
+
+def strange_values(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """Return a line for each weight that is an integer and should be a float, or that is not finite."""
+    own = model.state_dict()
+    floats = [name for name in own if name in weights and own[name].is_floating_point()]
+    whole = [name for name in floats if not weights[name].is_floating_point()]
+    rows = [f"{name}: {str(weights[name].dtype).removeprefix('torch.')} given, a float wanted" for name in whole]
+    return rows + [
+        f"{name}: some values are not finite"
+        for name in floats
+        if name not in whole and not weights[name].isfinite().all()
     ]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 # The mean and the standard deviation of each channel of the images that pretrained networks are given.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+COLOURED = "dataset.channels=3, or dataset.colours=3 for a folder"  # the hint for a network that needs three channels
 LENGTH = 12  # tokens of an example sequence
 FIRST = 4  # the first token that is not reserved
 

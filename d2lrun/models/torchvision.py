@@ -14,7 +14,7 @@ from d2lrun.disk import weights
 from d2lrun.disk.download import Unusable
 from d2lrun.disk.locate import Files, Progress, Say, locate
 from d2lrun.errors import Refused
-from d2lrun.models.inputs import IMAGENET
+from d2lrun.models.inputs import COLOURED, IMAGENET
 from d2lrun.models.vision import torchvision
 
 
@@ -32,8 +32,7 @@ def build(*, inputs: tuple[int, int, int], classes: int, arch: str, pretrained: 
         )
     channels, height, width = inputs
     if pretrained and channels != 3:
-        hint = "dataset.channels=3, or dataset.colours=3 for a folder"
-        raise Refused(f"model.pretrained=true needs images of 3 channels, not {channels}", hint)
+        raise Refused(f"model.pretrained=true needs images of 3 channels, not {channels}", COLOURED)
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
     if arch.startswith("vit"):
         options["image_size"] = height

@@ -29,6 +29,7 @@ from d2lrun.tasks import task_of
 from d2lrun.training.task import Split, Subset, Task
 
 SHOWN = 12  # digits of a sha256 in a message
+ROWS = 10  # most pieces of a folder in a message
 
 
 def identify(config: Config, data: Any, split: Split[Subset], task: Task) -> dict[str, Any]:
@@ -61,7 +62,10 @@ def contents(data: Any) -> dict[str, Any]:
     """Return the content and the files of a whole dataset, independent of its split."""
     return {
         "content": fingerprint(*(each.sha256 for each in data.contents)),
-        "files": [{"origin": each.origin, "sha256": each.sha256} for each in data.contents],
+        "files": [
+            {"origin": each.origin, "sha256": each.sha256} | ({"pieces": dict(each.pieces)} if each.pieces else {})
+            for each in data.contents
+        ],
     }
 
 
@@ -121,8 +125,20 @@ def changed_files(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         elif new["sha256"] != old["sha256"]:
             moved = f" ({old['origin']})" if new["origin"] != old["origin"] else ""
             digests = f"sha256 {new['sha256'][:SHOWN]}…, wanted {old['sha256'][:SHOWN]}…{moved}"
-            rows.append(f"{new['origin']}: {digests}")
+            rows += changed_pieces(old, new) or [f"{new['origin']}: {digests}"]
     return rows
+
+
+def changed_pieces(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return a line for each piece of a folder that differs, the first ones of many; none if they are not known."""
+    before, now = old.get("pieces") or {}, new.get("pieces") or {}
+    names = sorted({*before, *now}) if before and now else []
+    rows = [
+        f"{new['origin']}/{name}: {now.get(name, 'no longer there')}, wanted {before.get(name, 'none')}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+    return rows[:ROWS] + ([f"and {len(rows) - ROWS:,} more"] if len(rows) > ROWS else [])
 
 
 def changed_parts(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -81,6 +81,8 @@ def run(
     experiment = None
     try:
         longer.inherit(directory, config, log.say)
+        if config.model.weights is not None and not directory.begun():
+            weights.find(config.model.weights)  # refused before the data are read
         built = build(config, log, directory.threads())
         log.say(f"{describe_briefly(built)}, in {directory.path}, data from {built.data.source}")
         identity.record(directory, built.identity, log.say)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from d2lrun.config.keys import Holdout, KFold
 from d2lrun.datasets import folder
 from d2lrun.errors import Refused
+from d2lrun.runs.identity import changed_files, contents
 
 KEYS = {"size": 8, "colours": 3, "framing": "stretch", "test_fraction": 0.25, "skip_unreadable": False}
 
@@ -82,15 +88,24 @@ def test_the_folders_train_val_and_test_are_used(tmp_path):
     assert (len(data.train_labels), len(data.test_labels), data.own_val) == (10, 2, 4)
     assert any("validation=holdout" in line for line in said)
 
-    class Holdout:
+    class Held:
         name, fraction = "holdout", 0.1
 
     class Once:
         name = "once"
 
-    train, val = data.divide(Holdout, 1)
+    train, val = data.divide(Held, 1)
     assert (train.tolist(), val.tolist()) == (list(range(6)), [6, 7, 8, 9])
     assert data.divide(Once, 1)[0].tolist() == list(range(6)) and data.divide(Once, 1)[1] is None
+
+
+def test_without_a_test_folder_a_share_of_train_tests(tmp_path):
+    for part, count in (("train", 4), ("val", 2)):
+        for name in ("a", "b"):
+            for number in range(count):
+                save(tmp_path / "mine" / part / name / f"{number}.png")
+    data = load(tmp_path / "mine")
+    assert (len(data.train_labels) - data.own_val, data.own_val, len(data.test_labels)) == (6, 4, 2)
 
 
 def test_equal_pictures_are_not_divided(tmp_path):
@@ -138,6 +153,121 @@ def test_unreadable_files_are_skipped_if_asked(root):
     assert "left out 1 file that cannot be read" in said[0]
     assert len(data.train_labels) + len(data.test_labels) == 16
     assert wanted.classes == data.classes
+
+
+def test_files_that_cannot_be_opened_are_named_with_the_others_and_skipped(root):
+    (root / "cat" / "broken.png").symlink_to(root / "nowhere.png")
+    (root / "cat" / "text.png").write_text("no picture")
+    with pytest.raises(Refused) as caught:
+        load(root)
+    assert "2 files of 18" in str(caught.value) and all(
+        f"{name}.png" in str(caught.value) for name in ("broken", "text")
+    )
+    assert len(load(root, skip_unreadable=True).train_labels) == 12
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_unreadable_files_change_nothing_of_the_others(data):
+    """The parts, their order and the pixels are those of a folder without the unreadable files."""
+    with TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("D2LRUN_CACHE", place + "/cache")
+        root = Path(place, "mine")
+        for name in ("cat", "dog"):
+            for number in range(data.draw(st.integers(2, 6))):
+                save(root / name / f"{number}.png")
+        wanted = load(root)
+        for number in range(data.draw(st.integers(1, 5))):
+            (root / "cat" / f"bad{number}.png").write_bytes(data.draw(st.binary(max_size=4)))
+        found = load(root, skip_unreadable=True)
+        for name in ("train_images", "train_labels", "test_images", "test_labels"):
+            assert torch.equal(getattr(found, name), getattr(wanted, name))
+
+
+def test_equal_pictures_are_on_one_side_of_every_split(tmp_path):
+    """Also if they are of different classes."""
+    for name in ("a", "b"):
+        for number in range(12):
+            save(tmp_path / "mine" / name / f"{number}.png", 60 + 3 * (number // 2) + (name == "b") * (number > 3))
+    data = load(tmp_path / "mine", test_fraction=0.0)
+    splits = [Holdout("holdout", stratify=stratify, fraction=0.3) for stratify in (True, False)]
+    splits += [
+        KFold("kfold", 3, fold, shuffle, stratify=True, repeats=1, refit=False)
+        for fold in range(3)
+        for shuffle in (True, False)
+    ]
+    for validation in splits:
+        train, val = data.divide(validation, 1)
+        assert sorted([*train.tolist(), *val.tolist()]) == list(range(24)) and len(val)
+        sides = [{tuple(image.flatten().tolist()) for image in data.train_images[side]} for side in (train, val)]
+        assert not sides[0] & sides[1]
+
+
+@pytest.mark.parametrize(("place", "said"), [("a", "several times"), ("b", "in several classes")])
+def test_pictures_that_are_there_twice_are_reported(root, place, said):
+    lines = []
+    (root / {"a": "cat", "b": "dog"}[place] / "copy.png").write_bytes((root / "cat" / "0.png").read_bytes())
+    load(root, lines.append, test_fraction=0.0)
+    assert any(f"{said}" in line and "copy.png" in line and "0.png" in line for line in lines)
+
+
+PARTS = {
+    "two for one part": (("train/a", "train/b", "val/a", "Validation/b"), "several folders for the part val"),
+    "none that trains": (("test/a", "test/b", "val/a"), "test, val without a folder train"),
+}
+
+
+@pytest.mark.parametrize("fault", PARTS)
+def test_parts_that_contradict_each_other_are_refused(tmp_path, fault):
+    folders, message = PARTS[fault]
+    for each in folders:
+        save(tmp_path / "mine" / each / "0.png")
+    with pytest.raises(Refused, match=message):
+        load(tmp_path / "mine")
+
+
+def test_a_class_may_be_called_as_a_part(tmp_path):
+    for name in ("train", "bus", "test"):
+        for number in range(3):
+            save(tmp_path / "mine" / name / f"{number}.png")
+    assert load(tmp_path / "mine").classes == ("bus", "test", "train")
+
+
+def test_pictures_in_no_class_and_other_folders_are_reported(tmp_path):
+    for place in ("Training/a", "Training/b", "Testing/b", "extra/a"):
+        save(tmp_path / "mine" / place / "0.png")
+    save(tmp_path / "mine" / "Training" / "loose.png")
+    (tmp_path / "mine" / "Training" / "a" / "link").symlink_to(tmp_path / "mine")
+    said = []
+    data = load(tmp_path / "mine", said.append)
+    assert data.classes == ("a", "b") and len(data.train_labels) == 2 and len(data.test_labels) == 1
+    assert any("1 picture in no folder of a class" in line and "loose.png" in line for line in said)
+    assert any("beside those of the parts: extra" in line for line in said)
+    assert any("1 link to a folder" in line for line in said)
+
+
+def test_names_that_look_the_same_are_one_class(tmp_path):
+    for part, name in (("train", "caf\u00e9"), ("train", "tea"), ("test", "cafe\u0301")):
+        save(tmp_path / "mine" / part / name / "0.png")
+    data = load(tmp_path / "mine")
+    assert data.classes == ("caf\u00e9", "tea") and data.test_labels.tolist() == [0]
+
+
+def test_a_folder_that_cannot_be_read_is_refused(root, monkeypatch):
+    def fail(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(Refused, match="Permission denied") as caught:
+        load(root)
+    assert "make it readable" in caught.value.hint
+
+
+def test_a_change_of_a_folder_is_named_by_its_class(root):
+    before = {**contents(load(root)), "parts": {}}
+    save(root / "dog" / "new.png", 201)
+    (row,) = changed_files(before, {**contents(load(root)), "parts": {}})
+    assert "mine/dog: 9 pictures" in row and "wanted 8 pictures" in row
 
 
 FAULTS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,17 @@ def test_after_an_interruption_only_the_rest_is_decoded():
     assert min(rest.seen) == pixels.BLOCK and len(rest.seen) == 150 - pixels.BLOCK
 
 
+def test_slow_images_are_marked_one_by_one(monkeypatch):
+    monkeypatch.setattr(pixels, "PERIOD", -1.0)
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        pixels.decoded("a", SHAPE, Decoder(fatal=20), print, lambda so_far, of: done.append(so_far))
+    rest = Decoder()
+    pixels.decoded("a", SHAPE, rest, print)
+    assert min(rest.seen) == 20 and len(rest.seen) == 130
+    assert done == [6 * number for number in range(1, 21)]
+
+
 def test_what_is_no_image_is_named_every_time():
     for _ in range(2):
         found, failed = pixels.decoded("a", SHAPE, Decoder(bad=(3, 149)), print)
@@ -98,3 +111,34 @@ def test_a_file_that_is_lost_is_made_again(cache, name):
     pixels.decoded("a", SHAPE, Decoder(), print)
     (cache / name).unlink()
     assert np.array_equal(pixels.decoded("a", SHAPE, Decoder(), print)[0], wanted())
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "grow", "marks"])
+def test_damaged_pixels_are_decoded_again(cache, damage):
+    pixels.decoded("a", SHAPE, Decoder(), print)
+    file, marks = cache / "a.pixels", cache / "a.marks"
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    changed = {
+        "flip": (file, content),
+        "cut": (file, content[:-1]),
+        "grow": (file, content + b"x"),
+        "marks": (marks, b""),
+    }
+    path, data = changed[damage]
+    path.write_bytes(data)
+    again = Decoder()
+    found, failed = pixels.decoded("a", SHAPE, again, print)
+    assert np.array_equal(found, wanted()) and failed == {}
+    assert len(again.seen) == (1 if damage == "flip" else SHAPE[0])
+
+
+def test_a_full_disk_is_not_kept_full(cache, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    said = []
+    found, _ = pixels.decoded("a", SHAPE, Decoder(), said.append)
+    assert np.array_equal(found, wanted()) and "No space left" in said[0]
+    assert not list(cache.glob("a.pixels")) and not list(cache.glob("a.marks"))

@@ -15,6 +15,7 @@ from d2lrun.disk import files, weights
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
 from tests.bits import same_bits
+from tests.commands import in_this_process
 
 
 def build(*overrides, seed=0, classes=10):
@@ -175,7 +176,7 @@ class Sentinel:
 @pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.safetensors"])
 def test_a_checkpoint_of_pickles_is_refused_and_never_run(tmp_path, name):
     torch.save({"1.weight": Sentinel(tmp_path / "sentinel")}, tmp_path / name)
-    with pytest.raises(Refused, match=r"is not a sound \.safetensors file|wanted a state dict of torch"):
+    with pytest.raises(Refused, match=r"is not a sound \.safetensors file|wanted a state dict"):
         begin(build("model=softmax"), str(tmp_path / name), 10)
     assert not (tmp_path / "sentinel").exists()
 
@@ -183,6 +184,12 @@ def test_a_checkpoint_of_pickles_is_refused_and_never_run(tmp_path, name):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(Refused, match=r"nowhere.safetensors: no such file"):
         begin(build("model=softmax"), str(tmp_path / "nowhere.safetensors"), 10)
+
+
+def test_a_file_of_weights_that_is_not_there_is_refused_before_the_data_are_read(tmp_path):
+    words = ("model=softmax", "model.weights=nowhere.pth", "dataset=folder", "dataset.path=neither", "device=cpu")
+    done = in_this_process(tmp_path, *words)
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: nowhere.pth: no such file")
 
 
 def test_a_run_without_weights_is_refused(tmp_path):
@@ -273,5 +280,33 @@ def test_a_state_dict_whose_name_has_another_hash_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [{"model": {"1.weight": torch.ones(1)}}, [torch.ones(1)], {"1.weight": 3}, 7])
 def test_a_file_of_torch_that_is_no_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(Refused, match="wanted a state dict of torch: tensors by name"):
+    with pytest.raises(Refused, match="wanted a state dict"):
         begin(build("model=softmax"), str(tmp_path / "a.pth"), 10)
+
+
+STRANGE = {
+    "integers": (lambda tensor: tensor.int(), "int32 given, a float wanted"),
+    "nan": (lambda tensor: tensor * float("nan"), "not finite"),
+    "complex": (lambda tensor: tensor.to(torch.complex64), "no plain tensor"),
+    "without memory": (lambda tensor: tensor.to("meta"), "no plain tensor"),
+    "sparse": (lambda tensor: tensor.to_sparse(), "no plain tensor"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_weights_that_are_no_finite_floats_are_refused(tmp_path, kind):
+    change, message = STRANGE[kind]
+    model = build("model=softmax")
+    torch.save({name: change(tensor) for name, tensor in tensors(model).items()}, tmp_path / "a.pth")
+    with pytest.raises(Refused, match=message):
+        begin(model, str(tmp_path / "a.pth"), 10)
+
+
+def test_a_flipped_bit_in_a_file_of_torch_is_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save(tensors(build("model=softmax")), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Refused, match="CRC-32"):
+        begin(build("model=softmax"), str(path), 10)

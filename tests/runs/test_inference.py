@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -12,7 +13,7 @@ import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from d2lrun import models
 from d2lrun.config.compose import compose
@@ -327,6 +328,24 @@ def test_what_is_no_image_is_refused(run, tmp_path, name):
         path.write_bytes(BAD[name])
     with pytest.raises(Refused, match="is not an image that can be read"):
         ask(run, path)
+
+
+def test_whatever_a_decoder_raises_is_a_refusal(tmp_path, monkeypatch):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+
+    def fail(image, *_):
+        raise RuntimeError("broken inside")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    with pytest.raises(Refused, match="is not an image that can be read: broken inside"):
+        photos.read_image(tmp_path / "a.png")
+
+
+def test_reading_an_image_changes_no_filter_of_warnings(tmp_path, monkeypatch):
+    """The filters belong to the process: a thread that changed them would change those of the others."""
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.delattr(warnings, "catch_warnings")
+    assert photos.read_image(tmp_path / "a.png").size == (4, 4)
 
 
 def test_a_missing_file_and_a_folder_are_refused(run, tmp_path):

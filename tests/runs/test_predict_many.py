@@ -6,17 +6,21 @@ import csv
 import io
 import os
 import shutil
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification import many
 from d2lrun.tasks.classification.picture_files import Picture, found, is_many, pictures_in
+from d2lrun.tasks.classification.preparation import Preparation
 from d2lrun.tasks.classification.tables import Count
 from tests.commands import in_this_process
 
@@ -164,6 +168,29 @@ def test_the_next_pictures_are_read_ahead_in_order(monkeypatch):
     assert seen == pictures and sorted(read, key=pictures.index) == pictures
 
 
+def test_after_an_interruption_no_more_pictures_are_read(monkeypatch):
+    """The worker waits at the first picture of the second chunk until the pool is told to stop."""
+    count, stopped = [], threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            stopped.set()
+            super().shutdown(wait=True)
+
+    def read(picture):
+        count.append(picture)
+        if len(count) > many.CHUNK:
+            stopped.wait(30)
+
+    monkeypatch.setattr(many, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    chunks = many.ahead([Picture(Path(str(number))) for number in range(4 * many.CHUNK)], read)
+    next(chunks)
+    chunks.close()
+    assert len(count) <= many.CHUNK + 1
+
+
 def test_a_file_that_is_also_named_itself_must_be_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a").mkdir()
@@ -191,3 +218,32 @@ def test_a_name_with_a_star_that_exists_is_no_pattern(tmp_path, monkeypatch):
         Path(name).mkdir()
         Path(name, "x.png").write_bytes(b"")
     assert [str(picture.path) for picture in found(["b[1]/*.png"], print)] == ["b1/x.png"]
+
+
+def test_a_folder_whose_name_looks_like_a_class_is_its_label(tmp_path):
+    """A name may be composed of letters with accents, or of letters and accents: macOS makes the second form."""
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    prepare = Preparation((3, 8, 8))
+    pictures = [Picture(picture, (name,)) for name in ("cafe\u0301", "caf\u00e9", "cafe")]
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+    known, _, _ = many.predictions(model, ["caf\u00e9", "tea"], prepare, 2, "no", pictures, lambda done, all: None)
+    assert [guess.label for guess in known] == ["caf\u00e9", "caf\u00e9", None]
+
+
+def test_a_file_that_is_named_before_its_folder_keeps_its_label(tmp_path):
+    (tmp_path / "red").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "red" / "a.png")
+    for words in ([str(tmp_path / "red" / "a.png"), str(tmp_path)], [str(tmp_path), str(tmp_path / "red" / "a.png")]):
+        (picture,) = found(words, print)
+        assert picture.folders == ("red",) and picture.named
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_anything_is_read(root, monkeypatch):
+    def fail(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    monkeypatch.setattr(many, "predictions", None)
+    done = in_this_process(root, "predict", "r", "mine", D2LRUN_CACHE=str(root / "c"))
+    assert done.code == 2 and "cannot write to r: Permission denied" in done.err

@@ -17,6 +17,7 @@ from d2lrun.config.keys import Augment
 from d2lrun.counts import counted
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
+from d2lrun.models import inputs
 from d2lrun.tasks.classification.augment import augmented, beta, drawn, mixed, whole
 from d2lrun.tasks.classification.preparation import IMAGENET, Preparation, Statistics, measured
 from d2lrun.training.examples import Examples, Indexed
@@ -58,6 +59,7 @@ class ImageDataset(Examples["ImageSubset"]):
     framing: str = "pad"  # how a file of other proportions is stored
     photos: bool = False  # whether a light background means nothing: ``predict`` inverts no file of such images
     own_val: int = 0  # the last training images, if the user has set them apart to validate
+    same: Tensor | None = None  # int64 [N], the first training image with the same content; None: all differ
     mapped: bool = False  # whether the images are in files that are mapped into memory: they may be larger than it
 
     @property
@@ -88,28 +90,49 @@ class ImageDataset(Examples["ImageSubset"]):
     def divide(self, validation: Any, seed: int) -> tuple[Tensor, Tensor | None]:
         """Return the training images that train, int64 [n] on the CPU, and those that validate, or None.
 
-        What the user has set apart validates with a holdout; K folds use all training images.
+        What the user has set apart validates with a holdout; K folds use all training images. Of images with the same
+        content, the first one is dealt, and the others are on its side: none is in both parts.
         """
-        if not self.own_val or validation.name == "kfold":
+        if self.own_val and validation.name != "kfold":
+            own, val = torch.arange(len(self.strata)).tensor_split([-self.own_val])
+            return own, val if validation.name == "holdout" else None
+        if self.same is None:
             return super().divide(validation, seed)
-        train, val = torch.arange(len(self.strata)).tensor_split([-self.own_val])
-        return train, val if validation.name == "holdout" else None
+        train, held_out = self.distinct.divide(validation, seed)
+        place = self.same.unique(return_inverse=True)[1]  # of each image among those that differ, [N]
+        return copies(place, train), None if held_out is None else copies(place, held_out)
 
     def check_split(self, config: Any) -> None:
         """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
-        if not self.own_val or config.validation.name == "kfold":
+        if self.same is not None:
+            self.distinct.check_split(config)
+        elif not self.own_val or config.validation.name == "kfold":
             super().check_split(config)
+
+    @property
+    def distinct(self) -> ImageDataset:
+        """The dataset with the labels of the training images that differ, to be split."""
+        assert self.same is not None
+        return replace(self, train_labels=self.train_labels[self.same.unique().to(self.train_labels.device)], same=None)
 
     def fit(self, config: Any) -> ImageDataset:
         """Return the dataset with the augmentation of the config, fitted on the training part; raises Refused."""
-        settings = [value for key, value in asdict(config.augment).items() if key != "name"]
-        return replace(super().fit(config), augment=config.augment if any(settings) else None)
+        return super().fit(config).augmented_by(config.augment)
+
+    def augmented_by(self, settings: Augment) -> ImageDataset:
+        """Return the dataset whose training images are changed as ``settings`` say; raises Refused."""
+        height, width = self.inputs[1:]
+        if settings.crop >= min(height, width):
+            given = f"augment.crop={settings.crop}: some images of {height}×{width} would show only padding"
+            raise Refused(given, f"augment.crop={min(height, width) - 1} or less")
+        used = any(value for key, value in asdict(settings).items() if key != "name")
+        return replace(self, augment=settings if used else None)
 
     def fitted(self, index: Tensor) -> ImageDataset:
         """Return the dataset with the mean and deviation of each channel of the training images ``index`` [n]."""
         if self.normalise == "imagenet" and self.inputs[0] != len(IMAGENET.mean):
             given = f"dataset.normalise=imagenet with {counted(self.inputs[0], 'channel')}"
-            raise Refused(f"{given}: its mean and deviation are of three colours", "dataset.channels=3")
+            raise Refused(f"{given}: its mean and deviation are of three colours", inputs.COLOURED)
         known = {"none": None, "imagenet": IMAGENET}
         found = known[self.normalise] if self.normalise in known else measured(self.train_images, index)
         return replace(self, statistics=found)
@@ -145,6 +168,11 @@ class ImageDataset(Examples["ImageSubset"]):
             return None
         index = torch.arange(len(labels)) if index is None else index
         return ImageSubset(self, images, labels, index.to(labels.device), name)
+
+
+def copies(place: Tensor, index: Tensor) -> Tensor:
+    """Return the images whose ``place`` [N] is in ``index`` [n], in their order."""
+    return torch.isin(place, index).nonzero()[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +214,13 @@ class ImageSubset(Indexed):
             share = beta(torch.stack(pairs), settings.mixup)
             images, labels = mixed(images, labels, *others, share, self.data.outputs)
         return self.data.preparation.normalised(augmented(images, settings, numbers)), labels
+
+    def augmented_pixels(self, index: Tensor) -> Tensor:
+        """Return images as they train in the first epoch with seed 0, uint8 [B, C, H, W]; ``augment`` is not None."""
+        assert self.data.augment is not None
+        plain = replace(self, data=replace(self.data, statistics=None))
+        images, _ = plain.load_augmented(Augmented(index, 0, 0, self.data.augment))
+        return images.mul(255).round().to(torch.uint8)
 
     def pixels(self, index: Tensor) -> Tensor:
         """Return the stored images uint8 [B, C, H, W] on the device of the labels."""

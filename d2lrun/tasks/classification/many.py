@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from d2lrun.disk import files
 from d2lrun.errors import Refused
-from d2lrun.tasks.classification.picture_files import Picture
+from d2lrun.tasks.classification.picture_files import Picture, class_name
 from d2lrun.tasks.classification.predict import Stored, guesses, stored
 from d2lrun.tasks.classification.preparation import Preparation
 
@@ -45,6 +46,7 @@ def predictions(
     ``progress`` takes the number of pictures so far, and in all. Raises Refused for a file that the user names itself.
     """
     known, unread, inverted = [], [], 0
+    names = {class_name(name): name for name in classes}
 
     def attempt(picture: Picture) -> Stored | Refused:
         """Return the picture as the network is given it, or the error."""
@@ -55,26 +57,31 @@ def predictions(
                 raise
             return error
 
-    for chunk, read in ahead(pictures, attempt):
-        unread += [str(error) for error in read if isinstance(error, Refused)]
-        good = [(picture, image) for picture, image in zip(chunk, read, strict=True) if isinstance(image, Stored)]
-        if good:
-            images = torch.stack([image.pixels for _, image in good])  # [n, C, H, W]
-            best = guesses(model, prepare, images, size, 1)
-            for (picture, image), (k, probability) in zip(good, best, strict=True):
-                label = next((name for name in picture.folders if name in classes), None)
-                known.append(Guess(picture, classes[k[0]], probability[0], label))
-                inverted += image.inverted
-        progress(len(known) + len(unread), len(pictures))
+    with contextlib.closing(ahead(pictures, attempt)) as chunks:
+        for chunk, read in chunks:
+            unread += [str(error) for error in read if isinstance(error, Refused)]
+            good = [(picture, image) for picture, image in zip(chunk, read, strict=True) if isinstance(image, Stored)]
+            if good:
+                images = torch.stack([image.pixels for _, image in good])  # [n, C, H, W]
+                best = guesses(model, prepare, images, size, 1)
+                for (picture, image), (k, probability) in zip(good, best, strict=True):
+                    label = next((names[name] for name in map(class_name, picture.folders) if name in names), None)
+                    known.append(Guess(picture, classes[k[0]], probability[0], label))
+                    inverted += image.inverted
+            progress(len(known) + len(unread), len(pictures))
     return known, unread, inverted
 
 
 def ahead(
     pictures: Sequence[Picture], read: Callable[[Picture], Stored | Refused]
-) -> Iterator[tuple[Sequence[Picture], list[Stored | Refused]]]:
-    """Yield chunks of pictures with what ``read`` returns for each; the next chunk is read meanwhile, by threads."""
+) -> Generator[tuple[Sequence[Picture], list[Stored | Refused]], None, None]:
+    """Yield chunks of pictures with what ``read`` returns for each; the next chunk is read meanwhile, by threads.
+
+    If the generator is closed, by Ctrl-C for example, no more pictures are read.
+    """
     before: tuple[Sequence[Picture], list[Future[Stored | Refused]]] | None = None
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+    try:
         for start in range(0, len(pictures), CHUNK):
             chunk = pictures[start : start + CHUNK]
             now = chunk, [pool.submit(read, picture) for picture in chunk]
@@ -83,6 +90,8 @@ def ahead(
             before = now
         if before:
             yield before[0], [future.result() for future in before[1]]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def confusion(known: Sequence[Guess], classes: Sequence[str]) -> Tensor:

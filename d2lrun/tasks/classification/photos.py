@@ -13,40 +13,63 @@ from torch import Tensor
 from d2lrun.disk import files
 from d2lrun.errors import Refused
 
+# PIL warns of a damaged image and continues. The filters of warnings belong to the process and not to a thread, so
+# they cannot be changed for one image.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 def read_image(path: Path, channels: int = 1) -> Any:
     """Read a file as an upright PIL image, grey or with three colours. Raises Refused if it is no image.
 
     Transparency counts as white. Of an animation, the first image is read.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with open(path, "rb", opener=files.regular) as opened, Image.open(opened) as file:
-                wide = ";16" in str(file.tile) and not file.mode.startswith(
-                    "I"
-                )  # 16 bits per channel; with several channels PIL keeps only the upper 8
-                image = upright(file, channels)
+        with open(path, "rb", opener=files.regular) as opened, Image.open(opened) as file:
+            refuse_huge(file)
+            wide = ";16" in str(file.tile) and not file.mode.startswith(
+                "I"
+            )  # 16 bits per channel; with several channels PIL keeps only the upper 8
+            image = upright(file)
         if wide and max(high for _, high in image.convert("RGB").getextrema()) < 16:
             raise ValueError("of its 16 bits a channel the upper 4 are unused; save it with 8 bits a channel")
     except FileNotFoundError:
         raise Refused(f"{path}: no such file", "give the image files after the run's directory") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Refused(f"{path} is not an image that can be read: {error}", "PNG, JPEG, … are read") from error
-    return image
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders of foreign bytes can raise anything
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "its content has no known format" if unknown else str(error) or type(error).__name__
+        raise Refused(f"{path} is not an image that can be read: {reason}", "PNG, JPEG, … are read") from error
+    return flattened(image, channels)
 
 
-def upright(image: Any, channels: int) -> Any:
-    """Return a PIL image upright, with 8 bits, and grey or with three colours; transparency counts as white."""
-    from PIL import Image, ImageOps
+def upright(image: Any) -> Any:
+    """Return a PIL image upright, with 8 bits a channel: grey, RGB or RGBA. Reads its pixels."""
+    from PIL import ImageOps
 
     image = eight_bits(ImageOps.exif_transpose(image))
-    image = image.convert(image.mode if is_opaque(image) else "RGBA")  # reads the pixels
+    return image.convert(image.mode if is_opaque(image) else "RGBA")
+
+
+def flattened(image: Any, channels: int) -> Any:
+    """Return an upright PIL image as grey or with three colours; transparency counts as white."""
+    from PIL import Image
+
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def refuse_huge(image: Any) -> None:
+    """Raise ValueError for more pixels than PIL takes without a warning: a small file may hold a huge image."""
+    from PIL import Image
+
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and image.width * image.height > most:
+        given = f"{image.width:,} × {image.height:,} pixels"
+        raise ValueError(f"{given}, wanted at most {most:,}: it may be a decompression bomb")
 
 
 def is_opaque(image: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -57,7 +58,8 @@ def found(words: Sequence[str], say: Say) -> list[Picture]:
         for picture in each:
             key = os.path.realpath(picture.path)
             known = pictures.setdefault(key, picture)
-            pictures[key] = replace(known, named=known.named or picture.named)
+            folders = known.folders or picture.folders
+            pictures[key] = replace(known, folders=folders, named=known.named or picture.named)
     return list(pictures.values())
 
 
@@ -79,7 +81,8 @@ def below(word: str, others: Counter[str]) -> Iterator[Picture]:
 def pictures_in(folder: Path, others: Counter[str]) -> Iterator[Path]:
     """Yield the pictures in a folder and the folders below it, sorted; count the other files by their kind.
 
-    Raises Refused for a folder that cannot be read.
+    Links to folders below it are not followed, since they may lead around in a circle, but counted, too. Raises
+    Refused for a folder that cannot be read.
     """
 
     def refuse(error: OSError) -> NoReturn:
@@ -87,10 +90,16 @@ def pictures_in(folder: Path, others: Counter[str]) -> Iterator[Path]:
         raise Refused(f"{error.filename}: {error.strerror or error}", "make it readable, or remove it")
 
     for place, below, names in os.walk(folder, onerror=refuse):
+        others.update("link to a folder" for name in below if os.path.islink(os.path.join(place, name)))
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             if is_picture(Path(place, name), others):
                 yield Path(place, name)
+
+
+def class_name(folder: str) -> str:
+    """Return the class that a folder is named as: equal for the forms of Unicode that look the same (é, e + ´)."""
+    return unicodedata.normalize("NFC", folder)
 
 
 def is_picture(path: Path, others: Counter[str]) -> bool:

@@ -70,7 +70,7 @@ def show_many(
         if len(unread) > NAMED:
             say(console, f"  and {len(unread) - NAMED:,} more")
     if inverted:
-        say(console, f" inverted {counted(inverted, 'picture')} with a light background")
+        say(console, f" inverted {counted(inverted, 'picture')}")
     labelled = sum(guess.label is not None for guess in known)
     if labelled:
         show_classes(console, classes, confusion(known, classes))

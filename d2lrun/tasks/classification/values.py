@@ -13,7 +13,7 @@ from d2lrun.errors import Refused
 from d2lrun.tasks import Classes, Question
 from d2lrun.tasks.classification import picture_files
 from d2lrun.tasks.classification.arrays import WANTED, as_pixels
-from d2lrun.tasks.classification.photos import fit_image, upright
+from d2lrun.tasks.classification.photos import fit_image, flattened, upright
 from d2lrun.tasks.classification.predict import probabilities, stored, stored_image
 from d2lrun.tasks.classification.preparation import Preparation
 from d2lrun.tasks.classification.words import recorded
@@ -54,7 +54,7 @@ def one_stored(image: Any, prepare: Preparation, invert: str) -> Tensor:
     if isinstance(image, (str, os.PathLike)):
         return stored(Path(image).expanduser(), prepare, invert).pixels
     if hasattr(image, "convert"):
-        return stored_image(upright(image, prepare.stored[0]), prepare, invert).pixels
+        return stored_image(flattened(upright(image), prepare.stored[0]), prepare, invert).pixels
     raise Refused(f"an image of the type {type(image).__name__}", f"give {KINDS}")
 
 

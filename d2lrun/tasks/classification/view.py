@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.report.text import optional, say
 from d2lrun.tasks.classification import preparation
 from d2lrun.tasks.classification.images import ImageDataset, ImageSubset
-from d2lrun.tasks.classification.pictures import draw_predictions, draw_samples
+from d2lrun.tasks.classification.pictures import ACROSS, draw_predictions, draw_samples
 from d2lrun.tasks.classification.predict import probabilities
 from d2lrun.tasks.classification.tables import show_counts
 from d2lrun.training.experiment import Experiment
@@ -52,7 +54,13 @@ def draw(
 
 
 def show(console: Console, data: ImageDataset, picture: Path) -> None:
-    """Print the number of images of each class, and draw some of each."""
+    """Print the number of images of each class, and draw some of each, with augmentation in a second picture, too."""
     show_counts(console, data)
     draw_samples(picture, data.train_images, data.train_labels, data.classes)
     say(console, f" samples     {picture}")
+    if data.augment is not None:
+        labels = data.train_labels
+        index = torch.cat([(labels == k).nonzero()[:ACROSS, 0] for k in range(data.outputs)])
+        second = picture.with_name(f"{picture.stem}-augmented.png")
+        draw_samples(second, data.train_part().augmented_pixels(index), labels[index], data.classes)
+        say(console, f" augmented   {second}")

@@ -88,6 +88,7 @@ def predict_many(question: Question) -> None:
     def tell(line: str) -> None:
         say(console, line)
 
+    question.directory.refuse_unwritable()
     pictures = picture_files.found(question.files, tell)
     tell(f" predicting {counted(len(pictures), 'picture')}")  # before torch is imported, which takes seconds
     from d2lrun.tasks.classification import many

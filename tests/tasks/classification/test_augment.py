@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -9,11 +11,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from torch.nn import functional as F
 
 from d2lrun.config.compose import compose
+from d2lrun.errors import Refused
+from d2lrun.tasks.classification import view
 from d2lrun.tasks.classification.augment import DRAWN, augmented, beta, coloured, cropped, drawn, erased, moved
-from d2lrun.tasks.classification.images import ImageDataset
+from d2lrun.tasks.classification.images import Augmented, ImageDataset
 from tests.bits import same_bits
 
 OFF = compose([]).augment
@@ -187,3 +192,34 @@ def test_imagenets_statistics_are_torchvisions():
         .prepared(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))
     )
     assert x[0, :, 0, 0].tolist() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+
+
+@pytest.mark.parametrize(("crop", "fits"), [(7, True), (8, False)])
+def test_a_crop_that_may_show_padding_alone_is_refused(crop, fits):
+    with nullcontext() if fits else pytest.raises(Refused, match="images of 8×8 would show only padding"):
+        dataset()[0].fit(compose([f"augment.crop={crop}"]))
+
+
+def test_grey_images_cannot_have_the_statistics_of_colours():
+    grey = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    data = ImageDataset("mine", ("a", "b"), grey, torch.zeros(3).long(), grey, torch.zeros(3).long(), "here")
+    with pytest.raises(Refused) as caught:
+        replace(data, normalise="imagenet").fitted(torch.arange(3))
+    assert "dataset.colours=3 for a folder" in caught.value.hint
+
+
+def test_what_data_draws_is_what_trains_first():
+    data = replace(dataset()[0].augmented_by(STRONG), normalise="standard").fitted(torch.arange(30))
+    index = torch.tensor([3, 17, 4])
+    plain = replace(data, statistics=None).part("train")
+    trains = plain.load(Augmented(index, 0, 0, STRONG))[0]
+    drawn = data.part("train").augmented_pixels(index)
+    assert drawn.dtype == torch.uint8 and (drawn.float() / 255 - trains).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_data_draws_augmented_images_if_there_is_an_augmentation(tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    for settings, is_drawn in ((OFF, False), (STRONG, True)):
+        view.show(console, dataset()[0].augmented_by(settings), tmp_path / "a.png")
+        assert (tmp_path / "a-augmented.png").exists() == is_drawn
+    assert "a-augmented.png" in console.file.getvalue()
