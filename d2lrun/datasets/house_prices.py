@@ -46,14 +46,16 @@ def load(
     With train, ``fitted`` uses only the rows that train. Raises Refused.
     """
     found = locate(files, dir, mirrors, say, progress)
-    train, test = (read_sheet(found[name].origin, found[name].content.decode("utf-8")) for name in (TRAIN, TEST))
+    train, test = (
+        read_sheet(found[name].origin, found[name].content.decode("utf-8"), MISSING) for name in (TRAIN, TEST)
+    )
     if train.columns.keys() - {TARGET} != test.columns.keys() or not {ID, TARGET} <= train.columns.keys():
         raise faulty(found[TRAIN], f"wanted the columns of {found[TEST].origin}, and {TARGET}")
     return build(
         "house-prices",
         train,
         test,
-        Roles(TARGET, ID, missing=MISSING),
+        Roles(TARGET, ID),
         logarithmic=True,
         whole=fit == "all",
         contents=[Content(file.origin, file.sha256) for file in found.values()],

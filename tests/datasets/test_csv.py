@@ -195,7 +195,7 @@ def test_folds_follow_a_column(load, words, held):
     config = compose(["model=linear", "dataset=csv", "validation=kfold", *words])
     data.check_split(config)
     train, val = data.divide(config.validation, 1)
-    towns = data.cells.columns["town"]
+    towns = data.cells.columns["town"].cells
     if held:
         assert len({towns[row] for row in val}) == 1 and {towns[row] for row in val} & held
     else:

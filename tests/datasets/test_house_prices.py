@@ -115,7 +115,7 @@ def test_what_is_constant_or_unknown_in_training_is_nothing(load, index):
 def test_the_fields_are_counted(load):
     fields = {field.name: field for field in load().fields}
     assert list(fields) == ["Area", "Rooms", "Street", "Veneer"]
-    assert [field.categories for field in fields.values()] == [None, None, 3, 3]
+    assert [len(field.values) for field in fields.values()] == [0, 0, 3, 3]
     assert [field.missing for field in fields.values()] == [1, 1, 1, 1]
     assert sum(field.width for field in fields.values()) == 10
 
@@ -157,7 +157,7 @@ def test_the_features_are_as_many_as_the_books(real, fit):
     assert (data.train_features.shape, data.test_features.shape) == ((1460, 331), (1459, 331))
     assert data.train_targets[:4, 0].tolist() == [208500, 181500, 223500, 140000]
     assert data.test_ids[0] == "1461" and len(data.test_ids) == 1459
-    assert sum(field.categories is None for field in data.fields) == 36 and len(data.fields) == 79
+    assert sum(field.kind == "number" for field in data.fields) == 36 and len(data.fields) == 79
     assert data.fitted(torch.arange(292, 1460)).inputs == (331,)
 
 

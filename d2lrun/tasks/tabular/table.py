@@ -5,14 +5,15 @@ N rows, D features, K classes, B batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from d2lrun.disk.cells import as_time, shown
+from d2lrun.disk.cells import Column, shown
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
 from d2lrun.tasks.tabular.encoding import Encoded, Field, Statistics, features_of, learn
@@ -46,7 +47,7 @@ class Cells:
     """The rows of a file, of which features are made again if other rows train."""
 
     encoded: Encoded  # the training rows, and then the test rows
-    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # all columns of the training rows as they are
+    columns: Mapping[str, Column] = field(default_factory=dict)  # all columns of the training rows as they are
     whole: bool = False  # whether all rows are learned from, whichever train
 
 
@@ -145,23 +146,21 @@ class TableDataset(Examples["TableSubset"]):
 
     def groups_in(self, column: str) -> Tensor:
         """Return the group of each training row by its value in a column; raises Refused."""
-        values = self.column("validation.group", column)
-        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
-        return torch.tensor([places[value] for value in values])
+        return torch.from_numpy(self.column("validation.group", column).index)
 
     def times_in(self, column: str) -> Tensor:
         """Return the number or date of each training row in a column; raises Refused."""
-        found = []
-        for row, value in enumerate(self.column("validation.time", column), 1):
-            time = as_time(value)
-            if time is None:
-                wanted = "wanted a number, or a date such as 2026-01-31 or 2026-01-31 12:00"
-                raise Refused(f"{self.source}, row {row}: {shown(value) or 'nothing'} is no time", wanted)
-            found.append(time)
-        return torch.tensor(found, dtype=torch.float64)
+        cells = self.column("validation.time", column)
+        times = cells.times[cells.index]
+        if (wrong := np.isnan(times)).any():
+            row = wrong.argmax()
+            wanted = "wanted a number, or a date such as 2026-01-31 or 2026-01-31 12:00"
+            what = f"{shown(cells.values[cells.index[row]]) or 'nothing'} is no time"
+            raise Refused(f"{self.source}, row {row + 1}: {what}", wanted)
+        return torch.from_numpy(times)
 
-    def column(self, key: str, name: str) -> Sequence[str]:
-        """Return the cells of the training rows in a column that a key names; raises Refused."""
+    def column(self, key: str, name: str) -> Column:
+        """Return the column of the training rows that a key names; raises Refused."""
         assert self.cells is not None, "checked with the config"
         if name not in self.cells.columns:
             have = ", ".join(map(shown, self.cells.columns))

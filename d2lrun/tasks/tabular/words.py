@@ -73,7 +73,7 @@ def predict_file(question: Question) -> None:
         )
     encoding = getattr(config.dataset, "encoding", "utf-8")
     file = read_files(config.dataset.name, question.files, encoding)[0]
-    sheet = read_sheet(file.origin, decode(file.origin, file.content, encoding))
+    sheet = read_sheet(file.origin, decode(file.origin, file.content, encoding), known.missing)
     features, remarks = features_of_file(sheet, known)
     model = trained(directory, config, (features.shape[1],), len(known.classes) or 1)
     features = features.to(next(model.parameters()).device)
