@@ -247,13 +247,13 @@ DATASETS = {
         {
             **{"path": str | None, "test": str | None, "target": str | Count | None, "encoding": str},
             "task": Literal["auto", "regression", "classification"],
-            **{"categories": list[str], "drop": list[str], "id": str | Count | None},
+            **{"categories": list[str], "drop": list[str], "id": str | Count | None, "group": str | None},
         },
         named=True,
     ),
     "house-prices": Dataset(
         "tabular",
-        {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
+        {"dir": str | None, "fit": Literal["train", "all"], "group": str | None, "mirrors": list[str]},
         unlabelled=True,
         named=True,
     ),

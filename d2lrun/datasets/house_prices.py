@@ -11,7 +11,7 @@ from d2lrun.disk.cells import read_sheet
 from d2lrun.disk.content import Content
 from d2lrun.disk.locate import Files, Found, Progress, Say, locate
 from d2lrun.errors import Refused
-from d2lrun.tasks.tabular.build import Roles, build
+from d2lrun.tasks.tabular.build import Roles, build, group_in
 from d2lrun.tasks.tabular.table import TableDataset
 
 TRAIN, TEST = "kaggle_house_pred_train.csv", "kaggle_house_pred_test.csv"
@@ -36,6 +36,7 @@ def load(
     dir: str | None,
     fit: str,
     mirrors: Sequence[str],
+    group: str | None = None,
     say: Say = lambda line: None,
     progress: Progress | None = None,
     files: Files = FILES,
@@ -55,7 +56,7 @@ def load(
         "house-prices",
         train,
         test,
-        Roles(TARGET, ID),
+        Roles(TARGET, ID, group_in(train, group)),
         logarithmic=True,
         whole=fit == "all",
         contents=[Content(file.origin, file.sha256) for file in found.values()],

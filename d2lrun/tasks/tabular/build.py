@@ -28,12 +28,14 @@ class Roles:
 
     target: str
     identifier: str | None = None  # the names of the rows
+    group: str | None = None  # whose rows are on one side of a split
     drop: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()  # columns whose numbers are categories
 
     def features(self, sheet: Sheet) -> list[str]:
         """Return the columns that may become features."""
-        return [name for name in sheet.columns if name not in (self.target, self.identifier, *self.drop)]
+        aside = (self.target, self.identifier, self.group, *self.drop)
+        return [name for name in sheet.columns if name not in aside]
 
 
 def build(
@@ -70,6 +72,7 @@ def build(
         cells=Cells(encoded, train.columns, whole),
         learned=learned,
         identifier=roles.identifier,
+        group=roles.group,
         missing=train.missing,
         test_ids=() if test is None else identifiers(test, roles.identifier),
         contents=tuple(contents),
@@ -178,6 +181,14 @@ def targets_of(sheet: Sheet, roles: Roles, classes: Sequence[str]) -> Tensor:
 def identifiers(sheet: Sheet, name: str | None) -> tuple[str, ...]:
     """Return the names of the rows: those of their column, or the lines of the file."""
     return tuple(column_of(sheet, name).cells) if name else tuple(map(str, sheet.lines.tolist()))
+
+
+def group_in(sheet: Sheet, name: str | None) -> str | None:
+    """Return the column of groups; raises Refused if the file does not have it."""
+    if name is not None and name not in sheet.columns:
+        have = f"have: {', '.join(map(shown, sheet.columns))}"
+        raise Refused(f"{sheet.path}: validation.group={shown(name)}: no such column ({have})", "name one of them")
+    return name
 
 
 def identifier_in(sheet: Sheet, target: str) -> str | None:

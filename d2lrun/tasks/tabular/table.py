@@ -75,6 +75,7 @@ class TableDataset(Examples["TableSubset"]):
     scale: Scale | None = None  # after ``fitted``
     weights: Tensor | None = None  # of the classes in the loss, float32 [K]; None: all alike
     identifier: str | None = None  # name of the column with the names of the rows
+    group: str | None = None  # name of the column of groups, which is no feature
     missing: tuple[str, ...] = ()  # cells of the file without a value, in lower case
     test_ids: tuple[str, ...] = ()  # names of the test rows, if they have names
     remarks: tuple[str, ...] = ()  # what a reader of the metrics should know of the rows

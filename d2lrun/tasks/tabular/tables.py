@@ -76,8 +76,9 @@ def columns_of(console: Console, dataset: TableDataset) -> Table:
     assert dataset.cells is not None
     for name, column in dataset.cells.columns.items():
         cells = (name, "not used", "", "")
-        if name in (dataset.target, dataset.identifier):
-            cells = (name, "target" if name == dataset.target else "name of the row", "", "")
+        roles = {dataset.group: "group", dataset.identifier: "name of the row", dataset.target: "target"}
+        if name in roles:
+            cells = (name, roles[name], "", "")
         elif (field := fields.get(name)) is not None:
             kind = "text, not used" if field.kind == "text" else field.kind
             cells = (name, kind, f"{field.missing:,}" if field.missing else "", summary_of(field, column))
