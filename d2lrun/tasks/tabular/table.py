@@ -18,7 +18,6 @@ from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
 from d2lrun.tasks.tabular.encoding import Encoded, Field, Statistics, features_of, learn
 from d2lrun.training.examples import Examples, Indexed
-from d2lrun.training.labels import balanced
 
 # Training rows [n] -> the features [N, D] of all training rows and of all test rows, fitted on those rows only.
 Prepare: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -74,6 +73,7 @@ class TableDataset(Examples["TableSubset"]):
     scaled: bool = False  # whether the network learns a number by its ``scale``
     scale: Scale | None = None  # after ``fitted``
     weights: Tensor | None = None  # of the classes in the loss, float32 [K]; None: all alike
+    scored: bool = False  # whether metrics in which each class counts alike are measured
     identifier: str | None = None  # name of the column with the names of the rows
     group: str | None = None  # name of the column of groups, which is no feature
     missing: tuple[str, ...] = ()  # cells of the file without a value, in lower case
@@ -116,14 +116,10 @@ class TableDataset(Examples["TableSubset"]):
 
     def fit(self, config: Any) -> TableDataset:
         """Return the dataset fitted on the training part, with the weights of its classes; raises Refused."""
-        found = super().fit(config)
-        if config.train.class_weights == "none":
-            return found
-        if not self.classes:
+        if config.train.class_weights != "none" and not self.classes:
             given = f"train.class_weights={config.train.class_weights}: {self.target} is a number, without classes"
             raise Refused(given, "leave it out, or give dataset.task=classification")
-        index = self.divide(config.validation, config.seed)[0]
-        return replace(found, weights=balanced(self.strata[index], len(self.classes)))
+        return super().fit(config)
 
     def fitted(self, index: Tensor) -> TableDataset:
         """Return the dataset with its preparation fitted on the training rows ``index`` [n] only.
