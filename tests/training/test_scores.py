@@ -77,6 +77,7 @@ def test_pictures_and_texts_are_scored_if_asked_for(kind, words, scored, weighed
     labels = data.strata[train.index]
     wanted = balanced(labels, data.outputs) if weighed else None
     assert (task.weights is None) == (wanted is None) and (wanted is None or torch.equal(task.weights, wanted))
+    assert not weighed or data.to("meta").weights.device.type == "meta"
     names = {"val_loss", "val_accuracy"} | ({"val_balanced_accuracy", "val_macro_f1"} if scored else set())
     assert set(task.metrics("val", torch.ones(task.counts), 1)) == names
 
