@@ -338,7 +338,11 @@ def sweep_settings(
 
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
     """Check what Hydra composed and return the Config; ``complaints`` are earlier complaints. Raises Refused."""
-    return schema.parse(resolved(data, complaints or []), complaints)
+    config = schema.parse(resolved(data, complaints or []), complaints)
+    group = getattr(config.validation, "group", None)
+    if group and config.dataset.group is None:  # the dataset has columns, or parse raises Refused
+        config.dataset.group = group
+    return config
 
 
 def resolved(data: DictConfig, complaints: list[Complaint]) -> dict[str, Any]:

@@ -278,7 +278,7 @@ ADDED: dict[str, Any] = {
     "model.pretrained": False,
     "optimizer.head_factor": 1.0,
     "train.class_weights": "none",
-    **{"validation.group": None, "validation.time": None},
+    **{"validation.group": None, "validation.time": None, "dataset.group": None},
 }
 
 

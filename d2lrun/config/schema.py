@@ -30,6 +30,7 @@ GROUPS = tuple(field.name for field in fields(Config))  # the first names of all
 TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"
 MOST_UNKNOWN = 20  # most unknown keys of one group with their own complaint: a suggestion for each takes time
+LONGEST = 40  # characters of the name of the user's own data
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -87,14 +88,17 @@ def to_dict(config: Config) -> dict[str, Any]:
 def data_name(dataset: Any) -> str:
     """Return the name of the data of a config group ``dataset``, for paths, titles and tables.
 
-    This is the dataset's name, or the folder's name if the files are not verified, since they may hold any data.
+    This is the dataset's name. Data of the user's own have the names of their files without suffixes, or of their
+    folder: those of ``path``, and of ``dir`` if its files are not verified.
     """
-    verified = "verify" not in DATASETS[dataset.name].arguments or dataset.verify
-    if verified or not dataset.dir:
-        return dataset.name
-    folder = Path(os.path.abspath(os.path.expanduser(dataset.dir)))
-    name = folder.parent.name if folder.name == "raw" else folder.name  # torchvision: KMNIST/raw
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or dataset.name
+    arguments = DATASETS[dataset.name].arguments
+    unverified = "verify" in arguments and not dataset.verify
+    found = dataset.path if "path" in arguments else dataset.dir if unverified else None
+    paths = [found] if isinstance(found, str) else found or []
+    given = [Path(os.path.abspath(os.path.expanduser(path))) for path in paths]
+    names = [path.parent.name if path.name == "raw" else path.name for path in given]  # torchvision: KMNIST/raw
+    stems = [re.sub(r"(?<=.)\.[A-Za-z]\w*$", "", name) for name in names]
+    return re.sub(r"[^\w.-]+", "-", "-".join(stems)).strip("-.")[:LONGEST].strip("-.") or dataset.name
 
 
 def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -69,16 +69,16 @@ class Dataset:
     columns: str | None = None  # for generated rows: the key with the number of columns
 
 
+# Metrics of examples with one class each; the last two are measured if they are asked for, and for each table.
+LABELLED = {"accuracy": "max", "balanced_accuracy": "max", "macro_f1": "max"}
+
 # A task: the folder d2lrun/tasks/<name>, and one line here.
 TASKS = {
-    "classification": Task("classification", "images", {"accuracy": "max", "loss": "min"}, augments=True),
+    "classification": Task("classification", "images", LABELLED | {"loss": "min"}, augments=True, weighs=True),
     "tabular": Task(
         "tabular task",
         "table",
-        {
-            **{"accuracy": "max", "balanced_accuracy": "max", "macro_f1": "max"},
-            **{"log_rmse": "min", "rmse": "min", "loss": "min"},
-        },
+        LABELLED | {"log_rmse": "min", "rmse": "min", "loss": "min"},
         weighs=True,
     ),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
@@ -90,7 +90,7 @@ TASKS = {
     ),
     "forecasting": Task("forecasting", "series", {"rmse": "min", "loss": "min"}),
     "tagging": Task("tagging", "tagged", {"accuracy": "max", "macro_f1": "max", "loss": "min"}),
-    "text_classification": Task("text classification", "sentences", {"accuracy": "max", "loss": "min"}),
+    "text_classification": Task("text classification", "sentences", LABELLED | {"loss": "min"}, weighs=True),
 }
 
 MLP_ARGUMENTS = {"hidden": list[Size], "activation": Activation, "dropout": list[Probability], "share": bool}
@@ -248,13 +248,13 @@ DATASETS = {
         {
             **{"path": str | None, "test": str | None, "target": str | Count | None, "encoding": str},
             "task": Literal["auto", "regression", "classification"],
-            **{"categories": list[str], "drop": list[str], "id": str | Count | None},
+            **{"categories": list[str], "drop": list[str], "id": str | Count | None, "group": str | None},
         },
         named=True,
     ),
     "house-prices": Dataset(
         "tabular",
-        {"dir": str | None, "fit": Literal["train", "all"], "mirrors": list[str]},
+        {"dir": str | None, "fit": Literal["train", "all"], "group": str | None, "mirrors": list[str]},
         unlabelled=True,
         named=True,
     ),

@@ -63,7 +63,7 @@ def prepared(config: Config, say: Say = lambda line: None, progress: Progress | 
     data = load(config.dataset, say, progress)
     data.check_split(config)
     parts = [asdict(part) for part in (config.dataset, config.validation, config.augment)]
-    wanted = parts, config.seed, config.train.class_weights
+    wanted = parts, config.seed, config.train.class_weights, config.sweep.metric
     source = _last and _last[1]
     if _fitted is None or _fitted[0] != wanted or _fitted[1] is not source:
         _fitted = wanted, source, data.fit(config)

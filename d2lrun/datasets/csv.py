@@ -7,7 +7,7 @@ from d2lrun.disk.content import Content, fingerprint
 from d2lrun.disk.locate import Found, Progress, Say
 from d2lrun.disk.texts import decode, read_files
 from d2lrun.errors import Refused
-from d2lrun.tasks.tabular.build import Roles, build, identifier_in
+from d2lrun.tasks.tabular.build import Roles, build, group_in, identifier_in
 from d2lrun.tasks.tabular.table import TableDataset
 
 NAME = "csv"
@@ -22,6 +22,7 @@ def load(
     categories: list[str],
     drop: list[str],
     id: str | int | None,
+    group: str | None = None,
     say: Say = lambda line: None,
     progress: Progress | None = None,
 ) -> TableDataset:
@@ -29,7 +30,7 @@ def load(
     found = read_files(NAME, [each for each in (path, test) if each] if path else None, encoding)
     sheets = [read(file, encoding) for file in found]
     train, other = sheets[0], sheets[1] if test else None
-    roles = roles_of(train, target, categories, drop, id)
+    roles = roles_of(train, target, categories, drop, id, group)
     return build(
         NAME,
         train,
@@ -47,7 +48,12 @@ def read(file: Found, encoding: str) -> Sheet:
 
 
 def roles_of(
-    sheet: Sheet, target: str | int | None, categories: list[str], drop: list[str], id: str | int | None
+    sheet: Sheet,
+    target: str | int | None,
+    categories: list[str],
+    drop: list[str],
+    id: str | int | None,
+    group: str | None,
 ) -> Roles:
     """Return what the columns are for; raises Refused for a column that there is not, or that has two roles."""
     if target is None:
@@ -64,4 +70,4 @@ def roles_of(
     if wanted in (*named, identifier):
         key = "dataset.drop" if wanted in named else "dataset.id"
         raise Refused(f"{key}={wanted}: it is the column to predict, too", "name another column, or leave it out")
-    return Roles(wanted, identifier, named, names)
+    return Roles(wanted, identifier, group_in(sheet, group), named, names)

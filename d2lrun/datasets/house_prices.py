@@ -11,7 +11,7 @@ from d2lrun.disk.cells import read_sheet
 from d2lrun.disk.content import Content
 from d2lrun.disk.locate import Files, Found, Progress, Say, locate
 from d2lrun.errors import Refused
-from d2lrun.tasks.tabular.build import Roles, build
+from d2lrun.tasks.tabular.build import Roles, build, group_in
 from d2lrun.tasks.tabular.table import TableDataset
 
 TRAIN, TEST = "kaggle_house_pred_train.csv", "kaggle_house_pred_test.csv"
@@ -36,6 +36,7 @@ def load(
     dir: str | None,
     fit: str,
     mirrors: Sequence[str],
+    group: str | None = None,
     say: Say = lambda line: None,
     progress: Progress | None = None,
     files: Files = FILES,
@@ -46,14 +47,16 @@ def load(
     With train, ``fitted`` uses only the rows that train. Raises Refused.
     """
     found = locate(files, dir, mirrors, say, progress)
-    train, test = (read_sheet(found[name].origin, found[name].content.decode("utf-8")) for name in (TRAIN, TEST))
+    train, test = (
+        read_sheet(found[name].origin, found[name].content.decode("utf-8"), MISSING) for name in (TRAIN, TEST)
+    )
     if train.columns.keys() - {TARGET} != test.columns.keys() or not {ID, TARGET} <= train.columns.keys():
         raise faulty(found[TRAIN], f"wanted the columns of {found[TEST].origin}, and {TARGET}")
     return build(
         "house-prices",
         train,
         test,
-        Roles(TARGET, ID, missing=MISSING),
+        Roles(TARGET, ID, group_in(train, group)),
         logarithmic=True,
         whole=fit == "all",
         contents=[Content(file.origin, file.sha256) for file in found.values()],

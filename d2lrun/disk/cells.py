@@ -6,9 +6,16 @@ import csv
 import io
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import compress, count
+from typing import NamedTuple
+
+import numpy as np
 
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
@@ -16,16 +23,58 @@ from d2lrun.errors import Refused
 SEPARATORS = ("\t", ";", "|", ",")  # tried in this order
 SAMPLE = 1 << 16  # characters at the beginning of a file in which the separator is searched
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+PLAIN = re.compile(r"[0-9+\-.eE\n]*")  # characters of which float() reads nothing but a NUMBER
 MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "?")  # in lower case
 SHOWN = 40  # most characters of a cell in a message
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row of the file, and its last line."""
 
     line: int
     cells: list[str]
+
+
+class Column:
+    """A column, of which each different cell is looked at once. N rows, U different cells."""
+
+    def __init__(self, cells: Sequence[str], missing: Sequence[str] = MISSING):
+        places: defaultdict[str, int] = defaultdict(count().__next__)
+        self.index = np.fromiter(map(places.__getitem__, cells), np.int64, len(cells))  # [N], of the row's cell
+        self.values = list(places)  # the different cells [U], in the order of their first rows
+        known = map(frozenset(missing).__contains__, map(str.lower, self.values))
+        self.there = ~np.fromiter(known, bool, len(self.values))  # bool [U]: which cells have a value
+
+    @property
+    def cells(self) -> list[str]:
+        """The cell of each row [N]."""
+        return [self.values[place] for place in self.index.tolist()]
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """The first row of each different cell: int64 [U]."""
+        return np.flatnonzero(np.diff(np.maximum.accumulate(self.index), prepend=-1))
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The number of each different cell: float64 [U], NaN if it is none."""
+        return self.spread(numbers_of(list(compress(self.values, self.there))))
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """The time of each different cell: float64 [U], NaN if it is missing, and from the first on that is none."""
+        found = []
+        for cell in compress(self.values, self.there):
+            if (time := as_time(cell)) is None:
+                break
+            found.append(time)
+        return self.spread(found)
+
+    def spread(self, found: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Return float64 [U]: what was found for the first cells that have a value, and NaN for the others."""
+        spread = np.full(len(self.values), math.nan)
+        spread[np.flatnonzero(self.there)[: len(found)]] = found
+        return spread
 
 
 @dataclass(frozen=True)
@@ -33,9 +82,17 @@ class Sheet:
     """The columns of a file whose first line has their names, and the line of each row."""
 
     path: str
-    columns: dict[str, list[str]]
-    lines: list[int]
+    columns: dict[str, Column]
+    lines: np.ndarray  # int64 [N]
+    missing: tuple[str, ...] = MISSING  # cells without a value, in lower case
     skipped: int = 0  # rows without a value
+
+    def first(self, name: str, wanted: np.ndarray) -> tuple[int, str] | None:
+        """Return line and cell of the first row whose cell is ``wanted``, bool [U], in a column; None without any."""
+        if not wanted.any():
+            return None
+        column, place = self.columns[name], wanted.argmax()
+        return int(self.lines[column.first[place]]), column.values[place]
 
     def place_of(self, key: str, wanted: str) -> str:
         """Return the name of the column that is given by its name, or else by its number from 1; raises Refused."""
@@ -48,14 +105,18 @@ class Sheet:
         raise Refused(f"{self.path}: {key}={shown(wanted)}: no such column ({have})", "name one of them")
 
 
-def read_sheet(path: str, text: str) -> Sheet:
+def read_sheet(path: str, text: str, missing: tuple[str, ...] = MISSING) -> Sheet:
     """Return the columns of a file with a header and at least one row; raises Refused that names the line."""
-    read = [row for row in read_rows(path, text) if row.cells]
-    rows = [row for row in read if any(row.cells)]
+    rows, skipped = [], 0
+    for row in raw_rows(path, text):
+        if any(map(str.strip, row.cells)):
+            rows.append(row)
+        elif len(row.cells) > 1:
+            skipped += 1
     if not rows:
         raise faulty(path, 1, "no rows", "give a file whose first line names its columns")
-    names = [name or f"column {place}" for place, name in enumerate(rows[0].cells, 1)]
-    if any(map(is_number, rows[0].cells)):
+    names = [name.strip() or f"column {place}" for place, name in enumerate(rows[0].cells, 1)]
+    if any(map(is_number, names)):
         raise faulty(path, rows[0].line, "a number, wanted the names of the columns", "add a first line with names")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise faulty(path, rows[0].line, f"several columns are called {', '.join(map(shown, twice))}", "rename them")
@@ -65,10 +126,10 @@ def read_sheet(path: str, text: str) -> Sheet:
         if len(row.cells) != len(names):
             fields = f"{counted(len(row.cells), 'field')}, the first line has {len(names)}"
             raise faulty(path, row.line, fields, "quote a field that contains the separator")
-    cells = zip(*(row.cells for row in rows[1:]), strict=True)
-    return Sheet(
-        path, dict(zip(names, map(list, cells), strict=True)), [row.line for row in rows[1:]], len(read) - len(rows)
-    )
+    columns = zip(*(row.cells for row in rows[1:]), strict=True)  # faster to strip than the rows
+    stripped = (Column([*map(str.strip, cells)], missing) for cells in columns)
+    lines = np.array([row.line for row in rows[1:]])
+    return Sheet(path, dict(zip(names, stripped, strict=True)), lines, missing, skipped)
 
 
 def separator_of(text: str) -> str:
@@ -82,21 +143,28 @@ def separator_of(text: str) -> str:
 
 
 def read_rows(path: str, content: str) -> Iterator[Row]:
-    """Yield each row, with the space around its cells removed; raises Refused."""
+    """Yield each row, with the space around its cells removed, and none for an empty line; raises Refused."""
+    for line, raw in raw_rows(path, content):
+        cells = [cell.strip() for cell in raw]
+        yield Row(line, cells if any(cells) or len(cells) > 1 else [])
+
+
+def raw_rows(path: str, content: str) -> Iterator[Row]:
+    """Yield each row as it is; raises Refused."""
     separator = separator_of(content)
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
     try:
         for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            yield Row(reader.line_num, cells if any(cells) or len(cells) > 1 else [])
+            yield Row(reader.line_num, cells)
     except csv.Error as error:
         raise faulty(path, max(reader.line_num, 1), f"not valid CSV: {error}", "check the quotes there") from None
 
 
-def one_decimal_sign(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -> None:
+def one_decimal_sign(path: str, name: str, cells: Sequence[str], lines: Sequence[int] | np.ndarray) -> None:
     """Raise Refused if numbers have decimal points and commas. No thousands separator is read: 1,234 is 1.234."""
-    first = {sign: next((line for cell, line in zip(cells, lines) if sign in cell), 0) for sign in ",."}
-    if all(first.values()):
+    joined = "".join(cells)
+    if "," in joined and "." in joined:
+        first = {sign: next(line for cell, line in zip(cells, lines) if sign in cell) for sign in ",."}
         both = f"{shown(name)} has decimal points (line {first['.']}) and commas (line {first[',']})"
         raise Refused(f"{path}: {both}", "write all numbers with one decimal sign, and no sign between thousands")
 
@@ -114,6 +182,16 @@ def is_number(cell: str) -> bool:
 def as_number(cell: str) -> float:
     """Return the number of a cell; infinity if it is too large for a float."""
     return float(cell.replace("\u2212", "-").replace(",", "."))
+
+
+def numbers_of(cells: Sequence[str]) -> np.ndarray:
+    """Return the number of each cell: float64 [N], NaN if it is none."""
+    text = "\n".join(cells).replace("\u2212", "-").replace(",", ".")
+    parts = text.split("\n")
+    if len(parts) == len(cells) and PLAIN.fullmatch(text):
+        with suppress(ValueError):
+            return np.array([*map(float, parts)])
+    return np.array([as_number(cell) if is_number(cell) else math.nan for cell in cells])
 
 
 def as_time(cell: str) -> float | None:

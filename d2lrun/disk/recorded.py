@@ -38,6 +38,7 @@ class Entry:
     measured: dict[str, list[str]] | None = None  # for each metric the fingerprints of the examples it was measured on
     notes: list[str] = field(default_factory=list)  # remarks about the metrics
     at_chance: bool = False
+    parent: str | None = None  # directory of the run that it continues
 
     def mean(self, metric: str) -> float | None:
         """The value of a metric, of K folds the mean; None if it was not measured or is not finite."""
@@ -168,6 +169,7 @@ def read_run(path: Path) -> Entry:
         measured=data.get("measured"),
         notes=notes_of(result),
         at_chance=status == "finished" and is_at_chance(result),
+        parent=(run.parent() or {}).get("parent"),
     )
 
 

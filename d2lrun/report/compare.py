@@ -208,7 +208,8 @@ def show(console: Console, entries: list[Entry]) -> None:
         console.print(pairs(console, notes))
     console.print()
     for number, entry in enumerate(shown, 1):
-        say(console, f" {number:>3}  {entry.directory}" + (f": {entry.problem}" if entry.problem else ""))
+        origin = f", continues {entry.parent}" if entry.parent else ""
+        say(console, f" {number:>3}  {entry.directory}{origin}" + (f": {entry.problem}" if entry.problem else ""))
 
 
 def statuses(entries: list[Entry]) -> str:

@@ -74,7 +74,7 @@ def baseline_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
 def parent_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Return a row with the run that this run continues; no row if it began by itself."""
     parent = result.get("parent")
-    return [("parent", f"{counted(parent['epochs'], 'epoch')} in {parent['parent']}")] if parent else []
+    return [("continues", f"{parent['parent']} after {counted(parent['epochs'], 'epoch')}")] if parent else []
 
 
 def notes_of(result: dict[str, Any]) -> list[str]:

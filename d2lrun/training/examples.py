@@ -13,6 +13,7 @@ from torch import Tensor
 from d2lrun.disk.content import fingerprint
 from d2lrun.errors import Refused
 from d2lrun.training import split_check, splits
+from d2lrun.training.labels import balanced, scores_asked
 from d2lrun.training.task import Part, Split
 
 NO_COLUMNS = "the dataset has no columns with names to split by"
@@ -54,8 +55,16 @@ class Examples(ABC, Generic[Part]):
         return self
 
     def fit(self: Self, config: Any) -> Self:
-        """Return the dataset with its preparation fitted on the training part of ``split``; raises Refused."""
-        return self.fitted(self.divide(config.validation, config.seed)[0])
+        """Return the dataset with its preparation fitted on the training part of ``split``; raises Refused.
+
+        If it has classes, their weights in the loss are those of the training part, too.
+        """
+        index = self.divide(config.validation, config.seed)[0]
+        found, classes = self.fitted(index), len(self.class_names)
+        if not classes:
+            return found
+        weights = balanced(self.strata[index], classes) if config.train.class_weights == "balanced" else None
+        return replace(found, weights=weights, scored=scores_asked(config))  # type: ignore[type-var]
 
     def divide(self, validation: Any, seed: int) -> tuple[Tensor, Tensor | None]:
         """Return the training examples that train, int64 [n] on the CPU, and those that validate, or None."""

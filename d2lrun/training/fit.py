@@ -12,7 +12,7 @@ import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import hypot, inf, isfinite
+from math import hypot, inf, isfinite, nan
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -80,12 +80,20 @@ class State:
             **{name: getattr(self, name) for name in self.COUNTERS},
         }
 
+    def load_sums(self, saved: Tensor) -> None:
+        """Load the sums of this epoch. After its first batch, those that were not saved are NaN.
+
+        A run that continues with another sweep.metric may need other sums.
+        """
+        known = min(len(self.sums), len(saved))
+        self.sums.fill_(nan if saved.any() else 0.0)[:known].copy_(saved[:known])
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load ``state`` from any device; raises RuntimeError or KeyError if it does not fit."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.sums.copy_(state["sums"])
+        self.load_sums(state["sums"])
         devices.set_rng_state(state["rng"], self.device)
         self.origin = devices.device_of(state["rng"])
         for name in self.COUNTERS:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from d2lrun.config.metrics import name_of
 from d2lrun.disk.content import fingerprint
 from d2lrun.training.fit import steps
 from d2lrun.training.scores import balanced_accuracy, macro_f1
@@ -18,21 +19,25 @@ if TYPE_CHECKING:
     from d2lrun.training.fit import State
     from d2lrun.training.task import Course, Split
 
+SCORES = ("balanced_accuracy", "macro_f1")  # metrics in which each class counts alike
 CHANCE_SHARE = 0.03  # share of the range from chance to 1: an accuracy up to there is at chance
 
 
 class LabelTask:
     """Logits [B, K] against labels [B]. A subset has the labels of its pool, ``labels`` [N], and an ``index`` [n].
 
-    ``weights`` [K] multiply the loss of each example by the weight of its class.
+    ``weights`` [K] multiply the loss of each example by the weight of its class. If ``scored``, two metrics in which
+    each class counts alike stand beside accuracy, as scikit-learn defines them: balanced accuracy, the mean recall of
+    the classes that occur, and macro F1, the mean F1 of those that occur or are predicted.
     """
 
-    unit, counts, stateful, remeasure_train = "examples", 2, False, False
+    unit, stateful, remeasure_train = "examples", False, False
     caveat: str | None = None
     compared, constant = "accuracy", "always the commonest class"
 
-    def __init__(self, classes: int, weights: Tensor | None = None):
-        self.classes, self.weights = classes, weights
+    def __init__(self, classes: int, weights: Tensor | None = None, scored: bool = False):
+        self.classes, self.weights, self.scored = classes, weights, scored
+        self.counts = 2 + 3 * classes * scored
 
     def learn(self, state: State, split: Split[Any], config: Config) -> Course:
         """Learn by the steps of an optimizer."""
@@ -47,19 +52,31 @@ class LabelTask:
         return F.cross_entropy(logits, labels, self.weights, reduction="sum") / len(labels)
 
     def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
-        """Return [sum of the losses, number correct]; of a mixed example the class with the larger share is correct."""
+        """Return [sum of the losses, number correct]; of a mixed example the class with the larger share is correct.
+
+        If ``scored``, how often each class is true, predicted, and right follows.
+        """
         labels = labels if labels.dim() == 1 else labels.argmax(dim=1)
-        correct = (logits.argmax(dim=1) == labels).sum(dtype=loss.dtype)
-        return torch.stack((loss * len(labels), correct))
+        guesses = logits.argmax(dim=1)
+        sums = torch.stack((loss * len(labels), (guesses == labels).sum(dtype=loss.dtype)))
+        if not self.scored:
+            return sums
+        none, once = loss.new_zeros(self.classes), torch.ones_like(labels, dtype=loss.dtype)
+        pairs = ((labels, once), (guesses, once), (labels, once * (guesses == labels)))
+        return torch.cat((sums, *(none.index_add(0, *pair) for pair in pairs)))
 
     def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
-        loss, correct = sums.tolist()
-        return {f"{name}_loss": loss / units, f"{name}_accuracy": correct / units}
+        loss, correct, *_ = sums.tolist()
+        found = {f"{name}_loss": loss / units, f"{name}_accuracy": correct / units}
+        if not self.scored:
+            return found
+        counts = sums[2:].cpu().double().view(3, -1)
+        return found | {f"{name}_balanced_accuracy": balanced_accuracy(counts), f"{name}_macro_f1": macro_f1(counts)}
 
     def measured_on(self, part: Any) -> dict[str, str]:
         """The loss depends on the weights of the classes, too."""
         weighted = part.fingerprint if self.weights is None else fingerprint(part.fingerprint, self.weights)
-        return {"loss": weighted, "accuracy": part.fingerprint}
+        return {"loss": weighted, **dict.fromkeys(("accuracy", *SCORES * self.scored), part.fingerprint)}
 
     def final_metrics(self, name: str, model: nn.Module, part: Any, size: int) -> dict[str, float]:
         """None."""
@@ -84,32 +101,9 @@ class LabelTask:
         return accuracy < floor + CHANCE_SHARE * (1 - floor)
 
 
-class ScoredLabelTask(LabelTask):
-    """The same, with metrics in which each class counts alike, however many examples it has.
-
-    Balanced accuracy is the mean recall of the classes that occur, macro F1 the mean F1 of those that occur or are
-    predicted, both as scikit-learn defines them.
-    """
-
-    def __init__(self, classes: int, weights: Tensor | None = None):
-        super().__init__(classes, weights)
-        self.counts = 2 + 3 * classes
-
-    def count(self, logits: Tensor, labels: Tensor, loss: Tensor) -> Tensor:
-        """Return [sum of the losses, number correct], and how often each class is true, predicted, and right."""
-        guesses = logits.argmax(dim=1)
-        none = loss.new_zeros(self.classes)
-        once = torch.ones_like(labels, dtype=loss.dtype)
-        pairs = ((labels, once), (guesses, once), (labels, once * (guesses == labels)))
-        return torch.cat((super().count(logits, labels, loss), *(none.index_add(0, *pair) for pair in pairs)))
-
-    def metrics(self, name: str, sums: Tensor, units: int, part: Any = None) -> dict[str, float]:
-        counts = sums[2:].cpu().double().view(3, -1)
-        scores = {"balanced_accuracy": balanced_accuracy(counts), "macro_f1": macro_f1(counts)}
-        return super().metrics(name, sums[:2], units) | {f"{name}_{metric}": score for metric, score in scores.items()}
-
-    def measured_on(self, part: Any) -> dict[str, str]:
-        return super().measured_on(part) | dict.fromkeys(("balanced_accuracy", "macro_f1"), part.fingerprint)
+def scores_asked(config: Config) -> bool:
+    """Whether a run measures ``SCORES``, whatever its task: its classes are weighed, or it is ranked by one of them."""
+    return config.train.class_weights != "none" or name_of(config.sweep.metric or "") in SCORES
 
 
 def balanced(labels: Tensor, classes: int) -> Tensor:

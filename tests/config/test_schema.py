@@ -26,6 +26,7 @@ from d2lrun.config.schema import (
     selector,
     to_dict,
 )
+from d2lrun.config.tables import DATASETS
 from d2lrun.config.types import FLOAT32_MAX, Between, Count, Fraction, NonNegative, Number, Positive, Probability, Seed
 from d2lrun.errors import Refused
 
@@ -422,11 +423,39 @@ def test_data_of_ones_own_are_called_like_their_folder(folder, name):
     assert data_name(dataset) == name
 
 
+OWN = {
+    "csv": {"a/patients.csv": "patients", "v1.2": "v1.2", "Ta belle.v2.tsv": "Ta-belle.v2"},
+    "folder": {"pets/": "pets", "raw": None, ".": None, "/": "folder"},
+    "text": {"[红楼梦.txt]": "红楼梦", "[a/one.txt,two.md]": "one-two"},
+    "labelled-text": {"[pos.txt,neg.txt]": "pos-neg"},
+}
+
+
+@pytest.mark.parametrize(("kind", "path", "name"), [(kind, *each) for kind in OWN for each in OWN[kind].items()])
+def test_data_of_ones_own_are_called_like_their_files(kind, path, name, tmp_path, monkeypatch):
+    (tmp_path / "cats").mkdir()
+    monkeypatch.chdir(tmp_path / "cats")
+    assert data_name(compose([f"dataset={kind}", f"dataset.path={path}", *fitting(kind)]).dataset) == (name or "cats")
+
+
+def fitting(kind):
+    """The words for a network that takes a kind of data."""
+    return {"csv": ["model=linear"], "text": ["model=rnn"], "labelled-text": ["model=bag-of-words"]}.get(kind, [])
+
+
+def test_every_dataset_with_a_path_is_called_like_its_file():
+    kinds = [name for name, entry in DATASETS.items() if "path" in entry.arguments]
+    assert len(kinds) == 8
+    for name in kinds:
+        assert data_name(SimpleNamespace(name=name, path="/x/mine.tsv")) == "mine"
+        assert data_name(SimpleNamespace(name=name, path=None)) == name
+
+
 @settings(deadline=None)
-@given(st.text(min_size=1))
-def test_the_name_of_data_is_one_folder(text):
-    dataset = SimpleNamespace(name="fashion-mnist", verify=False, dir=text.replace("\0", ""))
-    name = data_name(dataset)
+@given(st.text(min_size=1), st.booleans())
+def test_the_name_of_data_is_one_folder(text, own):
+    keys = {"path": [text.replace("\0", "")]} if own else {"verify": False, "dir": text.replace("\0", "")}
+    name = data_name(SimpleNamespace(name="text" if own else "fashion-mnist", **keys))
     assert name and "/" not in name and name[0] not in ".-" and len(name.encode()) <= 240
 
 

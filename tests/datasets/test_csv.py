@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import re
 import statistics
 
 import pytest
 import torch
+from rich.console import Console
 
 from d2lrun import datasets
+from d2lrun.config import schema
 from d2lrun.config.compose import compose
 from d2lrun.errors import Refused
+from d2lrun.tasks.tabular.tables import show_table
 
 HEAD = "Id,size,town,built,remark,price"
 ROWS = [
@@ -195,7 +200,7 @@ def test_folds_follow_a_column(load, words, held):
     config = compose(["model=linear", "dataset=csv", "validation=kfold", *words])
     data.check_split(config)
     train, val = data.divide(config.validation, 1)
-    towns = data.cells.columns["town"]
+    towns = data.cells.columns["town"].cells
     if held:
         assert len({towns[row] for row in val}) == 1 and {towns[row] for row in val} & held
     else:
@@ -215,3 +220,34 @@ def test_a_column_that_cannot_split_is_refused(load, words, message):
     data = load()
     with pytest.raises(Refused, match=message):
         data.check_split(compose(["model=linear", "validation=kfold", *words]))
+
+
+def kinds_with(*words):
+    """The kinds of the columns of a.csv, as the command line reads them."""
+    words = ["model=linear", "dataset=csv", "dataset.path=a.csv", "dataset.target=price", *words]
+    return kinds(datasets.load(compose(words).dataset))
+
+
+@pytest.mark.parametrize("fold", ["validation=kfold", "validation=holdout"])
+def test_the_column_of_groups_is_no_feature_and_that_of_time_is_one(load, fold):
+    every = kinds(load())
+    assert kinds_with(fold, "validation.group=town") == {name: every[name] for name in every if name != "town"}
+    assert kinds_with(fold, "validation.time=built") == every
+    with pytest.raises(Refused, match=r"validation.group=who: no such column .have: Id, size"):
+        kinds_with(fold, "validation.group=who")
+
+
+def test_the_column_of_groups_is_shown_as_such(load):
+    load()
+    console = Console(file=io.StringIO(), width=100)
+    show_table(console, load(group="town"))
+    assert re.search(r"town +group *$", console.file.getvalue(), re.MULTILINE)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_group_as_a_feature(load):
+    load()
+    words = ["model=linear", "dataset=csv", "dataset.path=a.csv", "dataset.target=price", "validation=kfold"]
+    written = schema.to_dict(compose([*words, "validation.group=town", "validation.k=3"]))
+    del written["dataset"]["group"]
+    earlier = schema.parse(schema.completed(written))
+    assert kinds(datasets.prepared(earlier)) == kinds(load())

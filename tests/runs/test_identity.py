@@ -150,6 +150,7 @@ ANOTHER = {  # for keys of which another value is not easily guessed
     "dataset.categories": [["size"]],
     "dataset.drop": [["size"]],
     "dataset.id": ["size"],
+    "dataset.group": ["size"],
     "dataset.task": ["classification", "regression"],
     "dataset.time": ["2"],
     "dataset.test": ["b.conll", None, ["c.tsv"], "u.csv"],

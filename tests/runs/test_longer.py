@@ -117,9 +117,11 @@ def test_a_run_that_was_killed_before_it_copied_begins_with_its_parent(d2lrun, t
 def test_the_parent_is_told(d2lrun, train):
     train("short", "train.epochs=1")
     done = d2lrun("resume", "short", "train.epochs=2")
-    told = f"1 epoch in {Path('short').absolute()}"
-    assert f"parent      {told}" in done.out
-    assert ["parent", told] in fact_rows(RunDirectory(new_run(done)).known_result())
+    told = f"{Path('short').absolute()} after 1 epoch"
+    assert f"continues   {told}" in done.out
+    assert ["continues", told] in fact_rows(RunDirectory(new_run(done)).known_result())
+    compared = d2lrun("compare", "short", new_run(done)).out
+    assert f" 2  {new_run(done)}, continues {Path('short').absolute()}" in compared and compared.count("continues") == 1
 
 
 def refused(d2lrun, folder, words, message, hint):

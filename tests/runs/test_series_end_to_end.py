@@ -174,8 +174,8 @@ def test_windows_of_any_length_are_ranked_together(d2lrun):
 
 def test_the_data_are_counted_and_drawn(d2lrun, sales):
     said = d2lrun("data", *sales[:-3]).out
-    assert "series: 200 values" in said and "the first 160 train, the last 40 test" in said
-    with Image.open("outputs/data/series.png") as image:
+    assert "sales: 200 values" in said and "the first 160 train, the last 40 test" in said
+    with Image.open("outputs/data/sales.png") as image:
         assert sum(image.convert("L").histogram()[:255]) > 5000
     assert "146 to train, each of 14 values" in said
 

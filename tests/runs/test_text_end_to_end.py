@@ -97,7 +97,7 @@ def test_a_text_that_changed_is_not_measured(desk, tmp_path, what, text):
     assert "run holds a run on other data\n  en.txt: sha256 " in other("resume", "run", code=2).err
     for path in (tmp_path / "run" / ".data.json", tmp_path / "run" / "result.json"):  # as an earlier version left it
         path.write_text(json.dumps({key: each for key, each in json.loads(path.read_text()).items() if key in OLD}))
-    assert f"text has changed since this run: {what}" in other("evaluate", "run", code=2).err
+    assert f"en has changed since this run: {what}" in other("evaluate", "run", code=2).err
 
 
 def test_counting_continues_chinese(desk):
@@ -178,7 +178,7 @@ def test_a_text_is_counted_and_drawn(desk):
     told = desk("data", "dataset=text", "dataset.path=[zh.txt]").out
     assert "40, 0 of them empty" in told
     assert "; all are used" in told
-    assert (desk.path / "outputs" / "data" / "text.png").read_bytes().startswith(b"\x89PNG")
+    assert (desk.path / "outputs" / "data" / "zh.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_text_that_cleaning_empties_is_refused_with_the_rule_that_keeps_it(desk):

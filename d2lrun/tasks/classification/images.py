@@ -55,6 +55,8 @@ class ImageDataset(Examples["ImageSubset"]):
     channels: int | None = None  # channels of the network's input; None: as stored
     normalise: str = "none"  # which mean and deviation the pixels of a channel get: none, standard or imagenet
     statistics: Statistics | None = None  # of the pixels that they get, after ``fitted``
+    weights: Tensor | None = None  # of the classes in the loss, float32 [K]; None: all alike
+    scored: bool = False  # whether metrics in which each class counts alike are measured
     augment: Augment | None = None  # random changes of training images; None: none
     framing: str = "pad"  # how a file of other proportions is stored
     photos: bool = False  # whether a light background means nothing: ``predict`` inverts no file of such images
@@ -84,8 +86,9 @@ class ImageDataset(Examples["ImageSubset"]):
 
     def to(self, device: torch.device | str) -> ImageDataset:
         """Return the same dataset with its tensors on ``device``; images in a file stay there, and batches move."""
+        weights = self.weights if self.weights is None else self.weights.to(device)
         names = ("train_labels", "test_labels", *(() if self.mapped else ("train_images", "test_images")))
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        return replace(self, weights=weights, **{name: getattr(self, name).to(device) for name in names})
 
     def divide(self, validation: Any, seed: int) -> tuple[Tensor, Tensor | None]:
         """Return the training images that train, int64 [n] on the CPU, and those that validate, or None.

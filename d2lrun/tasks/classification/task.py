@@ -10,7 +10,7 @@ from d2lrun.training.labels import LabelTask
 
 def build(data: ImageDataset, model: Any) -> Classification:
     """Return the task for a dataset; ``model`` is the config group of that name."""
-    return Classification(data.outputs)
+    return Classification(data.outputs, data.weights, data.scored)
 
 
 class Classification(LabelTask):

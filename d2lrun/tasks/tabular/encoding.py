@@ -6,14 +6,14 @@ N rows, P numbers, Q columns of categories, D = P + Q features.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import nan
+from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from d2lrun.disk import cells
+from d2lrun.disk.cells import Column
 
 FEW, MANY = 10, 1000  # so many different texts are always categories, and more never are
 REPEATED = 2  # times that the texts of a column occur on average, if they are categories
@@ -49,71 +49,54 @@ class Statistics:
     known: np.ndarray  # bool [Q]: the categories that occur
 
 
-def kind_of(values: Sequence[str], missing: Sequence[str]) -> str:
+def kind_of(column: Column) -> str:
     """Return the kind of a column: number, date, category or text.
 
     Texts are categories if there are at most ``FEW`` different ones, or if there are at most ``MANY`` and each occurs
-    ``REPEATED`` times on average. A column without a value is a number. Cells in ``missing`` have no value.
+    ``REPEATED`` times on average. A column without a value is a number.
     """
-    there = [value for value in values if not absent(value, missing)]
-    different = set(there)
-    if all(map(cells.is_number, different)):
-        return "number"
-    if all(cells.as_time(value) is not None for value in different):
-        return "date"
-    return "category" if len(different) <= FEW or len(there) >= REPEATED * len(different) <= REPEATED * MANY else "text"
+    for kind, found in (("number", lambda: column.numbers), ("date", lambda: column.times)):
+        if not np.isnan(found()[column.there]).any():
+            return kind
+    different, there = column.there.sum(), column.there[column.index].sum()
+    return "category" if different <= FEW or there >= REPEATED * different <= REPEATED * MANY else "text"
 
 
-def encode(columns: Mapping[str, Sequence[str]], missing: Sequence[str], kinds: Mapping[str, str]) -> Encoded:
-    """Return numbers and dates as numbers, and each category as a column of its own, in alphabetical order.
+def field_of(name: str, kind: str, columns: Sequence[Column]) -> Field:
+    """Return a column of one or more files; its categories are in alphabetical order."""
+    missing = sum(int((~column.there)[column.index].sum()) for column in columns)
+    if kind != "category":
+        return Field(name, int(kind != "text"), missing, kind)
+    values = sorted({value for column in columns for value in compress(column.values, column.there)})
+    return Field(name, len(values) + 1, missing, kind, tuple(values))
 
-    ``kinds`` has the kind of each column, and may have those of others.
+
+def encode(fields: Sequence[Field], *tables: Mapping[str, Column]) -> Encoded:
+    """Return the rows of one table after the other: numbers and dates as numbers, each category as a column of its own.
+
+    A category that a field does not have is in no column.
     """
-    fields = []
-    for name, values in columns.items():
-        field = Field(name, missing=sum(absent(value, missing) for value in values), kind=kinds[name])
-        if field.kind == "category":
-            known = tuple(sorted({value for value in values if not absent(value, missing)}))
-            field = replace(field, width=len(known) + 1, values=known)
-        fields.append(replace(field, width=0) if field.kind == "text" else field)
-    return encode_as(fields, columns, missing)
-
-
-def encode_as(fields: Sequence[Field], columns: Mapping[str, Sequence[str]], missing: Sequence[str]) -> Encoded:
-    """Return the columns of these fields as numbers; a category that a field does not have is in no column."""
-    count = len(next(iter(columns.values()), ()))
+    count = sum(len(next(iter(table.values())).index) for table in tables)
     numbers, categories = [np.empty((0, count))], [np.empty((0, count), dtype=bool)]
-    for field in fields:
+    for field in (field for field in fields if field.kind != "text"):
+        columns = [table[field.name] for table in tables]
         if field.kind == "category":
-            categories.append(one_hot(field.values, columns[field.name], missing))
-        elif field.kind != "text":
-            read = number_of if field.kind == "number" else day_of
-            values = [nan if absent(cell, missing) else read(cell) for cell in columns[field.name]]
-            numbers.append(np.array([values]))
+            categories.append(np.concatenate([one_hot(field.values, column) for column in columns], axis=1))
+        else:
+            numbers.append(np.concatenate([amounts(field.kind, column) for column in columns])[None])
     return Encoded(np.concatenate(numbers).T, np.concatenate(categories).T, tuple(fields))
 
 
-def one_hot(categories: Sequence[str], values: Sequence[str], missing: Sequence[str]) -> np.ndarray:
+def one_hot(categories: Sequence[str], column: Column) -> np.ndarray:
     """Return a row for each category and, as in the book also if no value is missing, for missing: bool [C + 1, N]."""
-    places = {name: place for place, name in enumerate(categories)}
-    last = len(categories)
-    found = np.array([places.get(value, last if absent(value, missing) else last + 1) for value in values])  # [N]
-    return np.arange(last + 1)[:, None] == found
+    places, last = {name: place for place, name in enumerate(categories)}, len(categories)
+    found = [places.get(value, last + 1) if there else last for value, there in zip(column.values, column.there)]
+    return np.arange(last + 1)[:, None] == np.array(found)[column.index]
 
 
-def absent(cell: str, missing: Sequence[str]) -> bool:
-    """Whether a cell has no value."""
-    return cell.lower() in missing
-
-
-def number_of(cell: str) -> float:
-    """Return the number of a cell."""
-    return cells.as_number(cell)
-
-
-def day_of(cell: str) -> float:
-    """Return the days of a date since 1970."""
-    return (cells.as_time(cell) or 0.0) / DAY
+def amounts(kind: str, column: Column) -> np.ndarray:
+    """Return numbers, or the days of dates since 1970: float64 [N], NaN if missing."""
+    return (column.numbers if kind == "number" else column.times / DAY)[column.index]
 
 
 def learn(encoded: Encoded, index: Tensor) -> Statistics:
@@ -141,5 +124,7 @@ def features_of(encoded: Encoded, learned: Statistics) -> Tensor:
     """
     constant = learned.deviation == 0  # or unknown: the model learns nothing from it
     standard = np.where(constant, 0.0, (encoded.numbers - learned.mean) / np.where(constant, 1.0, learned.deviation))
-    features = np.concatenate((np.nan_to_num(standard, nan=0.0), encoded.categories & learned.known), axis=1)  # [N, D]
-    return torch.from_numpy(features).float()
+    features = torch.empty(len(standard), sum(field.width for field in encoded.fields))  # [N, D]
+    features[:, : standard.shape[1]] = torch.from_numpy(np.nan_to_num(standard, nan=0.0))
+    features[:, standard.shape[1] :] = torch.from_numpy(encoded.categories & learned.known)
+    return features

@@ -6,18 +6,20 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from math import sqrt
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 from torch import Tensor, nn
 
 from d2lrun.counts import counted
 from d2lrun.disk import files
-from d2lrun.disk.cells import Sheet, as_number, is_number, shown
+from d2lrun.disk.cells import Sheet, shown
 from d2lrun.report.text import measured
-from d2lrun.tasks.tabular.build import NAMED, by_number, cells_of, check_cells, identifiers
-from d2lrun.tasks.tabular.encoding import absent, encode_as, features_of, seen
+from d2lrun.tasks.tabular.build import NAMED, by_number, check_cells, column_of, identifiers
+from d2lrun.tasks.tabular.encoding import encode, features_of, seen
 from d2lrun.tasks.tabular.record import Recorded
 from d2lrun.tasks.tabular.table import Scale, TableDataset
 from d2lrun.training.evaluate import over_batches
@@ -88,25 +90,35 @@ class Filled:
     found: Answers
 
     @property
+    def named(self) -> str | None:
+        """The column with the names of the rows, if the file has it."""
+        return self.known.identifier if self.known.identifier in self.sheet.columns else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the rows, or else their lines."""
+        return identifiers(self.sheet, self.named)
+
+    @property
     def measured(self) -> str:
         """How right the predictions are, in words, for the rows whose target is in the file; empty without any."""
-        cells = self.sheet.columns.get(self.known.target, [])
-        rows = [place for place, cell in enumerate(cells) if not absent(cell, self.known.missing)]
-        if not rows:
+        column = self.sheet.columns.get(self.known.target)
+        if column is None or not column.there.any():
             return ""
-        of = f"of {counted(len(rows), 'row')} with {shown(self.known.target)}"
+        rows = column.there[column.index]
+        of = f"of {counted(int(rows.sum()), 'row')} with {shown(self.known.target)}"
         if self.known.classes:
-            right = sum(cells[place] == self.found.texts[place] for place in rows)
-            return f"accuracy {right / len(rows):.4f}: {right:,} {of} right"
-        numbers = [place for place in rows if is_number(cells[place])]
-        errors = [self.found.values[place].item() - as_number(cells[place]) for place in numbers]
-        return f"rmse {measured(sqrt(fmean(error**2 for error in errors)))} {of}" if errors else ""
+            pairs = zip(column.cells, self.found.texts, rows)
+            right = sum(cell == text for cell, text, there in pairs if there)
+            return f"accuracy {right / rows.sum():.4f}: {right:,} {of} right"
+        errors = self.found.values.numpy() - column.numbers[column.index]
+        known = errors[~np.isnan(column.numbers[column.index])].tolist()
+        return f"rmse {measured(sqrt(fmean(error**2 for error in known)))} {of}" if known else ""
 
     def write(self, path: Path) -> None:
         """Write the name, the prediction and, of a class, the probability of each row, in the order of the file."""
-        name = self.known.identifier if self.known.identifier in self.sheet.columns else None
-        columns = [identifiers(self.sheet, name), self.found.texts]
-        head = [name or "line", self.known.target]
+        columns = [self.names, self.found.texts]
+        head = [self.named or "line", self.known.target]
         if self.found.probabilities is not None:
             columns.append([f"{value:.6f}" for value in self.found.probabilities.amax(dim=1).tolist()])
             head.append("probability")
@@ -115,10 +127,10 @@ class Filled:
 
 def features_of_file(sheet: Sheet, known: Recorded) -> tuple[Tensor, list[str]]:
     """Return the features [N, D] of the rows of another file, and remarks; raises Refused for a missing column."""
-    used = [field for field in known.fields if field.kind != "text"]
-    rows = {field.name: cells_of(sheet, field.name) for field in used}
-    check_cells(sheet, {field.name: field.kind for field in used}, known.missing)
-    return features_of(encode_as(known.fields, rows, known.missing), known.learned), list(remarks(sheet, known))
+    kinds = {field.name: field.kind for field in known.fields if field.kind != "text"}
+    rows = {name: column_of(sheet, name) for name in kinds}
+    check_cells(sheet, kinds)
+    return features_of(encode(known.fields, rows), known.learned), list(remarks(sheet, known))
 
 
 def remarks(sheet: Sheet, known: Recorded) -> Iterator[str]:
@@ -127,9 +139,11 @@ def remarks(sheet: Sheet, known: Recorded) -> Iterator[str]:
     if more := [name for name in sheet.columns if name not in names]:
         yield f"not used, since training did not use it: {', '.join(map(shown, more))}"
     for name, there in seen(known.fields, known.learned).items():
-        values = sheet.columns[name]
-        if new := [value for value in values if value not in there and not absent(value, known.missing)]:
-            which = ", ".join(map(shown, sorted(set(new), key=by_number)[:NAMED]))
-            yield f"{shown(name)}: {counted(len(new), 'row')} with a category that no training row had: {which}"
+        column = sheet.columns[name]
+        new = column.there & [value not in there for value in column.values]
+        if new.any():
+            which = ", ".join(map(shown, sorted(compress(column.values, new), key=by_number)[:NAMED]))
+            rows = counted(int(new[column.index].sum()), "row")
+            yield f"{shown(name)}: {rows} with a category that no training row had: {which}"
     if sheet.skipped:
         yield f"{counted(sheet.skipped, 'row')} without a value skipped"

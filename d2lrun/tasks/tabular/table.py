@@ -5,19 +5,19 @@ N rows, D features, K classes, B batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from d2lrun.disk.cells import as_time, shown
+from d2lrun.disk.cells import Column, shown
 from d2lrun.disk.content import Content, fingerprint
 from d2lrun.errors import Refused
 from d2lrun.tasks.tabular.encoding import Encoded, Field, Statistics, features_of, learn
 from d2lrun.training.examples import Examples, Indexed
-from d2lrun.training.labels import balanced
 
 # Training rows [n] -> the features [N, D] of all training rows and of all test rows, fitted on those rows only.
 Prepare: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -46,7 +46,7 @@ class Cells:
     """The rows of a file, of which features are made again if other rows train."""
 
     encoded: Encoded  # the training rows, and then the test rows
-    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # all columns of the training rows as they are
+    columns: Mapping[str, Column] = field(default_factory=dict)  # all columns of the training rows as they are
     whole: bool = False  # whether all rows are learned from, whichever train
 
 
@@ -73,7 +73,9 @@ class TableDataset(Examples["TableSubset"]):
     scaled: bool = False  # whether the network learns a number by its ``scale``
     scale: Scale | None = None  # after ``fitted``
     weights: Tensor | None = None  # of the classes in the loss, float32 [K]; None: all alike
+    scored: bool = False  # whether metrics in which each class counts alike are measured
     identifier: str | None = None  # name of the column with the names of the rows
+    group: str | None = None  # name of the column of groups, which is no feature
     missing: tuple[str, ...] = ()  # cells of the file without a value, in lower case
     test_ids: tuple[str, ...] = ()  # names of the test rows, if they have names
     remarks: tuple[str, ...] = ()  # what a reader of the metrics should know of the rows
@@ -114,14 +116,10 @@ class TableDataset(Examples["TableSubset"]):
 
     def fit(self, config: Any) -> TableDataset:
         """Return the dataset fitted on the training part, with the weights of its classes; raises Refused."""
-        found = super().fit(config)
-        if config.train.class_weights == "none":
-            return found
-        if not self.classes:
+        if config.train.class_weights != "none" and not self.classes:
             given = f"train.class_weights={config.train.class_weights}: {self.target} is a number, without classes"
             raise Refused(given, "leave it out, or give dataset.task=classification")
-        index = self.divide(config.validation, config.seed)[0]
-        return replace(found, weights=balanced(self.strata[index], len(self.classes)))
+        return super().fit(config)
 
     def fitted(self, index: Tensor) -> TableDataset:
         """Return the dataset with its preparation fitted on the training rows ``index`` [n] only.
@@ -145,23 +143,21 @@ class TableDataset(Examples["TableSubset"]):
 
     def groups_in(self, column: str) -> Tensor:
         """Return the group of each training row by its value in a column; raises Refused."""
-        values = self.column("validation.group", column)
-        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
-        return torch.tensor([places[value] for value in values])
+        return torch.from_numpy(self.column("validation.group", column).index)
 
     def times_in(self, column: str) -> Tensor:
         """Return the number or date of each training row in a column; raises Refused."""
-        found = []
-        for row, value in enumerate(self.column("validation.time", column), 1):
-            time = as_time(value)
-            if time is None:
-                wanted = "wanted a number, or a date such as 2026-01-31 or 2026-01-31 12:00"
-                raise Refused(f"{self.source}, row {row}: {shown(value) or 'nothing'} is no time", wanted)
-            found.append(time)
-        return torch.tensor(found, dtype=torch.float64)
+        cells = self.column("validation.time", column)
+        times = cells.times[cells.index]
+        if (wrong := np.isnan(times)).any():
+            row = wrong.argmax()
+            wanted = "wanted a number, or a date such as 2026-01-31 or 2026-01-31 12:00"
+            what = f"{shown(cells.values[cells.index[row]]) or 'nothing'} is no time"
+            raise Refused(f"{self.source}, row {row + 1}: {what}", wanted)
+        return torch.from_numpy(times)
 
-    def column(self, key: str, name: str) -> Sequence[str]:
-        """Return the cells of the training rows in a column that a key names; raises Refused."""
+    def column(self, key: str, name: str) -> Column:
+        """Return the column of the training rows that a key names; raises Refused."""
         assert self.cells is not None, "checked with the config"
         if name not in self.cells.columns:
             have = ", ".join(map(shown, self.cells.columns))

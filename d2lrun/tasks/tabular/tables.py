@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from d2lrun.disk.cells import as_number, as_time, is_missing, shown
+import numpy as np
+
+from d2lrun.disk.cells import shown
 from d2lrun.report.tables import grid, heading, pairs, show, words
 from d2lrun.report.text import counted, measured, say, size
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from d2lrun.disk.cells import Column
     from d2lrun.tasks.tabular.encoding import Field
     from d2lrun.tasks.tabular.predict import Filled
     from d2lrun.tasks.tabular.table import TableDataset
@@ -71,27 +74,29 @@ def columns_of(console: Console, dataset: TableDataset) -> Table:
     table.add_column("values", overflow="fold")
     fields = {field.name: field for field in dataset.fields}
     assert dataset.cells is not None
-    for name, values in dataset.cells.columns.items():
+    for name, column in dataset.cells.columns.items():
         cells = (name, "not used", "", "")
-        if name in (dataset.target, dataset.identifier):
-            cells = (name, "target" if name == dataset.target else "name of the row", "", "")
+        roles = {dataset.group: "group", dataset.identifier: "name of the row", dataset.target: "target"}
+        if name in roles:
+            cells = (name, roles[name], "", "")
         elif (field := fields.get(name)) is not None:
             kind = "text, not used" if field.kind == "text" else field.kind
-            cells = (name, kind, f"{field.missing:,}" if field.missing else "", summary_of(field, values))
+            cells = (name, kind, f"{field.missing:,}" if field.missing else "", summary_of(field, column))
         table.add_row(*(words(console, cell) for cell in cells))
     return table
 
 
-def summary_of(field: Field, values: Sequence[str]) -> str:
+def summary_of(field: Field, column: Column) -> str:
     """Return the categories of a column, its range, or its first text."""
     if field.kind == "category":
         more = f" and {len(field.values) - MOST:,} more" if len(field.values) > MOST else ""
         return ", ".join(map(shown, field.values[:MOST])) + more
     if field.kind == "text":
-        return f"{counted(len(set(values)), 'different value')}, such as {shown(values[0])}"
-    key = as_number if field.kind == "number" else lambda cell: as_time(cell) or 0.0
-    there = sorted((value for value in values if not is_missing(value)), key=key)
-    return f"{shown(there[0])} to {shown(there[-1])}" if there else "no value"
+        return f"{counted(len(column.values), 'different value')}, such as {shown(column.values[0])}"
+    found = column.numbers if field.kind == "number" else column.times
+    if not column.there.any():
+        return "no value"
+    return f"{shown(column.values[np.nanargmin(found)])} to {shown(column.values[np.nanargmax(found)])}"
 
 
 def show_predicted(console: Console, heads: Sequence[str], names: Sequence[str], predicted: Sequence[str]) -> None:
@@ -105,9 +110,6 @@ def show_predicted(console: Console, heads: Sequence[str], names: Sequence[str],
 
 def show_filled(console: Console, filled: Filled) -> None:
     """Print the first predictions for the rows of a file, and how right they are if the file has the targets."""
-    known = filled.known
-    name = known.identifier if known.identifier in filled.sheet.columns else None
-    names = filled.sheet.columns[name] if name else [str(line) for line in filled.sheet.lines]
-    show_predicted(console, (name or "line", known.target), names, filled.found.texts)
+    show_predicted(console, (filled.named or "line", filled.known.target), filled.names, filled.found.texts)
     if filled.measured:
         say(console, f" {filled.measured}")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from d2lrun.disk.content import fingerprint
 from d2lrun.tasks.tabular.table import Scale, TableDataset, TableSubset
 from d2lrun.training.fit import steps
-from d2lrun.training.labels import ScoredLabelTask
+from d2lrun.training.labels import LabelTask
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
@@ -28,11 +28,11 @@ def build(data: TableDataset, model: Any) -> Regression | RowClassification:
     return Regression(data.logarithmic, data.scale, data.remarks)
 
 
-class RowClassification(ScoredLabelTask):
+class RowClassification(LabelTask):
     """Logits [B, K] of rows against their classes [B]."""
 
     def __init__(self, data: TableDataset):
-        super().__init__(data.outputs, data.weights)
+        super().__init__(data.outputs, data.weights, scored=True)
         self.caveat = "\n".join(data.remarks) or None
 
 

@@ -6,12 +6,13 @@ import math
 import os
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from d2lrun.disk.cells import Sheet
+from d2lrun.disk.cells import Column, Sheet
 from d2lrun.errors import Refused
 from d2lrun.tasks import Classes, Question
 from d2lrun.tasks.tabular.predict import Answers, answers
@@ -27,9 +28,8 @@ def predict(question: Question, rows: Any) -> Classes | Tensor:
         data, model = rows_without_targets(question)
         return value_of(answers(model, data.test_features, question.config.train.batch_size, data))
 
-    def read() -> Sheet:
-        return sheet_of_file(question, os.fspath(rows)) if isinstance(rows, (str, os.PathLike)) else sheet_of(rows)
-
+    is_file = isinstance(rows, (str, os.PathLike))
+    read = partial(sheet_of_file, question, os.fspath(rows)) if is_file else partial(sheet_of, rows)
     return value_of(filled_rows(question, read)[0].found)
 
 
@@ -40,14 +40,15 @@ def value_of(found: Answers) -> Classes | Tensor:
     return Classes.of(found.probabilities, tuple(found.classes))
 
 
-def sheet_of(rows: Any) -> Sheet:
+def sheet_of(rows: Any, missing: tuple[str, ...]) -> Sheet:
     """Return rows in memory as the columns of a file; raises Refused."""
     cells = cells_in(rows)
     lengths = sorted({len(values) for values in cells.values()})
     if len(lengths) != 1 or lengths == [0]:
         given = ", ".join(map(str, lengths)) or "none"
         raise Refused(f"columns of different lengths, or without a row: {given}", "give columns of the same length")
-    return Sheet(ROWS, cells, list(range(1, lengths[0] + 1)))
+    columns = {name: Column(values, missing) for name, values in cells.items()}
+    return Sheet(ROWS, columns, np.arange(1, lengths[0] + 1), missing)
 
 
 def cells_in(rows: Any) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ def predict_file(question: Question) -> None:
         raise Refused(
             f"{question.files[1]}: one file of rows at a time", "join the files, or give the command for each"
         )
-    filled, remarks = filled_rows(question, lambda: sheet_of_file(question, question.files[0]))
+    filled, remarks = filled_rows(question, partial(sheet_of_file, question, question.files[0]))
     path = question.directory.path / "predictions.csv"
     filled.write(path)
     for remark in remarks:
@@ -80,18 +81,18 @@ def predict_file(question: Question) -> None:
     say(question.console, f" every prediction: {path}")
 
 
-def sheet_of_file(question: Question, path: str) -> Sheet:
-    """Return the columns of a CSV file; raises Refused."""
+def sheet_of_file(question: Question, path: str, missing: tuple[str, ...]) -> Sheet:
+    """Return the columns of a CSV file; cells in ``missing`` have no value. Raises Refused."""
     from d2lrun.disk.cells import read_sheet
     from d2lrun.disk.texts import decode, read_files
 
     encoding = getattr(question.config.dataset, "encoding", "utf-8")
     file = read_files(question.config.dataset.name, [path], encoding)[0]
-    return read_sheet(file.origin, decode(file.origin, file.content, encoding))
+    return read_sheet(file.origin, decode(file.origin, file.content, encoding), missing)
 
 
-def filled_rows(question: Question, read: Callable[[], Sheet]) -> tuple[Filled, list[str]]:
-    """Return the predictions for the rows that ``read`` returns, and remarks; raises Refused."""
+def filled_rows(question: Question, read: Callable[[tuple[str, ...]], Sheet]) -> tuple[Filled, list[str]]:
+    """Return the predictions for the rows of ``read(missing)``, and remarks; raises Refused."""
     from d2lrun.tasks.tabular import record
     from d2lrun.tasks.tabular.predict import Filled, answers, features_of_file
     from d2lrun.training.trained import trained
@@ -103,7 +104,7 @@ def filled_rows(question: Question, read: Callable[[], Sheet]) -> tuple[Filled, 
             raise Refused(f"{directory.path} has no record of its columns: it is too old", "train the run again")
         what = f"the rows of {config.dataset.name} are not from a file, so no other rows are like them"
         raise Refused(what, directory.command("evaluate"))
-    sheet = read()
+    sheet = read(known.missing)
     features, remarks = features_of_file(sheet, known)
     model = trained(directory, config, (features.shape[1],), len(known.classes) or 1)
     features = features.to(next(model.parameters()).device)

@@ -10,7 +10,7 @@ from d2lrun.training.labels import LabelTask
 
 def build(data: LabelledTexts, model: Any) -> TextClassification:
     """Return the task for a dataset; ``model`` is the config group of that name."""
-    return TextClassification(data.outputs)
+    return TextClassification(data.outputs, data.weights, data.scored)
 
 
 class TextClassification(LabelTask):

@@ -56,6 +56,8 @@ class LabelledTexts(Examples["LabelledSubset"]):
     learned: Tensor | None = None  # the training texts that the vocabulary is learned from, int64 [n]
     min_freq: int = 1  # a token with fewer occurrences becomes <unk>
     steps: int | None = None  # most tokens of a text: a longer one is cut; None: all
+    weights: Tensor | None = None  # of the classes in the loss, float32 [K]; None: all alike
+    scored: bool = False  # whether metrics in which each class counts alike are measured
     by_length: bool = True  # whether a training batch has texts of similar lengths
 
     @property
@@ -86,7 +88,9 @@ class LabelledTexts(Examples["LabelledSubset"]):
     def to(self, device: torch.device | str) -> LabelledTexts:
         """Return the same dataset with its tokens and labels on ``device``."""
         labels = {name: labels.to(device) for name, labels in self.labels.items()}
-        return replace(self, labels=labels, tokens={name: each.to(device) for name, each in self.tokens.items()})
+        weights = self.weights if self.weights is None else self.weights.to(device)
+        tokens = {name: each.to(device) for name, each in self.tokens.items()}
+        return replace(self, labels=labels, tokens=tokens, weights=weights)
 
     def fitted(self, index: Tensor) -> LabelledTexts:
         """Return the dataset with the vocabulary of the training texts ``index`` [n], and texts cut at ``steps``."""

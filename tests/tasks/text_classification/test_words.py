@@ -136,4 +136,4 @@ def test_pictures_and_mistakes_are_drawn(trained, d2lrun, own_texts, tmp_path, m
     for name in ("predictions.png", "report.html", "curves.png", "mistakes.csv"):
         assert (tmp_path / "run" / name).stat().st_size > 20
     assert main.dispatch(["data", "dataset=labelled-text", *own_texts]) == 0
-    assert (tmp_path / "outputs" / "data" / "labelled-text.png").exists()
+    assert (tmp_path / "outputs" / "data" / "train.png").exists()
