@@ -10,14 +10,17 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from d2lrun import signals
 from d2lrun.config import compose
 from d2lrun.config.keys import Config
+from d2lrun.report import notebook
 from d2lrun.report.console import terminal, to_function
+from d2lrun.report.progress import Progress
 from d2lrun.training import threads
 
 if TYPE_CHECKING:
@@ -121,6 +124,23 @@ def settings() -> Iterator[None]:
             torch.set_deterministic_debug_mode(mode)
 
 
-def console(quiet: bool = True) -> Console:
-    """Return a console whose lines go to the log "d2lrun", or if not ``quiet``, to stdout as on the command line."""
-    return to_function(LOG.info) if quiet else terminal()
+def console() -> Console:
+    """Return a console whose lines go to the log "d2lrun"."""
+    return to_function(LOG.info)
+
+
+def display(quiet: bool | None) -> tuple[Console, Callable[..., Progress]]:
+    """Return where the lines of a run go, and what shows its epochs.
+
+    True: the log. False: stdout, as on the command line. None: the output of a notebook's cell, elsewhere the log.
+    """
+    if quiet is None and notebook.is_notebook():
+        return console(), partial(notebook.CellProgress, screen=notebook.Screen())
+    return (terminal() if quiet is False else console()), Progress
+
+
+def lines(quiet: bool | None) -> Console:
+    """Return where the lines of a sweep go, as in ``display``."""
+    if quiet is None and notebook.is_notebook():
+        return to_function(notebook.Screen().say)
+    return display(quiet)[0]

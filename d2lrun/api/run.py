@@ -130,13 +130,15 @@ def framed(page: Path, text: str) -> str:
     return FRAME.format(page=escape(page.read_text("utf-8"))) if page.is_file() else f"<pre>{escape(text)}</pre>"
 
 
-def train(*words: str, data: Any = None, config_dir: str | None = None, quiet: bool = True, **settings: Any) -> Run:
+def train(
+    *words: str, data: Any = None, config_dir: str | None = None, quiet: bool | None = None, **settings: Any
+) -> Run:
     """Train what the overrides and keyword arguments describe, and return the run.
 
     ``train("model=lenet", "train.epochs=3")`` and ``train(model="lenet", train={"epochs": 3})`` are the command
     ``d2lrun model=lenet train.epochs=3``: the same bits, the same directory. If the newest run of this config was
-    stopped, as by interrupting a notebook's cell, it is continued. Lines go to the log "d2lrun", or to stdout if not
-    ``quiet``.
+    stopped, as by interrupting a notebook's cell, it is continued. A notebook's cell shows progress and curves;
+    elsewhere the lines of a run go to the log "d2lrun", or with ``quiet=False`` to stdout.
 
     ``data`` are inputs and targets in memory, ``(X, y)`` or ``{"train": (X, y), "val": …, "test": …}``: images [N, H,
     W], [N, C, H, W] or [N, H, W, C], or rows [N, D] or a DataFrame, whose targets are numbers if they have a point and
@@ -157,7 +159,7 @@ def train(*words: str, data: Any = None, config_dir: str | None = None, quiet: b
     return trained(config, quiet)
 
 
-def resume(run: str | Path | Run, *, quiet: bool = True, epochs: int | None = None) -> Run:
+def resume(run: str | Path | Run, *, quiet: bool | None = None, epochs: int | None = None) -> Run:
     """Continue a run that was stopped, to the same bits; or train a finished one to ``epochs``, as a new run.
 
     Raises Refused.
@@ -171,7 +173,7 @@ def resume(run: str | Path | Run, *, quiet: bool = True, epochs: int | None = No
     with process.isolated():
         from d2lrun.runs import longer
 
-        with longer.child(directory, config, partial(say, process.console(quiet))) as config:
+        with longer.child(directory, config, partial(say, process.display(quiet)[0])) as config:
             return trained(config, quiet)
 
 
@@ -180,12 +182,13 @@ def load(directory: str | Path) -> Run:
     return Run(directory)
 
 
-def trained(config: Config, quiet: bool, resumed: bool = False) -> Run:
+def trained(config: Config, quiet: bool | None, resumed: bool = False) -> Run:
     """Train the config in this process and return the run."""
     from d2lrun.runs import execute
 
     with process.isolated():
-        directory, _ = execute.trained(config, process.console(quiet), resumed)
+        console, progress = process.display(quiet)
+        directory, _ = execute.trained(config, console, resumed, progress)
     return Run(directory.path)
 
 

@@ -59,7 +59,7 @@ class Sweep:
         return framed(self.directory / "report.html", repr(self))
 
 
-def sweep(*words: str, config_dir: str | None = None, quiet: bool = True, **settings: Any) -> Sweep:
+def sweep(*words: str, config_dir: str | None = None, quiet: bool | None = None, **settings: Any) -> Sweep:
     """Train every combination that is not finished, one by one, and return the sweep.
 
     ``sweep("model=softmax,mlp", "optimizer.lr=0.1,0.5")`` and ``sweep(model=["softmax", "mlp"], optimizer__lr=[0.1,
@@ -80,7 +80,7 @@ def sweep(*words: str, config_dir: str | None = None, quiet: bool = True, **sett
         planned = engine.plan(asked)
         check_splits(planned)
         engine.prepare(planned)
-        with Monitor(planned, process.console(quiet)) as monitor, tell_how_to_continue(planned):
+        with Monitor(planned, process.lines(quiet)) as monitor, tell_how_to_continue(planned):
             engine.carry_out(planned, None, 1)
             refit.carry_out(planned, None)
         monitor.show()

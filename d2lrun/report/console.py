@@ -55,4 +55,6 @@ def to_function(take: Callable[[str], object] = lambda line: None) -> Console:
     from rich.console import Console
 
     file: Any = Lines(take)
-    return Console(file=file, width=WIDTH, force_terminal=False, force_interactive=False, highlight=False)
+    return Console(
+        file=file, width=WIDTH, force_terminal=False, force_interactive=False, force_jupyter=False, highlight=False
+    )

@@ -1,0 +1,112 @@
+"""The progress and the curves of a run in a notebook: one output, updated in place. IPython shows it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from d2lrun.config.metrics import RANKING, SPLITS
+from d2lrun.report.figure import PALETTE
+from d2lrun.report.progress import Progress, epoch_line
+from d2lrun.report.text import measured
+
+WIDTH, HEIGHT, MARGIN = 380, 160, 34  # pixels of a panel
+LINES = 8  # most lines of text
+REDRAW = 0.5  # seconds between two updates
+
+
+class Screen:
+    """An output of a cell that is replaced."""
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+        self.lines: list[str] = []
+
+    def show(self, html: str) -> None:
+        """Show the HTML in the place of what the screen showed."""
+        from IPython.display import HTML, display
+
+        if self.handle is None:
+            self.handle = display(HTML(html), display_id=True)
+        else:
+            self.handle.update(HTML(html))
+
+    def say(self, line: str) -> None:
+        """Show a line below the last ones."""
+        self.lines = [*self.lines, line][-LINES:]
+        self.show(f"<pre>{escape(chr(10).join(self.lines))}</pre>")
+
+
+class CellProgress(Progress):
+    """The progress of a run on a screen: a bar, the last epoch, and a curve for each metric so far."""
+
+    def __init__(self, *arguments: Any, screen: Screen, **options: Any):
+        super().__init__(*arguments, **{**options, "lines": 0})
+        self.screen, self.records = screen, []  # type: ignore[var-annotated]
+
+    def __enter__(self) -> CellProgress:
+        self.began = self.due = self.clock()
+        return self
+
+    def step(self, epoch: int, step: int, read: Any) -> None:
+        """Update the bar if it is due."""
+        if self.clock() >= self.due:
+            self.redraw((epoch - 1) * self.steps + step, "  ".join(self.parts(epoch, step, read(), "/s")))
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Add an epoch to the curves."""
+        super().epoch(record)
+        self.records.append(record)
+        self.redraw(record["epoch"] * self.steps, self.label + epoch_line(record, self.epochs))
+
+    def redraw(self, done: int, text: str) -> None:
+        """Show the bar after ``done`` steps, the text, and the curves."""
+        bar = f'<progress value="{done}" max="{self.epochs * self.steps}" style="width: 100%"></progress>'
+        self.screen.show(f"{bar}<pre>{escape(text)}</pre>{curves(self.records)}")
+        self.due = self.clock() + REDRAW
+
+
+def curves(records: Sequence[dict[str, Any]]) -> str:
+    """Return a panel for the loss and one for the ranking metric, with a line for each split, as SVG."""
+    names = {key.partition("_")[2] for record in records for key in record if key.partition("_")[0] in SPLITS}
+    shown = ["loss", *[name for name in RANKING if name in names and name != "loss"][:1]]
+    return "".join(panel(records, name) for name in shown if name in names)
+
+
+def panel(records: Sequence[dict[str, Any]], name: str) -> str:
+    """Return the curves of a metric over the epochs as SVG."""
+    lines = {split: points(records, f"{split}_{name}") for split in SPLITS}
+    values = [y for line in lines.values() for _, y in line] or [0.0]
+    low, high = min(values), max(values)
+    first, last = records[0]["epoch"], max(records[-1]["epoch"], records[0]["epoch"] + 1)
+
+    def place(x: float, y: float) -> str:
+        across = MARGIN + (x - first) / (last - first) * (WIDTH - 2 * MARGIN)
+        down = MARGIN + (high - y) / ((high - low) or 1) * (HEIGHT - 2 * MARGIN)
+        return f"{across:.1f},{down:.1f}"
+
+    drawn = []
+    for place_of_line, (split, line) in enumerate((split, line) for split, line in lines.items() if line):
+        colour, at = PALETTE[place_of_line], MARGIN + 90 + 60 * place_of_line
+        drawn.append(f'<polyline points="{" ".join(place(x, y) for x, y in line)}" fill="none" stroke="{colour}"/>')
+        drawn += [f'<circle cx="{x}" cy="{y}" r="2" fill="{colour}"/>' for x, y in (place(*p).split(",") for p in line)]
+        drawn.append(f'<text x="{at}" y="20" fill="{colour}">{split}</text>')
+    ends = [(high, MARGIN), (low, HEIGHT - MARGIN)]
+    drawn += [f'<text x="{MARGIN - 4}" y="{y + 4}" text-anchor="end">{measured(value)}</text>' for value, y in ends]
+    drawn += [f'<text x="{MARGIN}" y="20">{escape(name.replace("_", " "))}</text>']
+    drawn += [f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 10}" text-anchor="end">epoch {records[-1]["epoch"]}</text>']
+    style = "font: 12px system-ui, sans-serif; background: white"
+    return f'<svg width="{WIDTH}" height="{HEIGHT}" style="{style}">{"".join(drawn)}</svg>'
+
+
+def points(records: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
+    """Return (epoch, value) of each epoch that has the metric."""
+    return [(record["epoch"], record[key]) for record in records if record.get(key) is not None]
+
+
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which shows HTML."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None

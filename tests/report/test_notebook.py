@@ -1,0 +1,83 @@
+"""The live output of a notebook's cell."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d2lrun.report import notebook
+from d2lrun.report.console import to_function
+from d2lrun.report.notebook import CellProgress, Screen, curves
+
+
+class Shown(Screen):
+    """A screen that remembers what it showed."""
+
+    def __init__(self):
+        super().__init__()
+        self.pages = []
+
+    def show(self, html):
+        self.pages.append(html)
+
+
+def record(epoch, **metrics):
+    return {"epoch": epoch, "step": 4 * epoch, "seconds": 1.0, "examples_per_second": 8.0, **metrics}
+
+
+def test_the_bar_the_text_and_the_curves_are_replaced_in_one_output():
+    screen = Shown()
+    clock = iter(range(100)).__next__
+    with CellProgress(to_function(), 2, 4, 8, clock=clock, screen=screen) as progress:
+        progress.step(1, 2, lambda: {"loss": 0.7})
+        progress.epoch(record(1, train_loss=0.5, test_loss=0.6, test_accuracy=0.8))
+        progress.step(2, 3, lambda: {"loss": 0.4})
+        progress.epoch(record(2, train_loss=0.3, test_loss=0.5, test_accuracy=0.9))
+    values = [re.search(r'value="(\d+)" max="(\d+)"', page).groups() for page in screen.pages]
+    assert values == [("2", "8"), ("4", "8"), ("7", "8"), ("8", "8")]
+    assert "epoch 2/2" in screen.pages[-1] and "accuracy 0.900" in screen.pages[-1]
+    assert screen.pages[-1].count("<svg") == 2 and screen.pages[0].count("<svg") == 0
+
+
+NUMBERS = st.one_of(st.none(), st.floats(-1e6, 1e6))
+
+
+@given(st.lists(st.fixed_dictionaries({"train_loss": NUMBERS, "val_accuracy": NUMBERS}), max_size=5))
+def test_the_curves_are_well_formed_and_inside_their_panel(rows):
+    records = [record(n, **row) for n, row in enumerate(rows, 1)]
+    for panel in re.findall(r"<svg.*?</svg>", curves(records)):
+        drawn = ElementTree.fromstring(panel)
+        for circle in drawn.iter("circle"):
+            assert 0 <= float(circle.get("cx")) <= notebook.WIDTH and 0 <= float(circle.get("cy")) <= notebook.HEIGHT
+
+
+@pytest.mark.parametrize(
+    ("shell", "expected"), [(None, False), (object(), False), (types.SimpleNamespace(kernel=1), True)]
+)
+def test_a_notebook_is_a_shell_with_a_kernel(monkeypatch, shell, expected):
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    assert notebook.is_notebook() == expected
+
+
+def test_a_screen_is_one_output_that_is_updated(monkeypatch):
+    shown = []
+    handle = types.SimpleNamespace(update=lambda html: shown.append(("update", html)))
+
+    def display(html, display_id):
+        shown.append(("new", html))
+        return handle
+
+    module = types.SimpleNamespace(HTML=str, display=display)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(display=module))
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    screen = Screen()
+    for number in range(12):
+        screen.say(f"<{number}>")
+    assert [kind for kind, _ in shown] == ["new", *["update"] * 11]
+    assert "&lt;11&gt;" in shown[-1][1] and shown[-1][1].count("&lt;") == notebook.LINES
