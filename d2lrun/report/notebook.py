@@ -109,4 +109,4 @@ def points(records: Sequence[dict[str, Any]], key: str) -> list[tuple[float, flo
 def is_notebook() -> bool:
     """Whether this process is the kernel of a notebook, which shows HTML."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return getattr(shell, "kernel", None) is not None
+    return "IPKernelApp" in getattr(shell, "config", {})

@@ -270,6 +270,14 @@ def test_the_lines_of_a_run_go_to_the_log_and_not_to_the_terminal(short, caplog,
 # --- an interrupted cell ---------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def interrupts():
+    """SIGINT raises KeyboardInterrupt, as in any Python; a shell may have started the tests without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_at(monkeypatch, step: int) -> None:
     """Send SIGINT to this process in a step of the training."""
     train_batch, done = fit.train_batch, []
@@ -283,7 +291,7 @@ def interrupt_at(monkeypatch, step: int) -> None:
     monkeypatch.setattr(fit, "train_batch", interrupted)
 
 
-def test_the_same_cell_continues_what_an_interrupt_has_stopped(short, trained, monkeypatch):
+def test_the_same_cell_continues_what_an_interrupt_has_stopped(short, trained, monkeypatch, interrupts):
     with monkeypatch.context() as patch:
         interrupt_at(patch, step=3)
         with pytest.raises(KeyboardInterrupt) as stopped:
@@ -296,7 +304,7 @@ def test_the_same_cell_continues_what_an_interrupt_has_stopped(short, trained, m
     assert d2l.train(*short).directory != run.directory  # a finished run is not continued: this is a new one
 
 
-def test_another_cell_is_another_run(short, monkeypatch):
+def test_another_cell_is_another_run(short, monkeypatch, interrupts):
     with monkeypatch.context() as patch:
         interrupt_at(patch, step=3)
         with pytest.raises(KeyboardInterrupt):
@@ -307,7 +315,7 @@ def test_another_cell_is_another_run(short, monkeypatch):
     assert d2l.resume(stopped).status == "finished"
 
 
-def test_a_handler_of_the_user_stays(short, monkeypatch):
+def test_a_handler_of_the_user_stays(short, monkeypatch, interrupts):
     received = []
     before = signal.signal(signal.SIGINT, lambda signum, frame: received.append(signum))
     try:

@@ -181,7 +181,7 @@ def test_after_an_interruption_no_more_pictures_are_read(monkeypatch):
     def read(picture):
         count.append(picture)
         if len(count) > many.CHUNK:
-            stopped.wait(30)
+            stopped.wait(600)
 
     monkeypatch.setattr(many, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)

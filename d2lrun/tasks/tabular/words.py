@@ -72,7 +72,8 @@ def predict_file(question: Question) -> None:
         raise Refused(
             f"{question.files[1]}: one file of rows at a time", "join the files, or give the command for each"
         )
-    filled, remarks = filled_rows(question, partial(sheet_of_file, question, question.files[0]))
+    file = question.files[0]
+    filled, remarks = filled_rows(question, partial(sheet_of_file, question, file), f"{file}: ")
     path = question.directory.path / "predictions.csv"
     filled.write(path)
     for remark in remarks:
@@ -91,8 +92,13 @@ def sheet_of_file(question: Question, path: str, missing: tuple[str, ...]) -> Sh
     return read_sheet(file.origin, decode(file.origin, file.content, encoding), missing)
 
 
-def filled_rows(question: Question, read: Callable[[tuple[str, ...]], Sheet]) -> tuple[Filled, list[str]]:
-    """Return the predictions for the rows of ``read(missing)``, and remarks; raises Refused."""
+def filled_rows(
+    question: Question, read: Callable[[tuple[str, ...]], Sheet], named: str = ""
+) -> tuple[Filled, list[str]]:
+    """Return the predictions for the rows of ``read(missing)``, and remarks.
+
+    Raises Refused; ``named`` is the beginning of its message.
+    """
     from d2lrun.tasks.tabular import record
     from d2lrun.tasks.tabular.predict import Filled, answers, features_of_file
     from d2lrun.training.trained import trained
@@ -102,7 +108,7 @@ def filled_rows(question: Question, read: Callable[[tuple[str, ...]], Sheet]) ->
     if known is None:
         if DATASETS[config.dataset.name].named:
             raise Refused(f"{directory.path} has no record of its columns: it is too old", "train the run again")
-        what = f"the rows of {config.dataset.name} are not from a file, so no other rows are like them"
+        what = f"{named}the rows of {config.dataset.name} are not from a file, so no other rows are like them"
         raise Refused(what, directory.command("evaluate"))
     sheet = read(known.missing)
     features, remarks = features_of_file(sheet, known)
