@@ -58,7 +58,7 @@ def test_the_curves_are_well_formed_and_inside_their_panel(rows):
 
 
 @pytest.mark.parametrize(
-    ("shell", "expected"), [(None, False), (object(), False), (types.SimpleNamespace(kernel=1), True)]
+    ("shell", "expected"), [(None, False), (object(), False), (types.SimpleNamespace(config={"IPKernelApp": 1}), True)]
 )
 def test_a_notebook_is_a_shell_with_a_kernel(monkeypatch, shell, expected):
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
