@@ -63,4 +63,8 @@ def value(verb: str, directory: RunDirectory, inputs: Any, options: Mapping[str,
     asked = question(directory, config, console, texts)
     told = {"say": partial(say, console)}
     asked.load, asked.check_data = partial(asked.load, **told), partial(asked.check_data, **told)
-    return tasks.module(tasks.task_name(config), "values").__dict__[verb](asked, inputs)
+    answer = tasks.value(tasks.task_name(config), verb)
+    if answer is None:
+        title = TASKS[tasks.task_name(config)].title
+        raise Refused(f"{verb} of a {title} returns no value for Python", f"in a shell: {directory.command(verb)}")
+    return answer(asked, inputs)

@@ -147,6 +147,13 @@ def words() -> dict[str, dict[str, Word]]:
     return found
 
 
+def value(task: str, verb: str) -> Callable[[Question, Any], Any] | None:
+    """Return the function of a verb for Python, in values.py of a task's folder; None if there is none."""
+    if not Path(__file__).with_name(task).joinpath("values.py").is_file():
+        return None
+    return getattr(module(task, "values"), verb, None)
+
+
 def next_words(config: Config, directory: Path) -> list[object]:
     """Return the words of the next command after a run: a verb and its arguments."""
     return module(task_name(config), "words").next_words(config, directory)

@@ -23,7 +23,7 @@ from d2lrun.api.words import overrides
 from d2lrun.config.compose import compose, parse_override
 from d2lrun.disk import weights
 from d2lrun.errors import Refused, Stopped
-from d2lrun.tasks import words
+from d2lrun.tasks import value, words
 from d2lrun.training import fit
 from tests.bits import same_bits
 
@@ -198,6 +198,17 @@ def test_an_unknown_option_of_a_verb_is_refused(trained):
 
 def test_every_verb_of_every_task_is_a_method():
     assert all(callable(getattr(d2l.Run, verb)) for verb in words())
+
+
+def test_every_verb_of_every_task_returns_a_value():
+    assert all(value(task, verb) for verb, by_task in words().items() for task in by_task)
+
+
+def test_a_task_without_values_is_refused_with_the_command(trained, monkeypatch):
+    monkeypatch.setattr("d2lrun.tasks.value", lambda task, verb: None)
+    with pytest.raises(Refused, match="predict of a classification returns no value for Python") as refused:
+        trained.predict()
+    assert refused.value.hint == f"in a shell: d2lrun predict {trained.directory}"
 
 
 def test_a_verb_of_another_task_is_refused(trained):
