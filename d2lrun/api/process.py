@@ -36,7 +36,7 @@ def isolated() -> Iterator[None]:
     """Wait for the runs of other threads; leave torch's generators, threads and settings as they were."""
     import_torch()
     with ONE_AT_A_TIME, ExitStack() as after:
-        for part in (handlers, generators, numbers, settings):
+        for part in (handlers, generators, numbers, settings, pictures):
             after.enter_context(part())
         yield
 
@@ -122,6 +122,19 @@ def settings() -> Iterator[None]:
         torch.set_num_threads(count)
         if torch.get_deterministic_debug_mode() != mode:
             torch.set_deterministic_debug_mode(mode)
+
+
+@contextmanager
+def pictures() -> Iterator[None]:
+    """Draw with matplotlib's own defaults, and leave the user's settings and backend as they are."""
+    try:
+        import matplotlib  # as the user would, with matplotlibrc
+    except Exception:  # an invalid file or backend of the user; without them it is imported to draw
+        yield
+        return
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def console() -> Console:

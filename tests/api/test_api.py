@@ -253,6 +253,19 @@ def test_the_process_is_left_as_it_was_and_does_not_disturb_the_run(short, train
         torch.backends.cudnn.conv.fp32_precision = before[7]
 
 
+def test_the_users_style_of_pictures_stays_and_changes_none(own_images):
+    import matplotlib
+
+    words = ["model=softmax", "device=cpu", "train.epochs=1", *own_images]
+    plain = d2l.train(*words)
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30.0}):
+        before = dict(matplotlib.rcParams)
+        styled = d2l.train(*words)
+        assert dict(matplotlib.rcParams) == before
+    pictures = [(run.directory / "predictions.png").read_bytes() for run in (plain, styled)]
+    assert pictures[0] == pictures[1]
+
+
 def test_runs_in_two_threads_have_the_bits_of_runs_one_after_the_other(short, trained):
     found = []
 
