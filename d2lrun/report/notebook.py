@@ -12,7 +12,7 @@ from d2lrun.report.figure import PALETTE
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import measured
 
-WIDTH, HEIGHT, MARGIN = 380, 160, 34  # pixels of a panel
+WIDTH, HEIGHT, MARGIN = 400, 160, 52  # pixels of a panel
 LINES = 8  # most lines of text
 REDRAW = 0.5  # seconds between two updates
 
@@ -49,6 +49,10 @@ class CellProgress(Progress):
     def __enter__(self) -> CellProgress:
         self.began = self.due = self.clock()
         return self
+
+    def past(self, records: list[dict[str, Any]]) -> None:
+        """Begin the curves with the epochs before the start, of a run that is continued."""
+        self.records = list(records)
 
     def step(self, epoch: int, step: int, read: Any) -> None:
         """Update the bar if it is due."""

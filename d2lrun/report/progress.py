@@ -65,6 +65,9 @@ class Progress:
         if self.live is not None:
             self.live.stop()
 
+    def past(self, records: list[dict[str, Any]]) -> None:
+        """Take the epochs before the start, of a run that is continued; they were shown then."""
+
     def step(self, epoch: int, step: int, read: Callable[[], dict[str, float]]) -> None:
         """Update: ``step`` batches of ``epoch`` (from 1) are done; ``read`` returns the epoch's running metrics."""
         if self.clock() < self.due:

@@ -186,6 +186,7 @@ def learn(
         StopRequest() as stop,
         progress(log.console, config.train.epochs, len(batches), units, state.batch) as bar,
     ):
+        bar.past(state.records)
         for record in pauses:
             if record is None:
                 bar.step(state.epoch + 1, state.batch, lambda: running(experiment))

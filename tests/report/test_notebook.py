@@ -45,6 +45,14 @@ def test_the_bar_the_text_and_the_curves_are_replaced_in_one_output():
     assert screen.pages[-1].count("<svg") == 2 and screen.pages[0].count("<svg") == 0
 
 
+def test_a_run_that_is_continued_shows_the_epochs_before(monkeypatch):
+    screen = Shown()
+    with CellProgress(to_function(), 3, 4, 8, clock=iter(range(100)).__next__, screen=screen) as progress:
+        progress.past([record(1, train_loss=0.5), record(2, train_loss=0.4)])
+        progress.epoch(record(3, train_loss=0.3))
+    assert screen.pages[-1].count("<circle") == 3
+
+
 NUMBERS = st.one_of(st.none(), st.floats(-1e6, 1e6))
 
 
