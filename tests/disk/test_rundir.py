@@ -276,6 +276,17 @@ def test_what_a_killed_first_start_left_is_taken_over(config, tmp_path, files):
         assert not list(directory.path.glob(".*.tmp"))
 
 
+@pytest.mark.parametrize(("named", "started"), [(True, False), (True, True), (False, True), (False, False)])
+def test_a_refusal_removes_only_a_new_directory_in_which_nothing_began(config, named, started):
+    """A directory that the user names stays, and so does what was trained."""
+    config.run.dir = config.run.dir if named else None
+    with pytest.raises(Refused, match="data"), claim(config) as directory:
+        if started:
+            directory.write_metrics([])
+        raise Refused("no data")
+    assert directory.path.exists() == (named or started)
+
+
 def test_hidden_files_that_no_run_writes_do_not_matter(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".DS_Store").write_bytes(b"\0")
