@@ -43,6 +43,9 @@ def test_the_bar_the_text_and_the_curves_are_replaced_in_one_output():
     assert values == [("2", "8"), ("4", "8"), ("7", "8"), ("8", "8")]
     assert "epoch 2/2" in screen.pages[-1] and "accuracy 0.900" in screen.pages[-1]
     assert screen.pages[-1].count("<svg") == 2 and screen.pages[0].count("<svg") == 0
+    words = [re.sub("<.*?>", " ", panel).split() for panel in re.findall("<svg.*?</svg>", screen.pages[-1])]
+    assert words[0] == ["train", "test", "0.600", "0.300", "loss", "epoch", "2"]
+    assert words[1] == ["test", "0.900", "0.800", "accuracy", "epoch", "2"]
 
 
 def test_a_run_that_is_continued_shows_the_epochs_before(monkeypatch):
