@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from d2lrun.config import schema
 from d2lrun.config.compose import compose
-from d2lrun.disk.rundir import RunDirectory, as_text, claim, config_hash, unique
+from d2lrun.disk.rundir import RunDirectory, as_text, claim, config_hash, parse_yaml, reason_of, unique
 from d2lrun.errors import Refused, Stopped
 
 
@@ -274,6 +274,14 @@ def test_what_a_killed_first_start_left_is_taken_over(config, tmp_path, files):
     with claim(config) as directory:
         assert directory.load_config() == config
         assert not list(directory.path.glob(".*.tmp"))
+
+
+def test_the_reason_of_a_read_error_is_one_line_with_the_place_in_yaml():
+    with pytest.raises(yaml.YAMLError) as error:
+        parse_yaml("a: 1\nb: [")
+    assert re.fullmatch(r"[^\n]+ in line [23]", reason_of(error.value))
+    assert reason_of(yaml.MarkedYAMLError(problem="no place")) == "no place"
+    assert reason_of(OSError("two\nlines")) == "two lines"
 
 
 @pytest.mark.parametrize(("named", "started"), [(True, False), (True, True), (False, True), (False, False)])

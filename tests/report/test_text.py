@@ -77,7 +77,10 @@ def test_a_path_is_never_wrapped_nor_read_as_markup(terminal):
 
 @pytest.mark.parametrize(
     "value, words",
-    [(0.85349, "0.853"), (0.0, "0.000"), (83_139.4, "83,139"), (1.2e9, "1.2e+09"), (3e-5, "3e-05"), (None, "nan")],
+    [
+        *((0.85349, "0.853"), (0.0, "0.000"), (83_139.4, "83,139"), (1.2e9, "1.2e+09"), (3e-5, "3e-05"), (None, "nan")),
+        *((999.9996, "1000.000"), (1000.0, "1,000"), (9_999_999.0, "9,999,999"), (1e7, "1e+07"), (1e-3, "0.001")),
+    ],
 )
 def test_metrics_have_the_digits_that_people_read(value, words):
     assert measured(value) == words

@@ -131,3 +131,15 @@ def test_hundred_classes_stay_one_page(tmp_path):
     images, labels = torch.zeros(100, 3, 32, 32, dtype=torch.uint8), torch.arange(100)
     draw_samples(tmp_path / "s.png", images, labels, [f"class {k}" for k in range(100)])
     assert read(tmp_path / "s.png").shape[0] < 2600
+
+
+def test_the_words_of_a_sheet_are_where_they_were_written(tmp_path, monkeypatch):
+    """Height and width are in pixels from the upper left corner; matplotlib counts from the lower left one."""
+    figures = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: figures.append(figure))
+    sheet = pictures.Sheet(200, 400)
+    sheet.write(50, 100, "here", size=12)
+    sheet.save(tmp_path / "a.png")
+    [word] = figures[0].texts
+    assert word.get_position() == (0.25, 0.75) and word.get_text() == "here"
+    assert word.get_fontsize() == pytest.approx(12 * 72 / pictures.DPI)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from d2lrun.tasks.tabular.pictures import LEARNED, POINTS, TRUE, draw_agreement, draw_line
+from d2lrun.tasks.tabular.pictures import LEARNED, POINTS, TRUE, draw_agreement, draw_confused, draw_line
 
 
 def drawn(path, color):
@@ -30,3 +30,9 @@ def test_every_row_is_a_point_whatever_was_predicted(tmp_path, logarithmic, lowe
     predicted[0] = lowest
     draw_agreement(tmp_path / "a.png", truth, predicted, "price", "t", logarithmic)
     assert drawn(tmp_path / "a.png", LEARNED) > 200 or drawn(tmp_path / "a.png", "#E68A59") > 200
+
+
+def test_the_confusion_of_classes_is_a_picture(tmp_path):
+    draw_confused(tmp_path / "a.png", torch.tensor([[5, 1], [2, 7]]), ("no", "yes"), "t")
+    with Image.open(tmp_path / "a.png") as image:
+        assert len(image.convert("RGB").getcolors(1 << 20)) > 20

@@ -1,0 +1,185 @@
+"""A run in the user's process: nothing there is disturbed, and nothing there disturbs the run."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import d2lrun as d2l
+from d2lrun.api import process
+from d2lrun.disk import weights
+from d2lrun.errors import Stopped
+from d2lrun.training import fit
+from tests.bits import same_bits
+
+SHORT = ["model=softmax", "device=cpu", "train.epochs=2", "run.pictures=false"]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def short(own_images):
+    return [*SHORT, *own_images]
+
+
+def bits(run) -> dict[str, torch.Tensor]:
+    return weights.read(run.directory / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, own_images):
+    root = tmp_path_factory.mktemp("trained")
+    return d2l.train(*SHORT, *own_images, run__dir=str(root / "run"))
+
+
+# --- the process of the user -----------------------------------------------------------------------------------------
+
+
+def state() -> list:
+    backends = torch.backends
+    return [
+        *(torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()),
+        *(torch.are_deterministic_algorithms_enabled(), torch.is_inference_mode_enabled()),
+        *(each.fp32_precision for each in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)),
+        torch.get_rng_state().tolist(),
+        np.random.get_state()[1].tolist(),
+        *(signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+        *(sys.unraisablehook, sys.argv, threading.active_count()),
+    ]
+
+
+def test_the_process_is_left_as_it_was_and_does_not_disturb_the_run(short, trained):
+    before = state()
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.conv.fp32_precision = "tf32"
+        torch.manual_seed(99)
+        np.random.seed(99)
+        changed = state()
+        with torch.no_grad(), torch.device("meta"):
+            run = d2l.train(*short)
+        assert state() == changed
+        assert same_bits(bits(run), bits(trained))
+    finally:
+        torch.set_default_dtype(before[1])
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[4])
+        torch.backends.cudnn.conv.fp32_precision = before[7]
+
+
+def test_the_users_style_of_pictures_stays_and_changes_none(own_images):
+    import matplotlib
+
+    words = ["model=softmax", "device=cpu", "train.epochs=1", *own_images]
+    plain = d2l.train(*words)
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30.0}):
+        before = dict(matplotlib.rcParams)
+        styled = d2l.train(*words)
+        assert dict(matplotlib.rcParams) == before
+    pictures = [{path.name: path.read_bytes() for path in run.directory.glob("*.png")} for run in (plain, styled)]
+    assert pictures[0] == pictures[1] and len(pictures[0]) == 2
+
+
+def test_runs_in_two_threads_have_the_bits_of_runs_one_after_the_other(short, trained):
+    found = []
+
+    def work(seed: int) -> None:
+        found.append((seed, d2l.train(*short, "model=mlp", "model.dropout=[0.5]", seed=seed)))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(found) == 2
+    for seed, run in found:
+        again = d2l.train(*short, "model=mlp", "model.dropout=[0.5]", seed=seed)
+        assert same_bits(bits(run), bits(again))
+
+
+def test_the_lines_of_a_run_go_to_the_log_and_not_to_the_terminal(short, caplog, capfd, monkeypatch):
+    monkeypatch.setattr(process.LOG, "disabled", False)  # Hydra disables all loggers that there are
+    caplog.set_level(logging.INFO, logger="d2lrun")
+    d2l.train(*short)
+    assert capfd.readouterr() == ("", "")
+    assert any("epoch 2/2" in record.message for record in caplog.records)
+    assert logging.getLogger("d2lrun").level == logging.INFO  # the user's
+
+
+# --- an interrupted cell ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def interrupts():
+    """SIGINT raises KeyboardInterrupt, as in any Python; a shell may have started the tests without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupt_at(monkeypatch, step: int) -> None:
+    """Send SIGINT to this process in a step of the training."""
+    train_batch, done = fit.train_batch, []
+
+    def interrupted(*arguments):
+        train_batch(*arguments)
+        done.append(1)
+        if len(done) == step:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(fit, "train_batch", interrupted)
+
+
+def test_the_same_cell_continues_what_an_interrupt_has_stopped(short, trained, monkeypatch, interrupts):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step=3)
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            d2l.train(*short)
+    assert isinstance(stopped.value, Stopped) and "saved" in str(stopped.value)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    run = d2l.train(*short)
+    assert run.status == "finished" and same_bits(bits(run), bits(trained))
+    assert "resuming at epoch" in (run.directory / "run.log").read_text()
+    assert d2l.train(*short).directory != run.directory  # a finished run is not continued: this is a new one
+
+
+def test_another_cell_is_another_run(short, monkeypatch, interrupts):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step=3)
+        with pytest.raises(KeyboardInterrupt):
+            d2l.train(*short)
+    [directory] = Path("outputs/runs").glob("*/*/*")
+    stopped, other = d2l.load(directory), d2l.train(*short, seed=2)
+    assert stopped.status == "stopped" and other.directory != stopped.directory
+    assert d2l.resume(stopped).status == "finished"
+
+
+def test_a_handler_of_the_user_stays(short, monkeypatch, interrupts):
+    received = []
+    before = signal.signal(signal.SIGINT, lambda signum, frame: received.append(signum))
+    try:
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, step=3)
+            assert d2l.train(*short).status == "finished"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert received == [signal.SIGINT]
+
+
+def test_lines_go_where_they_are_wanted(capsys):
+    assert process.display(None)[0].is_terminal is False and process.display(True)[0].is_terminal is False
+    process.display(False)[0].print("on stdout")
+    process.console().print("in the log")
+    assert capsys.readouterr().out == "on stdout\n"
