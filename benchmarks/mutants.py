@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "d2lrun"
 LAST = ("tests/runs/test_run.py", "tests/runs/test_kfold.py")
 SLOW = re.compile(r"/faults/|_end_to_end|test_launchers|test_kill")  # they start processes; asked only as mirrors
-IMPORTERS = 5  # files of tests that import the module and are asked, the smallest first
+IMPORTERS = 5  # files of tests that import the module, or a module that does, and are asked, the smallest first
 IGNORED = (".git", ".venv*", "outputs", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", "dist")
 PRELOADED = ("torch", "numpy", "rich.console", "matplotlib.figure", "safetensors.torch", "optuna")  # no pytest plugins
 MARK = "D2LRUN_MUTANT"  # set for what the tests start
@@ -124,17 +124,24 @@ def mutants_of(module: str, source: bytes) -> list[Mutant]:
 
 
 def tests_of(module: str, root: Path) -> list[str]:
-    """The files of tests to ask about a module, those that mirror its path first."""
+    """The files of tests to ask about a module: its mirrors, its importers, the importers of those that import it."""
     path = Path(module).relative_to(PACKAGE)
     mirrors = [f"tests/{path.parent}/test_{path.name}", f"tests/test_{path.name}"]
-    package, name = re.escape(".".join((PACKAGE, *path.parent.parts))), path.stem
-    names = rf"from {package} import (?:[^\n(]*|\([^)]*)\b{name}\b"
-    imported = re.compile(rf"{package}\.{name}\b|{names}")
-    files = sorted((root / "tests").rglob("test_*.py"), key=lambda file: file.stat().st_size)
-    found = [file.relative_to(root).as_posix() for file in files if imported.search(file.read_text("utf-8"))]
-    importers = [file for file in found if not SLOW.search(file)][:IMPORTERS]
-    asked = dict.fromkeys(os.path.normpath(file) for file in (*mirrors, *importers, *LAST))
+    importers = [file for file in importing(module, "tests", root) if not SLOW.search(file)][:IMPORTERS]
+    through = [file for user in importing(module, PACKAGE, root) for file in importing(user, "tests", root)]
+    through = [file for file in dict.fromkeys(through) if not SLOW.search(file) and file not in importers][:IMPORTERS]
+    asked = dict.fromkeys(os.path.normpath(file) for file in (*mirrors, *importers, *through, *LAST))
     return [file for file in asked if (root / file).is_file()]
+
+
+def importing(module: str, folder: str, root: Path) -> list[str]:
+    """The files in a folder that import a module, the smallest first."""
+    *packages, name = Path(module).with_suffix("").parts
+    package = re.escape(".".join(packages))
+    imported = re.compile(rf"{package}\.{name}\b|from {package} import (?:[^\n(]*|\([^)]*)\b{name}\b")
+    files = sorted((root / folder).rglob("*.py"), key=lambda file: file.stat().st_size)
+    files = [file for file in files if folder == PACKAGE or file.name.startswith("test_")]
+    return [file.relative_to(root).as_posix() for file in files if imported.search(file.read_text("utf-8"))]
 
 
 def passes(tests: str, root: Path, limit: float) -> bool:

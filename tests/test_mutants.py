@@ -67,6 +67,19 @@ def test_the_tests_of_a_module_mirror_its_path(tmp_path):
     assert mutants.tests_of("d2lrun/report/page.py", tmp_path) == [*mirrors, "tests/test_other.py"]
 
 
+def test_the_tests_of_what_imports_a_module_are_asked_too(tmp_path):
+    files = {
+        "d2lrun/tasks/build.py": "",
+        "d2lrun/datasets/csv.py": "from d2lrun.tasks.build import build",
+        "tests/datasets/test_csv.py": "from d2lrun.datasets.csv import load",
+        "tests/datasets/test_other.py": "from d2lrun.datasets.other import load",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert mutants.tests_of("d2lrun/tasks/build.py", tmp_path) == ["tests/datasets/test_csv.py"]
+
+
 def test_a_mutant_that_a_test_notices_is_killed_and_another_survives(tmp_path):
     files = {
         "d2lrun/__init__.py": "",
