@@ -24,7 +24,7 @@ from d2lrun.disk.files import sha256
 from d2lrun.disk.locate import Progress, Say
 from d2lrun.errors import Refused
 from d2lrun.tasks.classification.images import ImageDataset
-from d2lrun.tasks.classification.photos import fit_image, read_image
+from d2lrun.tasks.classification.photos import FINER, fit_image, read_image
 from d2lrun.tasks.classification.picture_files import class_name, is_picture, others_left_out, pictures_in
 
 PARTS = {
@@ -97,7 +97,7 @@ def decoder(pictures: Sequence[Picture], shape: tuple[int, int, int], framing: s
 
     def decode(number: int) -> np.ndarray:
         try:
-            return fit_image(read_image(pictures[number].path, shape[0]), shape, framing).numpy()
+            return fit_image(read_image(pictures[number].path, shape[0], max(shape[1:])), shape, framing).numpy()
         except Refused as error:
             raise ValueError(str(error)) from None
 
@@ -113,7 +113,7 @@ def decoded(
     progress: Progress | None,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Return the pictures as uint8 [N, C, H, W], perhaps from the cache, and the reasons of the unreadable."""
-    key = fingerprint(str((shape, framing)), *(picture.sha256 for picture in pictures))
+    key = fingerprint(str((shape, framing, FINER)), *(picture.sha256 for picture in pictures))
     return pixels.decoded(key, (len(pictures), *shape), decode, say, progress)
 
 

@@ -380,3 +380,17 @@ def test_a_run_without_weights_is_refused(run):
     run.weights_file.unlink()
     with pytest.raises(Refused, match="has no trained weights yet"):
         inference.evaluate_run(run)
+
+
+@pytest.mark.parametrize("turned", [1, 6])
+@pytest.mark.parametrize("framing", ["crop", "pad", "stretch"])
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path, framing, turned, monkeypatch):
+    coarse = np.random.default_rng(1).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    image = Image.fromarray(coarse).resize((1200, 900), Image.Resampling.BICUBIC)
+    image.save(tmp_path / "a.jpg", quality=95, exif=exif)
+    whole, small = (photos.read_image(tmp_path / "a.jpg", 3, side) for side in (None, 50))
+    assert max(small.size) == 150 and max(whole.size) == 1200  # an eighth: at least 100 × 100 pixels
+    stored = [photos.fit_image(each, (3, 50, 50), framing).int() for each in (whole, small)]
+    assert (stored[0] - stored[1]).abs().float().mean() < 3

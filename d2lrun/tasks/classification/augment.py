@@ -20,11 +20,11 @@ from d2lrun.training.chance import uniform
 GREY = (0.299, 0.587, 0.114)  # the weights of red, green and blue in the brightness of a pixel
 ASPECT = 3.3  # of an erased rectangle: from 1 to 3.3 high or wide (Zhong et al. 2020)
 AREA = (0.02, 0.33)  # of the image that an erased rectangle covers
-TRIES = 16  # pairs of numbers for a number of the beta distribution
+MISSED = 2.0**-16  # probability that no pair of numbers gives a number of the beta distribution; then it is the first
 
 
-# The numbers of an example that each step draws.
-DRAWN = {"flip": 1, "crop": 2, "rotate": 1, "shift": 2, "jitter": 3, "erase": 5, "mixup": 1 + 2 * TRIES}
+# The numbers of an example that each step draws; mixup, the last, draws pairs, too.
+DRAWN = {"flip": 1, "crop": 2, "rotate": 1, "shift": 2, "jitter": 3, "erase": 5, "mixup": 1}
 
 
 def drawn(index: Tensor, settings: Augment, seed: int, epoch: int) -> dict[str, Tensor]:
@@ -32,8 +32,9 @@ def drawn(index: Tensor, settings: Augment, seed: int, epoch: int) -> dict[str, 
 
     A step gets the same numbers whichever other steps are on.
     """
-    ends = dict(zip(DRAWN, accumulate(DRAWN.values())))
-    places = {step: range(ends[step] - DRAWN[step], ends[step]) for step in DRAWN if getattr(settings, step)}
+    widths = DRAWN | ({"mixup": 1 + 2 * tries(settings.mixup)} if settings.mixup else {})
+    ends = dict(zip(widths, accumulate(widths.values())))
+    places = {step: range(ends[step] - widths[step], ends[step]) for step in widths if getattr(settings, step)}
     numbers = uniform(index, seed, epoch, list(chain(*places.values())))
     return dict(zip(places, numbers.split([len(each) for each in places.values()])))
 
@@ -86,10 +87,16 @@ def whole(numbers: Tensor, least: int, most: int) -> Tensor:
     return (least + between(numbers, 0, most - least + 1).floor().long()).clamp(max=most)
 
 
+def tries(alpha: float) -> int:
+    """Return the number T of pairs of which one almost always has x + y ≤ 1; each has with Γ(1 + α)² / Γ(1 + 2α)."""
+    missed = 1 - math.gamma(1 + alpha) ** 2 / math.gamma(1 + 2 * alpha)
+    return max(1, math.ceil(math.log(MISSED) / math.log(max(missed, MISSED))))
+
+
 def beta(numbers: Tensor, alpha: float) -> Tensor:
-    """Return numbers of Beta(alpha, alpha), 0 < alpha ≤ 1, from uniform ones [2 · TRIES, B] (Jöhnk 1964)."""
+    """Return numbers of Beta(alpha, alpha), 0 < alpha ≤ 1, from pairs of uniform ones [2 · T, B] (Jöhnk 1964)."""
     logarithms = numbers.clamp(min=2.0**-25).log() / alpha  # a power may vanish
-    x, y = logarithms.view(TRIES, 2, -1).unbind(dim=1)
+    x, y = logarithms.unflatten(0, (-1, 2)).unbind(dim=1)  # [T, B]
     total = torch.logaddexp(x, y)
     first = (total <= 0).float().argmax(dim=0, keepdim=True)  # the first pair with x + y ≤ 1
     return (x - total).gather(0, first)[0].exp()

@@ -54,7 +54,7 @@ def stored(path: Path, prepare: Preparation, invert: str) -> Stored:
 
     ``invert`` is yes, no, or auto: auto makes a light background dark if the training images have a dark one.
     """
-    return stored_image(read_image(path, prepare.stored[0]), prepare, invert)
+    return stored_image(read_image(path, prepare.stored[0], max(prepare.stored[1:])), prepare, invert)
 
 
 def stored_image(image: Any, prepare: Preparation, invert: str) -> Stored:
