@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
-settings.register_profile("d2lrun", deadline=None)  # a busy machine breaks any
+settings.register_profile("d2lrun", deadline=None, max_examples=50)  # a busy machine breaks any deadline
 settings.load_profile("d2lrun")
 USERS = {name: os.environ.get(name) for name in ("D2LRUN_CACHE", "D2LRUN_DATA", "HOME")}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ class Data:
 def data(*words: str, config_dir: str | None = None, **settings: Any) -> Data:
     """Return the data that the overrides describe, as tensors: ``data("dataset=fashion-mnist").train``.
 
-    All examples of a part are one batch, in stored order. Raises Refused.
+    All examples of a part are one batch, in stored order; of a stream of text, a list of rows, as they are measured.
+    Raises Refused.
     """
     typed = overrides(words, settings)
     config = process.composed([*compose.reader(typed), *typed], config_dir)
@@ -40,11 +42,22 @@ def data(*words: str, config_dir: str | None = None, **settings: Any) -> Data:
 
 
 def whole(part: Any) -> Any:
-    """Return the inputs and targets of a part in one batch, or None."""
+    """Return the inputs and targets of a part, of all its batches together, or None."""
     if part is None:
         return None
-    [[batch], *_] = part.ordered(part.size)
-    return part.load(batch)
+    inputs, targets = zip(*(part.load(batch) for chain in part.ordered(part.size) for batch in chain), strict=True)
+    return together(inputs), together(targets)
+
+
+def together(batches: Sequence[Any]) -> Any:
+    """Return tensors [B, …], or tuples of them, as one; rows of different lengths as a list."""
+    if isinstance(batches[0], tuple):
+        return tuple(map(together, zip(*batches, strict=True)))
+    if len({each.shape[1:] for each in batches}) > 1:
+        return list(batches)
+    import torch
+
+    return batches[0] if len(batches) == 1 else torch.cat(tuple(batches))
 
 
 def build(*words: str, config_dir: str | None = None, **settings: Any) -> nn.Module:

@@ -89,6 +89,15 @@ def test_texts_are_classified_as_on_the_command_line(d2lrun, own_texts):
     assert len(run.predict()) == 30
 
 
+def test_the_parts_of_every_task_are_at_hand(tmp_path):
+    (tmp_path / "own.txt").write_text("abc def\n" * 400)
+    _, targets = d2l.data("dataset=text", "dataset.path=own.txt").train
+    assert sum(map(torch.numel, targets)) == 400 * 8 - 1  # all but the first
+    (source, _), target = d2l.data("dataset=arithmetic", "dataset.n_train=20", "dataset.n_test=5").test
+    assert len(source) == len(target) == 5
+    assert [len(part) for part in d2l.data("dataset=sine").train] == [600, 600]
+
+
 def test_a_text_is_continued_as_on_the_command_line(d2lrun, tmp_path):
     (tmp_path / "own.txt").write_text("the time traveller said so\n" * 40)
     run = d2l.train(*FEW, "model=gru", "dataset=text", "dataset.path=own.txt", "dataset.steps=5", model__hidden=8)
