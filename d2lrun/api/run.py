@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
@@ -15,7 +16,7 @@ from d2lrun.config import schema
 from d2lrun.config.keys import Config
 from d2lrun.disk import rundir
 from d2lrun.disk.rundir import FOLDS, RunDirectory
-from d2lrun.errors import Refused
+from d2lrun.errors import InUse, Refused
 from d2lrun.report.text import say
 
 if TYPE_CHECKING:
@@ -154,9 +155,11 @@ def train(
     config = process.composed(typed, config_dir)
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
         raise Refused("it names several runs, and train trains one", "d2lrun.sweep with the same arguments")
-    if config.run.dir is None and (stopped := newest_stopped(config)):
-        config = replace(config, run=replace(config.run, dir=str(stopped.path)))
-    return trained(config, quiet)
+    with process.isolated():  # also the search: a run of another thread may be the one that is found
+        if config.run.dir is None and (stopped := newest_stopped(config)):
+            with contextlib.suppress(InUse):  # another process trains it: this is a run of its own
+                return trained(replace(config, run=replace(config.run, dir=str(stopped.path))), quiet)
+        return trained(config, quiet)
 
 
 def resume(run: str | Path | Run, *, quiet: bool | None = None, epochs: int | None = None) -> Run:

@@ -28,6 +28,8 @@ TARGET = "target"
 
 def words_for(data: Any, words: list[str]) -> list[str]:
     """Write the data to files; return the overrides for them, before ``words``, which change them. Raises Refused."""
+    if named := [word for word in words if word.startswith(("dataset=", "dataset.path=", "dataset.test="))]:
+        raise Refused(f"{named[0]}: the data are given in memory", "leave out one of the two")
     parts = {"train": data} if isinstance(data, tuple) else data
     if not isinstance(parts, Mapping) or "train" not in parts or not set(parts) <= set(PARTS):
         raise Refused(f"data of the type {type(data).__name__}", f"give {WANTED}")

@@ -17,31 +17,14 @@ from PIL import Image
 import d2lrun as d2l
 from d2lrun.api.words import overrides
 from d2lrun.config.compose import compose, parse_override
-from d2lrun.disk import weights
 from d2lrun.errors import Refused
 from d2lrun.tasks import value, words
 from tests.bits import same_bits
-
-SHORT = ["model=softmax", "device=cpu", "train.epochs=2", "run.pictures=false"]
 
 PUBLIC = {
     *("train", "resume", "load", "sweep", "compare", "data", "build"),
     *("Run", "Sweep", "Data", "Classes", "D2lrunError", "Refused", "Failed", "Diverged", "Stopped"),
 }
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def short(own_images):
-    return [*SHORT, *own_images]
-
-
-def bits(run) -> dict[str, torch.Tensor]:
-    return weights.read(run.directory / "model.safetensors")
 
 
 def test_the_public_names_are_these():
@@ -94,7 +77,7 @@ def test_a_value_that_no_config_holds_is_refused(value):
 # --- a run -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_has_the_bits_and_the_directory_of_the_command_line(d2lrun, short):
+def test_a_run_has_the_bits_and_the_directory_of_the_command_line(bits, d2lrun, short):
     assert d2lrun(*short, "run.dir=shell").code == 0
     run = d2l.train(*short, run__dir="python")
     assert same_bits(bits(run), bits(d2l.load("shell")))
@@ -120,12 +103,12 @@ def test_several_values_are_refused_with_the_function_for_them():
         d2l.train("model=mlp,lenet")
 
 
-def test_the_network_is_trained_and_in_evaluation_mode(short):
+def test_the_network_is_trained_and_in_evaluation_mode(bits, short):
     run = d2l.train(*short)
     assert not run.model.training and same_bits(dict(run.model.state_dict()), bits(run))
 
 
-def test_the_network_alone_has_the_initial_weights_of_a_run(short):
+def test_the_network_alone_has_the_initial_weights_of_a_run(bits, short):
     one, other = (d2l.build(*short, seed=seed) for seed in (1, 1))
     assert same_bits(one.state_dict(), other.state_dict())
     begun = d2l.train(*short, optimizer__lr=1e-30, optimizer__momentum=0.0, train__epochs=1)
@@ -141,12 +124,6 @@ def test_the_data_are_what_the_network_is_given(short, stripes):
 
 
 # --- predictions -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, own_images):
-    root = tmp_path_factory.mktemp("trained")
-    return d2l.train(*SHORT, *own_images, run__dir=str(root / "run"))
 
 
 def test_images_of_every_kind_get_the_same_probabilities(trained, stripes, tmp_path):
@@ -214,7 +191,7 @@ def test_a_verb_of_another_task_is_refused(trained):
 # --- longer, many ----------------------------------------------------------------------------------------------------
 
 
-def test_a_finished_run_is_trained_longer_as_a_new_run(short, trained):
+def test_a_finished_run_is_trained_longer_as_a_new_run(bits, short, trained):
     longer = d2l.resume(trained, epochs=3)
     assert longer.directory != trained.directory and len(longer.records) == 3
     assert same_bits(bits(longer), bits(d2l.train(*short, "train.epochs=3")))

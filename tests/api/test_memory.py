@@ -13,11 +13,6 @@ from tests.bits import same_bits
 FEW = ["device=cpu", "train.epochs=2", "run.pictures=false"]
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def test_images_in_memory_train_to_the_bits_of_the_same_images_on_disk(stripes, own_images):
     parts = {
         "train": (stripes.train_images, stripes.train_labels),
@@ -63,9 +58,23 @@ def test_whole_numbers_and_texts_are_classes():
 
 def test_equal_data_are_one_file_whatever_holds_them(tmp_path):
     y = X[:, 0]
-    for rows in (X, torch.from_numpy(X), X.tolist(), {"x1": X[:, 0], "x2": X[:, 1], "x3": X[:, 2]}):
-        d2l.train(*FEW, "model=linear", data=(rows, y)) if not isinstance(rows, dict) else None
+    for rows in (X, torch.from_numpy(X), X.tolist()):
+        d2l.train(*FEW, "model=linear", data=(rows, y))
     assert len(list((tmp_path / "outputs" / "data").iterdir())) == 1
+
+
+def test_the_test_rows_are_predicted_whether_they_have_targets_or_not():
+    y = X[:, 0]
+    run = d2l.train(*FEW, "model=linear", data={"train": (X, y), "test": (X[:8], y[:8])})
+    torch.testing.assert_close(run.predict(), run.predict(X[:8]), rtol=0, atol=0)
+    with pytest.raises(Refused, match="has no test rows"):
+        d2l.train(*FEW, "model=linear", data=(X, y)).predict()
+
+
+@pytest.mark.parametrize("word", ["dataset=digits", "dataset.path=a.csv"])
+def test_data_in_memory_and_another_dataset_are_refused(word):
+    with pytest.raises(Refused, match="the data are given in memory"):
+        d2l.train(*FEW, word, data=(X, X[:, 0]))
 
 
 @pytest.mark.parametrize(

@@ -14,33 +14,10 @@ import torch
 
 import d2lrun as d2l
 from d2lrun.api import process
-from d2lrun.disk import weights
+from d2lrun.disk import files
 from d2lrun.errors import Stopped
 from d2lrun.training import fit
 from tests.bits import same_bits
-
-SHORT = ["model=softmax", "device=cpu", "train.epochs=2", "run.pictures=false"]
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def short(own_images):
-    return [*SHORT, *own_images]
-
-
-def bits(run) -> dict[str, torch.Tensor]:
-    return weights.read(run.directory / "model.safetensors")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, own_images):
-    root = tmp_path_factory.mktemp("trained")
-    return d2l.train(*SHORT, *own_images, run__dir=str(root / "run"))
-
 
 # --- the process of the user -----------------------------------------------------------------------------------------
 
@@ -58,7 +35,7 @@ def state() -> list:
     ]
 
 
-def test_the_process_is_left_as_it_was_and_does_not_disturb_the_run(short, trained):
+def test_the_process_is_left_as_it_was_and_does_not_disturb_the_run(bits, short, trained):
     before = state()
     try:
         torch.set_default_dtype(torch.float64)
@@ -92,7 +69,7 @@ def test_the_users_style_of_pictures_stays_and_changes_none(own_images):
     assert pictures[0] == pictures[1] and len(pictures[0]) == 2
 
 
-def test_runs_in_two_threads_have_the_bits_of_runs_one_after_the_other(short, trained):
+def test_runs_in_two_threads_have_the_bits_of_runs_one_after_the_other(bits, short, trained):
     found = []
 
     def work(seed: int) -> None:
@@ -142,7 +119,7 @@ def interrupt_at(monkeypatch, step: int) -> None:
     monkeypatch.setattr(fit, "train_batch", interrupted)
 
 
-def test_the_same_cell_continues_what_an_interrupt_has_stopped(short, trained, monkeypatch, interrupts):
+def test_the_same_cell_continues_what_an_interrupt_has_stopped(bits, short, trained, monkeypatch, interrupts):
     with monkeypatch.context() as patch:
         interrupt_at(patch, step=3)
         with pytest.raises(KeyboardInterrupt) as stopped:
@@ -164,6 +141,18 @@ def test_another_cell_is_another_run(short, monkeypatch, interrupts):
     stopped, other = d2l.load(directory), d2l.train(*short, seed=2)
     assert stopped.status == "stopped" and other.directory != stopped.directory
     assert d2l.resume(stopped).status == "finished"
+
+
+def test_a_run_that_another_process_trains_is_not_the_one_to_continue(short, monkeypatch, interrupts):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step=3)
+        with pytest.raises(KeyboardInterrupt):
+            d2l.train(*short)
+    [directory] = Path("outputs/runs").glob("*/*/*")
+    with files.lock(directory / ".lock"):
+        other = d2l.train(*short)
+    assert other.status == "finished" and other.directory.name != directory.name
+    assert d2l.load(directory).status == "stopped"
 
 
 def test_a_handler_of_the_user_stays(short, monkeypatch, interrupts):

@@ -15,11 +15,6 @@ from d2lrun.errors import Refused
 FEW = ["device=cpu", "train.epochs=1", "run.pictures=false"]
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 TABLE = """patient,size,town,seen,price
 1,2.5,Rome,2020-01-02,10
 2,,Oslo,2020-02-03,20

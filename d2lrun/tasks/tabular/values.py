@@ -16,7 +16,7 @@ from d2lrun.disk.cells import Column, Sheet
 from d2lrun.errors import Refused
 from d2lrun.tasks import Classes, Question
 from d2lrun.tasks.tabular.predict import Answers, answers
-from d2lrun.tasks.tabular.words import filled_rows, rows_without_targets, sheet_of_file
+from d2lrun.tasks.tabular.words import filled_rows, sheet_of_file
 
 KINDS = "a CSV file, a DataFrame, a dictionary of columns, or an array [n, D]"
 ROWS = "the rows"  # stands for the file in messages
@@ -25,9 +25,12 @@ ROWS = "the rows"  # stands for the file in messages
 def predict(question: Question, rows: Any) -> Classes | Tensor:
     """Return the classes, or the numbers float32 [n], of rows, or else of the test rows; raises Refused."""
     if rows is None:
-        data, model = rows_without_targets(question)
-        return value_of(answers(model, data.test_features, question.config.train.batch_size, data))
-
+        config = question.config
+        data, model = question.load()
+        if not len(data.test_features):
+            raise Refused(f"{data.name} has no test rows", f"give {KINDS}")
+        data = data.split(config.validation, config.seed).train.data  # prepared as in training
+        return value_of(answers(model, data.test_features, config.train.batch_size, data))
     is_file = isinstance(rows, (str, os.PathLike))
     read = partial(sheet_of_file, question, os.fspath(rows)) if is_file else partial(sheet_of, rows)
     return value_of(filled_rows(question, read)[0].found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from d2lrun.config.tables import DATASETS
 from d2lrun.errors import Refused
@@ -38,18 +38,6 @@ def predict_test(question: Question) -> None:
     from d2lrun.tasks.tabular.predict import write_submission
     from d2lrun.tasks.tabular.tables import show_predicted
 
-    data, model = rows_without_targets(question)
-    found = write_submission(directory.submission, model, data, config.train.batch_size)
-    show_predicted(question.console, (data.identifier or "line", data.target), data.test_ids, found.texts)
-    say(question.console, f" every prediction: {directory.submission}")
-
-
-def rows_without_targets(question: Question) -> tuple[TableDataset, Any]:
-    """Return the dataset, fitted as in training, and the model, to predict the test rows without targets.
-
-    Raises Refused if there are none.
-    """
-    directory, config = question.directory, question.config
     data: TableDataset
     data, model = question.load()
     if data.test_targets is not None or not len(data.test_features):
@@ -57,7 +45,10 @@ def rows_without_targets(question: Question) -> tuple[TableDataset, Any]:
             f"{directory.path}: {data.name} has no rows without a target",
             f"name a file with such rows: {directory.command('predict')} FILE.csv",
         )
-    return data.split(config.validation, config.seed).train.data, model  # prepared as in training
+    data = data.split(config.validation, config.seed).train.data  # prepared as in training
+    found = write_submission(directory.submission, model, data, config.train.batch_size)
+    show_predicted(question.console, (data.identifier or "line", data.target), data.test_ids, found.texts)
+    say(question.console, f" every prediction: {directory.submission}")
 
 
 def predict_file(question: Question) -> None:
