@@ -62,7 +62,9 @@ def run_folds(
     refit = None
     try:
         with Transfer(console) as transfer:
-            datasets.load(config.dataset, log.say, transfer.progress).check_split(config)
+            remark = datasets.load(config.dataset, log.say, transfer.progress).check_split(config)
+        if remark:
+            log.say(remark)
         for name, fold_config in folds(config, directory):
             results[name] = train_fold(name, fold_config, console, progress, quiet=bool(results))
             log.say(fold_line(name, results[name]))

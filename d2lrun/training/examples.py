@@ -76,12 +76,16 @@ class Examples(ABC, Generic[Part]):
             return splits.in_time(validation, self.times_in(validation.time))
         return (splits.holdout if validation.name == "holdout" else splits.fold)(validation, self.strata, seed)
 
-    def check_split(self, config: Any) -> None:
-        """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
+    def check_split(self, config: Any) -> str | None:
+        """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured.
+
+        Return a line that names the classes with too few examples for each fold to validate one; None without any.
+        """
         if getattr(config.validation, "group", None) or getattr(config.validation, "time", None):
             split_check.check_parts(config, self.divide, self.strata, self.class_names)
         else:
             split_check.check_examples(config, self.strata, self.class_names)
+        return split_check.rare(self.strata, self.class_names, getattr(config.validation, "k", 0))
 
     def split(self, validation: Any, seed: int) -> Split[Part]:
         """Return the split that the config group ``validation`` describes; raises Refused."""

@@ -56,6 +56,13 @@ def check_parts(
             raise Refused(f"{part}, split by {column}, {wrong}", "choose another fraction, k or column")
 
 
+def rare(labels: Tensor, names: tuple[str, ...], k: int) -> str | None:
+    """Return a line that names the classes with fewer than ``k`` of the ``labels`` [N]; None without any."""
+    counts = labels.bincount(minlength=len(names))[: len(names)]
+    few = torch.nonzero(counts < k).flatten().tolist()
+    return f"fewer examples than folds (k={k}), so some folds validate none: {named(names, few)}" if few else None
+
+
 def seed_of(config: Config, repeat: int) -> int:
     """Return the seed of a repetition of K folds, counted from 0."""
     return (config.seed + repeat) % SEEDS

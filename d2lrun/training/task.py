@@ -123,8 +123,11 @@ class Dataset(Protocol):
     def to(self: Self, device: torch.device | str) -> Self:
         """Return the same dataset on ``device``."""
 
-    def check_split(self, config: Config) -> None:
-        """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
+    def check_split(self, config: Config) -> str | None:
+        """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured.
+
+        Return a remark on the folds, or None.
+        """
 
     def fit(self: Self, config: Config) -> Self:
         """Return the dataset as a run uses it, with what it learns from examples, such as a vocabulary.

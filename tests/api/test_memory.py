@@ -36,6 +36,15 @@ def test_images_in_colour_with_named_classes_and_a_part_to_validate():
     assert run.model(torch.zeros(1, 3, 5, 6)).shape == (1, 3)
 
 
+def test_classes_with_too_few_images_for_the_folds_are_named_before_the_first_fold():
+    images, labels = np.zeros((14, 3, 3), dtype=np.uint8), ["cat"] * 6 + ["dog"] * 6 + ["owl"] * 2
+    words = ["validation=kfold", "validation.k=3", "train.epochs=1"]
+    run = d2l.train("device=cpu", "run.pictures=false", "model=softmax", *words, data=(images, labels))
+    lines = [line[21:] for line in (run.directory / "run.log").read_text().splitlines()]
+    assert lines[0] == "fewer examples than folds (k=3), so some folds validate none: class owl"
+    assert lines[1].startswith("fold-0")
+
+
 X = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32)
 
 

@@ -19,7 +19,7 @@ from d2lrun.tasks.classification.images import ImageDataset
 from d2lrun.tasks.language_model.stream import SAMPLINGS, TextDataset, needed
 from d2lrun.tasks.tabular.table import TableDataset
 from d2lrun.text.vocabulary import Vocabulary
-from d2lrun.training.split_check import seed_of
+from d2lrun.training.split_check import NAMED, rare, seed_of
 
 
 def split(config, data, seed):
@@ -220,6 +220,15 @@ def test_what_is_refused_is_told_in_words(labels, validation, message, hint):
 def test_house_prices_have_fractions_that_work(fraction, hint):
     refused = refusal(Settings(Holdout("holdout", fraction, True)), rows(1460))
     assert refused.hint == f"validation.fraction={hint}"
+
+
+@given(st.lists(st.integers(0, 3), min_size=1), st.integers(2, 9))
+def test_classes_that_some_folds_cannot_validate_are_named(labels, folds):
+    line = rare(torch.tensor(labels), ("a", "b", "c", "d"), folds)
+    few = [name for k, name in enumerate("abcd") if labels.count(k) < folds]
+    assert (line is None) == (few == [])
+    if line:
+        assert re.findall(r"\b[a-d]\b", line.partition(": ")[2]) == few[:NAMED]
 
 
 def test_contiguous_folds_of_a_table_stay_as_the_book_has_them():

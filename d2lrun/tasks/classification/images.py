@@ -105,12 +105,11 @@ class ImageDataset(Examples["ImageSubset"]):
         place = self.same.unique(return_inverse=True)[1]  # of each image among those that differ, [N]
         return copies(place, train), None if held_out is None else copies(place, held_out)
 
-    def check_split(self, config: Any) -> None:
-        """Raise Refused, with a hint that works, if a subset of any fold cannot train or be measured."""
+    def check_split(self, config: Any) -> str | None:
+        """Raise Refused, and return a remark, as for other examples; what the user has set apart needs no check."""
         if self.same is not None:
-            self.distinct.check_split(config)
-        elif not self.own_val or config.validation.name == "kfold":
-            super().check_split(config)
+            return self.distinct.check_split(config)
+        return super().check_split(config) if not self.own_val or config.validation.name == "kfold" else None
 
     @property
     def distinct(self) -> ImageDataset:
