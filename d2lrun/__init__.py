@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from d2lrun.api.sweep import Sweep as Sweep
     from d2lrun.api.sweep import compare as compare
     from d2lrun.api.sweep import sweep as sweep
+    from d2lrun.config.registry import dataset as dataset
+    from d2lrun.config.registry import model as model
+    from d2lrun.config.types import Between as Between
     from d2lrun.errors import D2lrunError as D2lrunError
     from d2lrun.errors import Diverged as Diverged
     from d2lrun.errors import Failed as Failed
@@ -26,6 +29,8 @@ PUBLIC = {
     **dict.fromkeys(("train", "resume", "load", "Run"), "d2lrun.api.run"),
     **dict.fromkeys(("sweep", "compare", "Sweep"), "d2lrun.api.sweep"),
     **dict.fromkeys(("data", "build", "Data"), "d2lrun.api.parts"),
+    **dict.fromkeys(("model", "dataset"), "d2lrun.config.registry"),
+    "Between": "d2lrun.config.types",
     "Classes": "d2lrun.tasks",
     **dict.fromkeys(("D2lrunError", "Refused", "Failed", "Diverged", "Stopped"), "d2lrun.errors"),
 }

@@ -24,7 +24,9 @@ from hypothesis import settings
 from omegaconf import OmegaConf, open_dict
 
 from d2lrun import signals
+from d2lrun.config import plugins, registry
 from d2lrun.config.keys import conf_dir
+from d2lrun.config.tables import BY_GROUP
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.errors import D2lrunError, Stopped
 from d2lrun.tasks.classification.images import ImageDataset
@@ -79,6 +81,7 @@ def compositions():
         return pickle.loads(parsed[path])
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "CACHES", [*registry.CACHES, composed.clear])
         patch.setattr(ConfigLoaderImpl, "load_configuration", load)
         patch.setattr(OmegaConf, "load", read)
         yield
@@ -143,6 +146,16 @@ def no_signal_is_left():
     """A Stopped that a test catches ends no process: what it leaves must not stop the next test."""
     yield
     signals.handler.received = None
+
+
+@pytest.fixture
+def own_code():
+    """The networks, datasets and plugins that a test adds are removed after it."""
+    yield
+    plugins.LOADED.clear()
+    for group, table in BY_GROUP.items():
+        for name in [name for name, line in table.items() if line.added]:
+            registry.remove(group, name)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.api import process
-from d2lrun.api.words import overrides
+from d2lrun.api import networks, process
+from d2lrun.api.words import outputs, overrides
 from d2lrun.config import schema
 from d2lrun.config.keys import Config
 from d2lrun.disk import rundir
@@ -151,24 +151,26 @@ def train(
     if data is not None:
         from d2lrun.datasets import memory
 
-        typed = memory.words_for(data, typed)
+        typed = memory.words_for(data, typed, outputs(typed, {}) / "data")
     config = process.composed(typed, config_dir)
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
         raise Refused("it names several runs, and train trains one", "d2lrun.sweep with the same arguments")
     with process.isolated():  # also the search: a run of another thread may be the one that is found
+        config = networks.completed(config, Path(config.run.root).expanduser() / "data")
         if config.run.dir is None and (stopped := newest_stopped(config)):
             with contextlib.suppress(InUse):  # another process trains it: this is a run of its own
                 return trained(replace(config, run=replace(config.run, dir=str(stopped.path))), quiet)
         return trained(config, quiet)
 
 
-def resume(run: str | Path | Run, *, quiet: bool | None = None, epochs: int | None = None) -> Run:
+def resume(run: str | Path | Run, *, model: Any = None, quiet: bool | None = None, epochs: int | None = None) -> Run:
     """Continue a run that was stopped, to the same bits; or train a finished one to ``epochs``, as a new run.
 
-    Raises Refused.
+    A run of one's own network that began in another process needs it again, as ``model``. Raises Refused.
     """
     directory = (run if isinstance(run, Run) else Run(run))._files
     config = directory.load_config()
+    networks.give(model, config)
     if epochs is None:
         config.run.dir = str(directory.path)
         return trained(config, quiet, resumed=True)
@@ -180,9 +182,15 @@ def resume(run: str | Path | Run, *, quiet: bool | None = None, epochs: int | No
             return trained(config, quiet)
 
 
-def load(directory: str | Path) -> Run:
-    """Return the run in a directory; raises Refused if there is none."""
-    return Run(directory)
+def load(directory: str | Path, *, model: Any = None) -> Run:
+    """Return the run in a directory; raises Refused if there is none.
+
+    ``model`` is the network of a run that was given one of one's own, in another process; without it the run can be
+    looked at, but not asked.
+    """
+    run = Run(directory)
+    networks.give(model, run._files.load_config())
+    return run
 
 
 def trained(config: Config, quiet: bool | None, resumed: bool = False) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from d2lrun.api import process
 from d2lrun.api.run import Run, framed
 from d2lrun.api.words import overrides
+from d2lrun.config import plugins
 from d2lrun.config.overrides import is_hydras
 from d2lrun.counts import counted
 from d2lrun.disk import recorded
@@ -68,14 +68,14 @@ def sweep(*words: str, config_dir: str | None = None, quiet: bool | None = None,
     """
     typed = overrides(words, settings, several=True)
     if steering := [word for word in typed if is_hydras(word)]:
-        raise Refused(f"{steering[0]}: here the runs are trained in this process", shlex.join(["d2lrun", "-m", *typed]))
+        raise Refused(f"{steering[0]}: here the runs are trained in this process", plugins.command("-m", *typed))
     with process.isolated():
         from d2lrun.sweeps import grid, refit, request, search
         from d2lrun.sweeps.launch import tell_how_to_continue
         from d2lrun.sweeps.monitor import Monitor
         from d2lrun.sweeps.sweep import check_splits
 
-        asked = request.read(typed, config_dir, shlex.join(["d2lrun", "-m", *typed]))
+        asked = request.read(typed, config_dir, plugins.command("-m", *typed))
         engine = {"grid": grid, "optuna": search}[asked.settings.engine]
         planned = engine.plan(asked)
         check_splits(planned)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
+from d2lrun.config.compose import parse_override
 from d2lrun.config.keys import VARIANTS
 from d2lrun.config.overrides import literal
 from d2lrun.errors import Refused
@@ -21,7 +23,23 @@ def overrides(given: Sequence[str], settings: Mapping[str, Any], several: bool =
     for word in given:
         if not isinstance(word, str):
             raise Refused(f"{word!r}: wanted a text such as 'model=lenet'", "name the key: model='lenet'")
+    if any(map(callable, several_of(settings.get("model")))):
+        from d2lrun.api import networks
+
+        settings = {**settings, "model": networks.options_of(settings["model"], outputs(given, settings) / "data")}
     return [*given, *(f"{key}={text_of(key, value, several)}" for key, value in leaves(settings))]
+
+
+def several_of(value: Any) -> Sequence[Any]:
+    """Return a list as it is, and any other value as the only one of a list."""
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def outputs(given: Sequence[str], settings: Mapping[str, Any]) -> Path:
+    """Return the folder of the outputs that the overrides and keyword arguments name."""
+    named = [str(parse_override(word).value()) for word in given if word.startswith("run.root=")]
+    named += [str(value) for key, value in leaves(settings) if key == "run.root"]
+    return Path([*([] if named else ["outputs"]), *named][-1]).expanduser()
 
 
 def leaves(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

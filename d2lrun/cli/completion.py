@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from d2lrun.config.plugins import OPTION, taken
 from d2lrun.errors import Refused
 
 BASH = """\
@@ -156,6 +157,7 @@ def offered(before: list[str], word: str, verbs: dict[str, tuple[str, str]]) -> 
         return choices
     if word.startswith("-"):
         return ["--debug", *(name for names in hydra_options() for name in names)]
+    _, before = taken(before)
     verb = before[0] if before and before[0] in verbs else ""
     usage = verbs[verb][0] if verb else "[OVERRIDE...]"
     if "OVERRIDE" in usage:
@@ -169,13 +171,15 @@ def hydra_options() -> dict[tuple[str, ...], list[str]]:
     from d2lrun.config.hydra_internal import options_parser
 
     actions = [action for action in options_parser()._actions if action.dest not in UNUSED]
-    return {tuple(action.option_strings): list(action.choices or ()) for action in actions}
+    return {tuple(action.option_strings): list(action.choices or ()) for action in actions} | {(OPTION,): []}
 
 
 def option_values(option: str, word: str) -> list[str] | None:
     """Return the values of an option; None if it is no option or takes no value."""
     if option in ("--config-dir", "-cd"):
         return paths(word, folders=True)
+    if option == OPTION:
+        return paths(word)
     if option in ("--shell-completion", "-sc"):
         return [f"{task}={shell}" for task in ("install", "uninstall") for shell in INSTALL]
     return next((choices for names, choices in hydra_options().items() if option in names and choices), None)

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from d2lrun.config import plugins
 from d2lrun.config.keys import conf_dir
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
@@ -27,6 +28,7 @@ def examine(console: Console) -> int:
         "python": f"{platform.python_version()} in {sys.prefix}",
         "system": f"{platform.platform()}, {os.cpu_count()} processors",
         **{name: installed(name) for name in PACKAGES},
+        "plugins": ", ".join(f"{entry.name} ({entry.value})" for entry in plugins.installed()) or "none",
         "devices": devices_seen(),
         "config": f"{conf_dir()}",
         "terminal": f"{console.width} columns, {console.encoding}, {'interactive' if console.is_terminal else 'piped'}"

@@ -6,6 +6,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from d2lrun.config import schema
+from d2lrun.config.complaints import shown
+from d2lrun.config.tables import BY_GROUP
+
 USAGE = """\
 d2lrun trains the networks of "Dive into Deep Learning" from one command line.
 
@@ -35,6 +39,7 @@ options
   -c, --cfg job         print the composed config and stop
   -i, --info            what Hydra knows: defaults, search path, plugins
   -cd, --config-dir DIR add your own folder of YAML files, laid out like conf/
+  --plugin FILE.py      add the networks and datasets of your own Python file
   --debug               show the traceback of an error
   --version, -h, --help; --hydra-help for Hydra's own
   the Tab key completes words after:  eval "$(d2lrun -sc install=bash)"
@@ -59,16 +64,29 @@ def overview(conf: Path, verbs: dict[str, tuple[str, str]], config_dir: str | No
 def groups(conf: Path, folders: list[Path]) -> list[str]:
     """Return the lines for each config group: its options with the first comment of their files."""
     defaults = default_options(conf / "config.yaml")
-    options: dict[str, dict[str, Path]] = {}
+    options: dict[str, dict[str, str]] = {}
     for path in sorted(path for folder in folders for path in folder.glob("*/*.yaml")):
-        options.setdefault(path.parent.name, {})[path.stem] = path
+        options.setdefault(path.parent.name, {})[path.stem] = headline(path)
+    for group, table in BY_GROUP.items():
+        options[group] |= {name: line.added.headline for name, line in table.items() if line.added}
     lines = []
     for group in sorted(options, key=lambda group: [*defaults, group].index(group)):
         lines.append(f"  {group}")
         width = max(NAME, *(len(option) + 2 for option in options[group]))
-        for option, path in options[group].items():
+        for option, text in options[group].items():
             star = "*" if defaults.get(group) == option else " "
-            lines += wrapped(f"  {star} {option:<{width}}", headline(path))
+            lines += wrapped(f"  {star} {option:<{width}}", text)
+            line = BY_GROUP.get(group, {}).get(option)
+            lines += added_keys(line, width + 4) if line and line.added else []
+    return lines
+
+
+def added_keys(line: Any, indent: int) -> list[str]:
+    """Return the keys of a network or dataset that was added, with their values, meanings and types."""
+    lines = []
+    for key, kind in line.arguments.items():
+        setting = f"{' ' * indent}{shown(key, line.added.values[key])}  "
+        lines += wrapped(setting, ", ".join(filter(None, [line.added.meanings[key], schema.description(kind)])), "# ")
     return lines
 
 

@@ -124,11 +124,14 @@ def attempt(words: list[str], debug: bool = False) -> int:
 
 
 def place_of(error: Exception) -> str:
-    """Return FILE:LINE of the innermost frame in d2lrun."""
+    """Return FILE:LINE of the innermost frame in d2lrun or in a plugin."""
+    from d2lrun.config.plugins import LOADED
+
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if PACKAGE in Path(frame.filename).parents]
+    paths = [(frame, Path(frame.filename)) for frame in frames]
+    ours = [frame for frame, path in paths if PACKAGE in path.parents or path in LOADED]
     return f"{ours[-1].filename}:{ours[-1].lineno}"
 
 
@@ -154,14 +157,20 @@ def dispatch(words: list[str]) -> int:
 
 def chosen(words: list[str]) -> tuple[Callable[[list[str]], int], list[str]]:
     """Return the function of the verb (``train`` if the first word is no verb) and its words. Raises Refused."""
+    if "--version" in words:
+        return print_version, words
+    from d2lrun.config import plugins
+
+    files, words = plugins.taken(words)
+    if not {"--shell-completion", "-sc"} & set(words):
+        plugins.load_installed()
+        plugins.load(files)
     named = bool(words) and words[0].isidentifier() and words[0] in all_verbs()
     verb, rest = (words[0], words[1:]) if named else ("train", words)
     if rest and not named and rest[0][:1].isalpha() and not {"=", "＝"} & set(rest[0]):
         refuse_verb(rest)
     if {"--shell-completion", "-sc"} & set(rest):
         return complete, [word for word in rest if word not in ("--shell-completion", "-sc")]
-    if "--version" in rest:
-        return print_version, rest
     if "--help" in rest or "-h" in rest:
         return partial(print_help, verb if named else None), rest
     return getattr(verbs, verb) if verb in COMMON else partial(verbs.ask, verb), rest

@@ -6,7 +6,6 @@ Imports are inside the verbs, so the refusal of a config does not wait for torch
 from __future__ import annotations
 
 import os
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,7 +30,7 @@ A_RUN = "the directory that a run printed, such as outputs/runs/fashion-mnist/ml
 def train(words: list[str]) -> int:
     """Train one run, or hand a sweep, a help or a config request to the function for it; raises Refused."""
     from d2lrun.cli import command
-    from d2lrun.config import compose
+    from d2lrun.config import compose, plugins
 
     options = command.parse(words)
     if options.multirun:
@@ -47,7 +46,7 @@ def train(words: list[str]) -> int:
         command.hand_to_hydra([*map(masked, words)], job=train_composed)
         return 0
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
-        raise Refused("sweep: it names several runs, this command trains one", shlex.join(["d2lrun", "-m", *words]))
+        raise Refused("sweep: it names several runs, this command trains one", plugins.command("-m", *words))
     from d2lrun.runs import execute
 
     console = terminal()
@@ -73,7 +72,7 @@ def own_overrides(options: Any) -> list[str]:
 def sweep(words: list[str]) -> int:
     """Run every combination that is not finished. A failed run is reported and does not stop the others."""
     from d2lrun.cli import command
-    from d2lrun.config import user_yaml
+    from d2lrun.config import plugins, user_yaml
     from d2lrun.config.overrides import is_hydras
     from d2lrun.report.text import listened_to, say
     from d2lrun.sweeps import grid, launchers, refit, request, search
@@ -88,7 +87,7 @@ def sweep(words: list[str]) -> int:
     if options.config_dir:
         user_yaml.existing_folder(options.config_dir)
     launchers.check(steering)
-    asked = request.read(overrides, options.config_dir, shlex.join(["d2lrun", *map(masked, words)]))
+    asked = request.read(overrides, options.config_dir, plugins.command(*map(masked, words)))
     engine = {"grid": grid, "optuna": search}[asked.settings.engine]
     planned = engine.plan(asked)
     if launchers.is_here(steering):  # with a launcher, each run checks its own data
@@ -104,7 +103,7 @@ def sweep(words: list[str]) -> int:
             refit.carry_out(planned, launch)
 
     steered: Any = task
-    steered.job, steered.steer = partial(job, os.getcwd()), steer
+    steered.job, steered.steer = partial(job, os.getcwd(), plugins.named()), steer
     console = terminal()
     with listened_to():
         say(console, planned.opening())

@@ -25,11 +25,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from d2lrun.config import hydra_internal, schema, user_yaml
+from d2lrun.config import hydra_internal, registry, schema, user_yaml
 from d2lrun.config.complaints import Complaint, refuse
 from d2lrun.config.keys import ADDED, VARIANTS, Config, Grid, Search, conf_dir
 from d2lrun.config.overrides import as_text, is_hydras, is_key, quoted, readable
-from d2lrun.config.tables import DATASETS, MODELS, TASKS, fits
+from d2lrun.config.tables import BY_GROUP, DATASETS, MODELS, TASKS, fits
 from d2lrun.config.types import DeviceNames
 from d2lrun.errors import Refused
 
@@ -79,7 +79,16 @@ class Known:
     used: set[tuple[str, str]] = field(default_factory=set)
 
 
-SHIPPED = Known()  # of conf/ alone, which stays as it is while a process runs
+SHIPPED = Known()  # of conf/ and of the lines that were added to the tables
+
+
+def forget() -> None:
+    """Clear what was composed before a line was added to the tables."""
+    SHIPPED.options, SHIPPED.composed = {}, {}
+    compose_recipe.cache_clear()
+
+
+registry.CACHES.append(forget)
 
 
 def compose_all(
@@ -339,6 +348,11 @@ def sweep_settings(
 def from_hydra(data: DictConfig, complaints: list[Complaint] | None = None) -> Config:
     """Check what Hydra composed and return the Config; ``complaints`` are earlier complaints. Raises Refused."""
     config = schema.parse(resolved(data, complaints or []), complaints)
+    for name, table in BY_GROUP.items():
+        option: Any = getattr(config, name)
+        line = table.get(option.name)
+        if getattr(option, "source", None) != (line and line.added and line.added.source):
+            refuse([Complaint(f"{name}.source", "it follows from the code: leave it out", "~")])
     group = getattr(config.validation, "group", None)
     if group and config.dataset.group is None:  # the dataset has columns, or parse raises Refused
         config.dataset.group = group

@@ -9,7 +9,7 @@ from typing import Any
 
 from d2lrun.config.complaints import Complaint, shown
 from d2lrun.config.keys import ADDED, Config
-from d2lrun.config.tables import DATASETS, MODELS, MOST_NUMBERS, TASKS
+from d2lrun.config.tables import MOST_NUMBERS, TASKS, dataset_of, network_of
 
 
 def contradictions(config: Config) -> list[Complaint]:
@@ -34,9 +34,8 @@ def contradictions(config: Config) -> list[Complaint]:
                 f"wanted at most train.epochs={config.train.epochs}",
             )
         )
-    for group, table in (("model", MODELS), ("dataset", DATASETS)):
-        chosen_option = getattr(config, group)
-        complaints += length_complaints(group, chosen_option, table[chosen_option.name].matching)
+    complaints += length_complaints("model", config.model, network_of(config.model).matching)
+    complaints += length_complaints("dataset", config.dataset, dataset_of(config.dataset).matching)
     complaints += table_complaints(config.dataset)
     complaints += augment_complaints(config)
     complaints += pretrained_complaints(config)
@@ -78,7 +77,7 @@ def length_complaints(group: str, option: Any, matching: dict[str, str]) -> list
 
 def table_complaints(data: Any) -> list[Complaint]:
     """Return complaints about the size of a generated table."""
-    columns = DATASETS[data.name].columns
+    columns = dataset_of(data).columns
     if columns is None or (data.n_train + data.n_test) * getattr(data, columns) <= MOST_NUMBERS:
         return []
     given = " ".join(f"dataset.{key}={getattr(data, key)}" for key in ("n_train", "n_test", columns))
@@ -87,7 +86,7 @@ def table_complaints(data: Any) -> list[Complaint]:
 
 def augment_complaints(config: Config) -> list[Complaint]:
     """Return a complaint about each key of ``augment`` that is set for a task without images."""
-    task = TASKS[DATASETS[config.dataset.name].task]
+    task = TASKS[dataset_of(config.dataset).task]
     given = {f"augment.{key}": value for key, value in asdict(config.augment).items()}
     changed = [] if task.augments else [key for key, value in given.items() if value != ADDED[key]]
     wanted = f"this is a {task.title}, without images to change: leave it out"
@@ -112,7 +111,7 @@ def pretrained_complaints(config: Config) -> list[Complaint]:
 
 def weight_complaints(config: Config) -> list[Complaint]:
     """Return a complaint about weights of classes for a task that has none."""
-    task = TASKS[DATASETS[config.dataset.name].task]
+    task = TASKS[dataset_of(config.dataset).task]
     if config.train.class_weights == "none" or task.weighs:
         return []
     wanted = f"a {task.title} does not weigh classes: leave it out"
@@ -123,7 +122,7 @@ def column_complaints(config: Config) -> list[Complaint]:
     """Return complaints about columns to split by: of data without columns, or two ways at once."""
     keys = [key for key in ("group", "time") if getattr(config.validation, key, None) is not None]
     given = [shown(f"validation.{key}", getattr(config.validation, key)) for key in keys]
-    if given and not DATASETS[config.dataset.name].named:
+    if given and not dataset_of(config.dataset).named:
         return [Complaint(given[0], f"{config.dataset.name} has no columns with names to split by: leave it out", "~")]
     if len(given) > 1:
         return [Complaint(given[1], f"rows are split by time or by group, and {given[0]} is given: leave one out", "~")]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from d2lrun.config.tables import DATASETS, MODELS
+from d2lrun.config.tables import DATASETS, MODELS, Dataset, Network, Source
 from d2lrun.config.types import (
     Between,
     Count,
@@ -250,6 +250,23 @@ class Book:
     band: dict[str, list[Number]]
 
 
+def network_keys(name: str, line: Network) -> type:
+    """Return the dataclass of a config group ``model`` for a line of MODELS."""
+    return make_dataclass("Model", [("name", Literal[name]), *line.arguments.items(), *source(line)], bases=(Model,))
+
+
+def dataset_keys(name: str, line: Dataset) -> type:
+    """Return the dataclass of a config group ``dataset`` for a line of DATASETS."""
+    return make_dataclass(
+        "Dataset", [("name", Literal[name]), *line.arguments.items(), *line.view.items(), *source(line)]
+    )
+
+
+def source(line: Network | Dataset) -> list[tuple[str, type]]:
+    """Return the key with the source of a line's code, if it is not d2lrun's own."""
+    return [("source", Source)] if line.added else []
+
+
 VARIANTS: dict[str, dict[str, type]] = {
     "optimizer": {"sgd": SGD, "adam": Adam, "adamw": Adam},
     "schedule": {"constant": Constant, "step": Step, "cosine": Cosine},
@@ -257,14 +274,8 @@ VARIANTS: dict[str, dict[str, type]] = {
     "device": dict.fromkeys(("auto", "cpu", "cuda", "mps"), Device),
     "sweep": {"grid": Grid, "optuna": Search},
     "validation": {"none": NoValidation, "once": Once, "holdout": Holdout, "kfold": KFold},
-    "dataset": {
-        name: make_dataclass("Dataset", [("name", Literal[name]), *entry.arguments.items(), *entry.view.items()])
-        for name, entry in DATASETS.items()
-    },
-    "model": {
-        name: make_dataclass("Model", [("name", Literal[name]), *entry.arguments.items()], bases=(Model,))
-        for name, entry in MODELS.items()
-    },
+    "dataset": {name: dataset_keys(name, line) for name, line in DATASETS.items()},
+    "model": {name: network_keys(name, line) for name, line in MODELS.items()},
 }
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -18,14 +18,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from d2lrun.config import hints
 from d2lrun.config.complaints import Complaint, join, refuse, shown
 from d2lrun.config.contradictions import contradictions
-from d2lrun.config.keys import ADDED, VARIANTS, Config
+from d2lrun.config.keys import ADDED, VARIANTS, Config, Model
 from d2lrun.config.metrics import name_of, split_of
-from d2lrun.config.tables import DATASETS, INPUTS, MODELS, TASKS, fits
+from d2lrun.config.tables import DATASETS, INPUTS, MODELS, TASKS, Source, dataset_of, fits
 
 PLACES = ("dataset.dir", "dataset.path", "dataset.test")  # paths of the data: their content is compared, not the path
 # Keys that may change in a continued run: it is still the same experiment.
 EARLIER = ("run.", "sweep.", "dataset.dir", "dataset.mirrors", "train.checkpoint_every", "train.sample_every")
-CIRCUMSTANCES = (*EARLIER, "dataset.path", "dataset.test", "device.name")  # EARLIER: before data had fingerprints
+CODE = ("model.source.path", "dataset.source.path")  # of code that is not d2lrun's own: its sha256 is compared
+CIRCUMSTANCES = (*EARLIER, *CODE, *PLACES[1:], "device.name")  # EARLIER: before data had fingerprints
 GROUPS = tuple(field.name for field in fields(Config))  # the first names of all keys
 TABLES = {"model": "the table MODELS", "dataset": "the table DATASETS"}
 UNKNOWN = "no such key"
@@ -51,7 +52,7 @@ def parse(data: dict[str, Any], complaints: list[Complaint] | None = None) -> Co
         complaints = contradictions(config)
     refuse(complaints)
     if config.book is not None:
-        config.book.band = measurable(config.book.band, DATASETS[config.dataset.name].task)
+        config.book.band = measurable(config.book.band, dataset_of(config.dataset).task)
     return config
 
 
@@ -91,7 +92,8 @@ def data_name(dataset: Any) -> str:
     This is the dataset's name. Data of the user's own have the names of their files without suffixes, or of their
     folder: those of ``path``, and of ``dir`` if its files are not verified.
     """
-    arguments = DATASETS[dataset.name].arguments
+    line = dataset_of(dataset)
+    arguments = {} if line.added else line.arguments
     unverified = "verify" in arguments and not dataset.verify
     found = dataset.path if "path" in arguments else dataset.dir if unverified else None
     paths = [found] if isinstance(found, str) else found or []
@@ -110,12 +112,15 @@ def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def among(key: str, names: tuple[str, ...]) -> bool:
+    """Whether a full key is one of ``names``, or belongs to a group in ``names``, such as ``run.`` or ``recipe``."""
+    return any(key == name or key.startswith(f"{name.rstrip('.')}.") for name in names)
+
+
 def differing(one: Config, other: Config, ignore: tuple[str, ...] = CIRCUMSTANCES) -> list[str]:
     """Return the keys whose values differ, in the order of the config."""
     left, right = (flatten(to_dict(config)) for config in (one, other))
-    return [
-        key for key in dict.fromkeys([*left, *right]) if not key.startswith(ignore) and left.get(key) != right.get(key)
-    ]
+    return [key for key in dict.fromkeys([*left, *right]) if not among(key, ignore) and left.get(key) != right.get(key)]
 
 
 def build(cls: type, data: Any, path: str, complaints: list[Complaint]) -> Any:
@@ -162,6 +167,8 @@ def variant(group: str, value: Any, complaints: list[Complaint]) -> Any:
     options = VARIANTS[group]
     name = value.get(selector(group)) if isinstance(value, dict) else value
     if (option := option_of(group, name)) is None:
+        if unloaded := unloaded_option(group, value):
+            return build(unloaded, value, group, complaints)
         complaint = unknown_option(group, name, list(options))
         if group in TABLES and not complaint.fix and isinstance(name, str):
             wanted = f"no such option: {TABLES[group]} of d2lrun/config/tables.py has no line for it"
@@ -175,6 +182,24 @@ def option_of(group: str, name: Any) -> str | None:
     """Return the option of a config group that ``name`` selects, if any; cuda:1 selects cuda."""
     name = str(name).partition(":")[0] if group == "device" else name
     return name if isinstance(name, str) and name in VARIANTS[group] else None
+
+
+def unloaded_option(group: str, value: Any) -> type | None:
+    """Return the dataclass of a network or dataset whose recorded code is not loaded; None if ``value`` is not one.
+
+    Its own keys may have any values. What needs the code is refused later (config/plugins.py).
+    """
+    source = value.get("source") if isinstance(value, dict) else None
+    if not isinstance(source, dict) or not isinstance(value.get("name"), str) or group not in TABLES:
+        return None
+    if group == "dataset" and source.get("task") not in TASKS:
+        return None
+    bases = (Model,) if group == "model" else ()
+    own = [key for key in value if key not in ("source", *(keys_of(Model) if bases else ()))]
+    try:
+        return make_dataclass("Unloaded", [*((key, Any) for key in own), ("source", Source)], bases=bases)
+    except (TypeError, ValueError):  # a key that is no name
+        return None
 
 
 def takes(group: str, option: str, key: str, value: Any) -> bool:
@@ -198,7 +223,8 @@ def unknown_option(group: str, name: Any, options: list[str]) -> Complaint:
         return Complaint(shown(group, name), f"no such option{did_you_mean(key)}", key)
     if close and depth in map(str, depths):
         close += f" model.depth={depth}"  # resnet50
-    wanted = f"no such option{did_you_mean(close)} (have: {', '.join(options)})"
+    more = "; your own needs --plugin FILE.py" if group in TABLES and not close else ""
+    wanted = f"no such option{did_you_mean(close)} (have: {', '.join(options)}{more})"
     if isinstance(name, str) and name in VARIANTS.get(group, {}):
         wanted = f"conf/{group}/{name}.yaml is missing"
     return Complaint(shown(group, name), wanted, f"{group}={close}" if close else "")
@@ -257,9 +283,18 @@ def convert(kind: Any, value: Any) -> Any:
     return value
 
 
+def description(kind: Any) -> str:
+    """Return the values of a type in words, such as 'a whole number at least 1'."""
+    try:
+        convert(kind, object())
+    except Mismatch as mismatch:
+        return str(mismatch)
+    return "any value"
+
+
 def convert_optional(kind: Any, value: Any) -> Any:
     """Return ``value`` as the first kind of ``S | T | None`` that takes it; raises Mismatch."""
-    if value is None:
+    if value is None and type(None) in get_args(kind):
         return None
     wanted = []
     for inner in get_args(kind):
@@ -268,7 +303,7 @@ def convert_optional(kind: Any, value: Any) -> Any:
                 return convert(inner, value)
             except Mismatch as mismatch:
                 wanted.append(str(mismatch))
-    raise Mismatch(", or ".join([*wanted, "null"]))
+    raise Mismatch(", or ".join([*wanted, *(["null"] if type(None) in get_args(kind) else [])]))
 
 
 def misfit(data: dict[str, Any]) -> Complaint | None:

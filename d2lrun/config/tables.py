@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -43,6 +44,28 @@ class Task:
     final: dict[str, str] = field(default_factory=dict)  # metrics that are measured at the end only, and never rank
     augments: bool = False  # whether its training examples are images that the config group ``augment`` changes
     weighs: bool = False  # whether its loss knows classes that ``train.class_weights`` weighs
+    own: str | None = None  # the dataset of one's own data that reads inputs and targets in memory
+
+
+@dataclass(frozen=True)
+class Source:
+    """The code of a network or dataset that is not d2lrun's own; it stands in the config of a run."""
+
+    path: str | None  # the file of a plugin; null: it was given in Python
+    sha256: str  # of the file; of code that was given in Python, its fingerprint (config/code.py)
+    task: str | None = None  # of a dataset: one of TASKS
+
+
+@dataclass
+class Added:
+    """What a line has if other code than d2lrun's own added it (config/registry.py)."""
+
+    make: Callable[..., Any]  # the network of the keys; the data of the keys
+    source: Source
+    values: dict[str, Any] = field(default_factory=dict)  # of the keys, if no override sets them
+    meanings: dict[str, str] = field(default_factory=dict)  # of the keys, for the help
+    headline: str = ""  # for the help
+    lazy: bool = False  # whether it is an instance that gets parameters with its first inputs, such as nn.LazyLinear
 
 
 @dataclass
@@ -54,6 +77,7 @@ class Network:
     inputs: tuple[str, ...] = ("images",)  # the inputs that it takes, from INPUTS
     matching: dict[str, str] = field(default_factory=dict)  # a list of one value, or of one for each of another key
     steps: bool = True  # whether it learns by optimizer steps; false: in one pass over the training part
+    added: Added | None = None
 
 
 @dataclass
@@ -67,6 +91,7 @@ class Dataset:
     unlabelled: bool = False  # whether it has test examples without targets, to predict
     named: bool = False  # whether its examples are rows of a file with named columns
     columns: str | None = None  # for generated rows: the key with the number of columns
+    added: Added | None = None
 
 
 # Metrics of examples with one class each; the last two are measured if they are asked for, and for each table.
@@ -74,12 +99,15 @@ LABELLED = {"accuracy": "max", "balanced_accuracy": "max", "macro_f1": "max"}
 
 # A task: the folder d2lrun/tasks/<name>, and one line here.
 TASKS = {
-    "classification": Task("classification", "images", LABELLED | {"loss": "min"}, augments=True, weighs=True),
+    "classification": Task(
+        "classification", "images", LABELLED | {"loss": "min"}, augments=True, weighs=True, own="arrays"
+    ),
     "tabular": Task(
         "tabular task",
         "table",
         LABELLED | {"log_rmse": "min", "rmse": "min", "loss": "min"},
         weighs=True,
+        own="csv",
     ),
     "language_model": Task("language model", "text", {"perplexity": "min", "loss": "min", "bits_per_character": "min"}),
     "translation": Task(
@@ -311,6 +339,19 @@ DATASETS = {
         SENTENCES,
     ),
 }
+
+
+BY_GROUP: dict[str, dict[str, Any]] = {"model": MODELS, "dataset": DATASETS}  # the config groups that have a table
+
+
+def network_of(model: Any) -> Network:
+    """Return the line of a config group ``model``; an empty one for a recorded network whose code is not loaded."""
+    return MODELS.get(model.name) or Network("", inputs=tuple(INPUTS))
+
+
+def dataset_of(dataset: Any) -> Dataset:
+    """Return the line of a config group ``dataset``; one with its task for a recorded dataset that is not loaded."""
+    return DATASETS.get(dataset.name) or Dataset(dataset.source.task)
 
 
 def fits(model: str, dataset: str) -> bool:

@@ -8,8 +8,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config import plugins
 from d2lrun.config.schema import data_name
-from d2lrun.config.tables import DATASETS
+from d2lrun.config.tables import dataset_of
 
 if TYPE_CHECKING:
     from d2lrun.config.keys import Config
@@ -28,11 +29,18 @@ def load(config: Any, say: Say = lambda line: None, progress: Progress | None = 
     ``say`` takes a line for the user; ``progress`` takes the bytes of a download so far and in total (or None).
     """
     global _last
+    plugins.refuse_missing("dataset", config)
     wanted = {**asdict(config), "": os.getcwd()}  # paths are relative to it
-    view = {key: wanted.pop(key) for key in DATASETS[config.name].view}
+    view = {key: wanted.pop(key) for key in dataset_of(config).view}
     if _last is None or _last[0] != wanted or stamps(_last[1]) != _last[2]:
         name, arguments = wanted["name"], {key: wanted[key] for key in wanted if key not in ("", "name")}
-        found = module(name).load(**arguments, say=say, progress=progress)
+        added = dataset_of(config).added
+        if added:
+            from d2lrun.datasets import registered
+
+            found = registered.load(config, arguments, lambda own: module(own).load)
+        else:
+            found = module(name).load(**arguments, say=say, progress=progress)
         _last = wanted, found, stamps(found)
     return replace(_last[1], name=data_name(config), **view)
 
@@ -81,7 +89,7 @@ def form(config: Config, say: Say = lambda line: None, progress: Progress | None
 
     If the dataset's file has a function ``form``, nothing is read; else the dataset is loaded.
     """
-    known = getattr(module(config.dataset.name), "form", None)
+    known = None if dataset_of(config.dataset).added else getattr(module(config.dataset.name), "form", None)
     found = known(config.dataset) if known else None
     if found is not None:
         return found

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import stat
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from d2lrun.config import complaints, schema
+from d2lrun.config import complaints, plugins, schema
 from d2lrun.config.keys import ADDED, Config
 from d2lrun.config.metrics import is_finite
 from d2lrun.counts import counted
@@ -99,7 +98,7 @@ class RunDirectory:
 
     def command(self, verb: str) -> str:
         """Return the command ``d2lrun VERB`` for this run, quoted for a shell."""
-        return shlex.join(["d2lrun", verb, str(self.path)])
+        return plugins.command(verb, self.path)
 
     def refuse_deleted(self) -> None:
         """Raise Failed if the directory was deleted or replaced since this process claimed it."""
@@ -459,6 +458,6 @@ def unique(config: Config) -> Path:
 def config_hash(config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES) -> str:
     """Return a hash that is equal for two configs of the same experiment, independent of where they run."""
     plain = schema.flatten(schema.to_dict(config))
-    hashed = {key: value for key, value in plain.items() if not key.startswith(ignored)}
+    hashed = {key: value for key, value in plain.items() if not schema.among(key, ignored)}
     hashed = {key: value for key, value in hashed.items() if key not in ADDED or value != ADDED[key]}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]

@@ -16,17 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from d2lrun.config import plugins
 from d2lrun.config.keys import Model
-from d2lrun.config.tables import MODELS
+from d2lrun.config.tables import network_of
 from d2lrun.disk import weights
 from d2lrun.disk.locate import Progress, Say
 from d2lrun.errors import Refused
 from d2lrun.models import faults
 from d2lrun.models.init import initialise
-from d2lrun.models.inputs import Inputs, example_of
+from d2lrun.models.inputs import Inputs, example_of, outputs_of
 from d2lrun.models.shapes import smallest_side
 
-COMMON = {field.name for field in fields(Model)} | {"name"}
+COMMON = {field.name for field in fields(Model)} | {"name", "source"}
 
 
 def build(config: Any, inputs: Inputs, classes: int) -> nn.Module:
@@ -37,15 +38,26 @@ def build(config: Any, inputs: Inputs, classes: int) -> nn.Module:
     Refused if the images are too small, ``freeze`` matches no parameter, or the file of the network has an error.
     """
     arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
-    make = partial(network(config.name), classes=classes, **arguments)
+    line = network_of(config)
+    make = partial(network(config), classes=classes, **arguments)
     faults.check_arguments(config.name, make.func, {"inputs": inputs, **make.keywords})
     try:
         model = make(inputs=inputs)
-        if MODELS[config.name].steps:  # a model of counts cannot predict before it has counted
-            try_inputs(model, *example_of(inputs))
-    except faults.MISTAKES as error:
-        raise faults.mistake(config.name, error) from error
-    except (ValueError, AssertionError) as error:
+        if line.added:
+            faults.check_network(config.name, model)
+        if line.steps:  # a model of counts cannot predict before it has counted
+            outputs = try_inputs(model, *example_of(inputs))
+            if line.added:
+                faults.check_outputs(config.name, outputs, outputs_of(inputs, classes))
+    except Refused:
+        raise
+    except Exception as error:
+        if line.added:
+            raise faults.mistake_of_user(config.name, error, inputs) from error
+        if isinstance(error, faults.MISTAKES):
+            raise faults.mistake(config.name, error) from error
+        if not isinstance(error, (ValueError, AssertionError)):
+            raise
         if not isinstance(inputs, tuple) or len(inputs) != 3:
             raise Refused(f"model={config.name}: {error}", "d2lrun --cfg job shows its keys") from error
         smallest = smallest_side(lambda shape: make(inputs=shape), inputs[0])
@@ -66,7 +78,7 @@ def first_weights(
     None if the initial weights are drawn. A network with the key ``pretrained`` has two functions in its file:
     ``published`` returns the source and the tensors, ``adapted`` gives the tensors of such a file the model's names.
     """
-    module = import_module(module_name(config.name))
+    module: Any = None if network_of(config).added else import_module(module_name(config.name))
     adapted = getattr(module, "adapted", lambda tensors: tensors)
     if config.weights is not None:
         return config.weights, adapted(weights.read(weights.find(config.weights)))
@@ -76,14 +88,18 @@ def first_weights(
     return source, adapted(tensors)
 
 
-def network(name: str) -> Callable[..., nn.Module]:
-    """Return the class or function of a name in the table MODELS; raises Refused if its file has an error."""
+def network(config: Any) -> Callable[..., nn.Module]:
+    """Return the class or function of a config group ``model``; raises Refused if its file has an error."""
+    plugins.refuse_missing("model", config)
+    name, line = config.name, network_of(config)
+    if line.added:
+        return line.added.make
     faults.check_file(name)
     try:
         module = import_module(module_name(name))
     except faults.MISTAKES as error:
         raise faults.mistake(name, error) from error
-    return faults.attribute(name, module, MODELS[name].attribute)
+    return faults.attribute(name, module, line.attribute)
 
 
 def module_name(name: str) -> str:
@@ -91,11 +107,14 @@ def module_name(name: str) -> str:
     return f"d2lrun.models.{name.replace('-', '_')}"
 
 
-def try_inputs(model: nn.Module, *inputs: Tensor) -> None:
-    """Call the model with ``inputs``, each [1, …]; raises ValueError if it does not accept them."""
+def try_inputs(model: nn.Module, *inputs: Tensor) -> Any:
+    """Return the model's outputs for ``inputs``, each [1, …]; raises ValueError if it does not accept them.
+
+    A lazy layer gets its parameters here. In inference mode they could not be trained.
+    """
     try:
-        with torch.inference_mode():
-            model.eval()(*inputs)
+        with torch.no_grad():
+            return model.eval()(*inputs)
     except RuntimeError as error:
         if "memory" in str(error).lower():
             raise

@@ -14,7 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from d2lrun.config.code import in_library
+from d2lrun.counts import counted
 from d2lrun.errors import Refused
+from d2lrun.models.inputs import Inputs, example_of
 
 # The errors that Python raises for a mistake in code; a network itself raises ValueError for values that do not fit.
 MISTAKES = (SyntaxError, ImportError, AttributeError, NameError, TypeError, LookupError, NotImplementedError)
@@ -41,6 +44,41 @@ def mistake(name: str, error: BaseException) -> Refused:
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
     where = f"{shown(path)}:{lines[-1]}" if lines else shown(path)
     return Refused(f"{where}: {type(error).__name__}: {error}", HINT)
+
+
+def mistake_of_user(name: str, error: BaseException, inputs: Inputs) -> Refused:
+    """Return the Refused for an error in a network that was added: its line, and the inputs of the network."""
+    error = error.__cause__ if type(error) is ValueError and error.__cause__ else error
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not in_library(frame.filename)]
+    where = ""
+    if frames:
+        path, last = Path(frames[-1].filename), frames[-1]
+        where = f"{shown(path) if path.is_file() else last.name}:{last.lineno}: "
+    shapes = " and ".join(str(list(each.shape)) for each in example_of(inputs))
+    return Refused(
+        f"{where}model={name}: {type(error).__name__}: {error}", f"correct the network; it is given {shapes}"
+    )
+
+
+def check_network(name: str, model: Any) -> None:
+    """Raise Refused if what the user's code returned is not a network that can be trained."""
+    if not isinstance(model, nn.Module):
+        raise Refused(f"model={name}: it returns a {type(model).__name__}, not an nn.Module", "return the network")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise Refused(f"model={name}: it has no parameters to train", "leave requires_grad of some at True")
+
+
+def check_outputs(name: str, outputs: Any, wanted: tuple[int | None, ...]) -> None:
+    """Raise Refused if the outputs of the user's network for a batch of one example have another shape."""
+    first = outputs[0] if isinstance(outputs, tuple) and outputs else outputs
+    found = list(first.shape) if isinstance(first, torch.Tensor) else type(first).__name__
+    fits = isinstance(found, list) and len(found) == len(wanted)
+    if not fits or not all(side in (None, one) for side, one in zip(wanted, found, strict=True)):
+        shape = ", ".join("T" if side is None else str(side) for side in wanted)
+        raise Refused(
+            f"model={name}: its output for one example is {found}, wanted [{shape}]",
+            f"its last layer needs {counted(wanted[-1] or 0, 'output')}",
+        )
 
 
 def check_file(name: str) -> None:

@@ -85,6 +85,12 @@ class Pairs:
 Inputs: TypeAlias = "tuple[int, ...] | Stream | Sequences | Pairs"  # Spelled is one of Sequences
 
 
+def outputs_of(inputs: Inputs, outputs: int) -> tuple[int | None, ...]:
+    """Return the shape of a network's outputs for ``example_of(inputs)``; None is any number."""
+    each = not isinstance(inputs, (tuple, Sequences)) or (isinstance(inputs, Sequences) and inputs.each)
+    return (1, None, outputs) if each else (1, outputs)
+
+
 def example_of(inputs: Inputs) -> tuple[Tensor, ...]:
     """Return the arguments of a network for a batch of one example."""
     return (torch.zeros(1, *inputs),) if isinstance(inputs, tuple) else inputs.example()

@@ -48,11 +48,11 @@ def differing(entries: list[Entry]) -> list[str]:
     """
     configs = [entry.config for entry in entries if entry.config]
     whole = [config for config in configs if "model.name" in config and "seed" in config] or configs
-    keys = [key for key in dict.fromkeys(itertools.chain(*whole)) if not key.startswith(IGNORED)]
+    keys = [key for key in dict.fromkeys(itertools.chain(*whole)) if not schema.among(key, IGNORED)]
     found = [key for key in keys if likeness.varies(key, whole)]
     hidden = () if DATA in found else schema.PLACES if records_data(whole) else schema.EARLIER
     data_keys = [key for key in found if key.startswith("dataset.")]
-    found = [key for key in found if not key.startswith(hidden) and not (key == DATA and data_keys)]
+    found = [key for key in found if not schema.among(key, hidden) and not (key == DATA and data_keys)]
 
     def rank(key: str) -> tuple[bool, bool]:
         return shown_key(key) == key, not all(key in config for config in whole)
@@ -135,7 +135,7 @@ def best_of(entries: list[Entry]) -> tuple[Entry | None, str | None]:
 
 def visible(config: dict[str, Any] | None) -> dict[str, Any]:
     """Return the keys of a flat config that may change what is measured; the paths of data stand for the data."""
-    return {key: value for key, value in (config or {}).items() if not key.startswith(IGNORED)}
+    return {key: value for key, value in (config or {}).items() if not schema.among(key, IGNORED)}
 
 
 def labels(entries: list[Entry]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from d2lrun.config.keys import Config
-from d2lrun.config.tables import MODELS
+from d2lrun.config.tables import network_of
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
 from d2lrun.report.text import duration, say
@@ -56,7 +56,7 @@ class Cost:
 
 def measure(config: Config, console: Console) -> tuple[Cost, Experiment]:
     """Build what ``config`` names and time it on one batch; nothing is saved. Raises the same errors as a run."""
-    if not MODELS[config.model.name].steps:
+    if not network_of(config.model).steps:
         name = config.model.name
         raise Refused(f"model={name} has no steps to time: it counts once, in seconds", f"d2lrun model={name}")
     try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.config import compose
+from d2lrun.config import compose, plugins
 from d2lrun.config.keys import Config
 from d2lrun.disk import rundir
 from d2lrun.disk.rundir import RunDirectory
@@ -30,6 +30,7 @@ def trained(
     If it is finished and ``resumed``, data that cannot be read are only reported. ``progress`` is the class that shows
     the epochs. Raises Refused, Failed, Diverged or Stopped.
     """
+    plugins.refuse_changed(config)
     changed = compose.departures(config)
     with rundir.claim(config) as directory:
         from d2lrun.runs import identity, kfold
@@ -45,7 +46,11 @@ def trained(
 
 
 def trainer(config: Config) -> Callable[..., dict[str, Any]]:
-    """Return the function that trains one run, or all folds if the config names them."""
+    """Return the function that trains one run, or all folds if the config names them.
+
+    Raises Refused if the code of the network or dataset is not that of the config.
+    """
+    plugins.refuse_changed(config)
     from d2lrun.runs import kfold
     from d2lrun.runs.run import run
 

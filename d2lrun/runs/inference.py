@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from d2lrun import datasets
+from d2lrun.config import plugins
 from d2lrun.config.keys import Config
 from d2lrun.disk.locate import Say
 from d2lrun.disk.rundir import RunDirectory
@@ -46,6 +47,8 @@ def load(
     ``config`` is the run's config with another place of the data or another device; None for the run's own.
     """
     config = config or directory.load_config()
+    for change in plugins.changes(config):
+        say(change)
     directory.refuse_folds()
     tensors = read_weights(directory)
     device = devices.prepare(config.device, directory.threads())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrun.config.keys import Config
-from d2lrun.config.tables import MODELS
+from d2lrun.config.tables import network_of
 from d2lrun.counts import counted
 from d2lrun.disk import checkpoint, files, rundir
 from d2lrun.disk.locate import Say
@@ -51,7 +51,7 @@ def refuse_unfit(parent: RunDirectory, config: Config) -> None:
     parent.refuse_folds()
     epochs, own = config.train.epochs, parent.load_config().train.epochs
     given = f"train.epochs={epochs}"
-    if not MODELS[config.model.name].steps:
+    if not network_of(config.model).steps:
         raise Refused(f"{given}: {config.model.name} learns in one pass, more epochs change nothing", "leave it out")
     if not parent.finished():
         status = (parent.result() or {}).get("status", "unfinished")

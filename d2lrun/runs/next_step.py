@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 from d2lrun.config.keys import Config
+from d2lrun.config.plugins import command
 from d2lrun.disk.rundir import REFIT
 from d2lrun.errors import HIDDEN
 from d2lrun.tasks import next_words
-
-
-def command(*words: object) -> str:
-    """Return the command d2lrun with these words, quoted for a shell."""
-    return shlex.join(["d2lrun", *map(str, words)])
 
 
 def continuing(sweep: str) -> str:

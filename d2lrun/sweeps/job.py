@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config import plugins
 from d2lrun.disk import files
 from d2lrun.disk.rundir import RunDirectory, claim, is_at_chance, is_sound, notes_of
 from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of, masked
@@ -27,15 +28,18 @@ STOPPED = "stopped"  # by a signal to its own process; it has saved a checkpoint
 MARKER = ".stop"  # in the sweep's folder: no other job may begin
 
 
-def job(start: str, data: DictConfig) -> str:
+def job(start: str, named: list[str], data: DictConfig) -> str:
     """Hydra's task in a sweep, in any process: train the run in ``run.dir``.
 
-    Paths are relative to ``start``, the folder of the command; a worker begins in another folder.
+    Paths are relative to ``start``, the folder of the command; a worker begins in another folder. ``named`` are the
+    words of the command that name its plugins.
     """
     threads.prepare_waiting()
     with contextlib.suppress(OSError):  # another machine may not have it; then the run's folder is missing below
         os.chdir(start)
     try:
+        plugins.load_installed()
+        plugins.load(plugins.taken(named)[0])
         return train_in(Path(data.run.dir))
     except Stopped:
         return STOPPED

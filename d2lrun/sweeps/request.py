@@ -13,7 +13,7 @@ from d2lrun.config import compose, schema
 from d2lrun.config.compose import parse_override
 from d2lrun.config.keys import Config, Grid, Search
 from d2lrun.config.metrics import validated
-from d2lrun.config.tables import DATASETS
+from d2lrun.config.tables import dataset_of
 from d2lrun.errors import Refused
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def refuse_places(fixed: list[str], keys: list[str]) -> None:
 
 def check_metric(metric: str | None, configs: list[Config]) -> None:
     """Raise Refused for a metric that none of the datasets has."""
-    have = sorted(validated(DATASETS[config.dataset.name].task for config in configs))
+    have = sorted(validated(dataset_of(config.dataset).task for config in configs))
     if metric and metric not in have:
         close = schema.suggestion(metric, have)
         raise Refused(f"sweep.metric={metric}: not measured here{close}", f"there is {', '.join(have)}")

@@ -21,7 +21,7 @@ from typing import Any, cast
 from d2lrun.config import compose, schema
 from d2lrun.config.keys import Config, Search
 from d2lrun.config.metrics import direction, main_metric, mean_and_std, validated
-from d2lrun.config.tables import DATASETS
+from d2lrun.config.tables import dataset_of
 from d2lrun.disk import files
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Failed, Refused, masked
@@ -185,7 +185,7 @@ def direction_of(configs: list[Config], metric: str | None) -> str:
     """Return the better direction of the metric, which Optuna needs before the first trial; raises Refused."""
     if metric:
         return direction(metric)
-    names = {validated([DATASETS[config.dataset.name].task])[0] for config in configs}
+    names = {validated([dataset_of(config.dataset).task])[0] for config in configs}
     if len({direction(name) for name in names}) > 1:
         reason = f"dataset: {' and '.join(sorted(names))} cannot be compared"
         raise Refused(reason, "name what all have: sweep.metric=val_loss")

@@ -225,7 +225,7 @@ def adopt(jobs: list[Job]) -> None:
 def content(sweep: Sweep, config: Config, ignored: tuple[str, ...] = schema.CIRCUMSTANCES) -> str:
     """Return the identity of a run in the sweep: a hash of its config and of other swept keys, such as dataset.path."""
     values = schema.flatten(schema.to_dict(config))
-    counted = [f"{key}={values[key]}" for key in sorted(sweep.keys) if key.startswith(ignored)]
+    counted = [f"{key}={values[key]}" for key in sorted(sweep.keys) if schema.among(key, ignored)]
     digest = hashlib.sha256("\n".join(counted).encode()).hexdigest()[:6]
     return config_hash(config, ignored) + (f"-{digest}" if counted else "")
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from d2lrun.config.tables import DATASETS, TASKS
+from d2lrun.config.tables import TASKS, dataset_of
 from d2lrun.errors import Refused
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def view_of(config: Config) -> View:
 
 def task_name(config: Config) -> str:
     """Return the name of a run's task in the table TASKS."""
-    return DATASETS[config.dataset.name].task
+    return dataset_of(config.dataset).task
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
@@ -37,3 +39,11 @@ def bits():
         return weights.read(run.directory / "model.safetensors")
 
     return read
+
+
+@pytest.fixture
+def interrupts():
+    """SIGINT raises KeyboardInterrupt, as in any Python; a shell may have started the tests without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

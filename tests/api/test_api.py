@@ -22,7 +22,7 @@ from d2lrun.tasks import value, words
 from tests.bits import same_bits
 
 PUBLIC = {
-    *("train", "resume", "load", "sweep", "compare", "data", "build"),
+    *("train", "resume", "load", "sweep", "compare", "data", "build", "model", "dataset", "Between"),
     *("Run", "Sweep", "Data", "Classes", "D2lrunError", "Refused", "Failed", "Diverged", "Stopped"),
 }
 

@@ -98,14 +98,6 @@ def test_the_lines_of_a_run_go_to_the_log_and_not_to_the_terminal(short, caplog,
 # --- an interrupted cell ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def interrupts():
-    """SIGINT raises KeyboardInterrupt, as in any Python; a shell may have started the tests without it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def interrupt_at(monkeypatch, step: int) -> None:
     """Send SIGINT to this process in a step of the training."""
     train_batch, done = fit.train_batch, []

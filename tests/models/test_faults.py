@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import make_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,4 +76,6 @@ def test_a_file_that_is_missing_is_named(build, tmp_path):
 
 def test_every_network_of_ours_takes_the_arguments_of_its_line():
     for name, entry in MODELS.items():
-        faults.check_arguments(name, models.network(name), dict.fromkeys(["inputs", "classes", *entry.arguments]))
+        faults.check_arguments(
+            name, models.network(SimpleNamespace(name=name)), dict.fromkeys(["inputs", "classes", *entry.arguments])
+        )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.config import complaints
-from d2lrun.config.tables import MODELS
+from d2lrun.config.tables import network_of
 from d2lrun.errors import Refused
 from d2lrun.training.split_check import nearest, spelled, working
 
@@ -50,7 +50,7 @@ def too_short(validation: Any, config: Config, data: TextDataset) -> tuple[str |
     except Refused as refusal:
         return "val", refusal
     try:
-        if not MODELS[config.model.name].steps:  # it needs a window to measure, but no batch
+        if not network_of(config.model).steps:  # it needs a window to measure, but no batch
             parts[0].ordered(1)
         else:
             parts[0].refuse_if_short(config.train.batch_size)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d2lrun.config.tables import MODELS
+from d2lrun.config.tables import network_of
 from d2lrun.tasks.language_model.counting import count_grams
 from d2lrun.tasks.language_model.stream import TextDataset, TextSubset
 from d2lrun.training.fit import steps
@@ -29,7 +29,7 @@ SEEN = (
 
 def build(data: TextDataset, model: Any) -> LanguageModel:
     """Return the task for a dataset; ``model`` is the config group of that name."""
-    bidirectional, counting = getattr(model, "bidirectional", False), not MODELS[model.name].steps
+    bidirectional, counting = getattr(model, "bidirectional", False), not network_of(model).steps
     return LanguageModel(data.outputs, data.sampling == "sequential", bidirectional, counting)
 
 

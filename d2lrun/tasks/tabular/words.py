@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d2lrun.config.tables import DATASETS
+from d2lrun.config.tables import dataset_of
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word
 
@@ -29,7 +29,7 @@ def predict(question: Question) -> None:
 def predict_test(question: Question) -> None:
     """Write submission.csv: the predictions for test rows without targets. Raises Refused if there are none."""
     directory, config = question.directory, question.config
-    if not DATASETS[config.dataset.name].named:
+    if not dataset_of(config.dataset).named:
         raise Refused(
             f"{directory.path}: each row of {config.dataset.name} has a target, so there is none to predict",
             f"d2lrun evaluate {directory.path} measures it on the test rows",
@@ -97,7 +97,7 @@ def filled_rows(
     directory, config = question.directory, question.config
     known = record.read(directory)
     if known is None:
-        if DATASETS[config.dataset.name].named:
+        if dataset_of(config.dataset).named:
             raise Refused(f"{directory.path} has no record of its columns: it is too old", "train the run again")
         what = f"{named}the rows of {config.dataset.name} are not from a file, so no other rows are like them"
         raise Refused(what, directory.command("evaluate"))
@@ -110,7 +110,7 @@ def filled_rows(
 
 def next_words(config: Config, directory: Path) -> list[object]:
     """Return the words of ``predict`` if the test rows have no targets or the rows are from a file."""
-    entry = DATASETS[config.dataset.name]
+    entry = dataset_of(config.dataset)
     if entry.unlabelled:
         return ["predict", directory]
     return ["predict", directory, "FILE.csv"] if entry.named else ["evaluate", directory]

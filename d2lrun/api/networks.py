@@ -1,0 +1,142 @@
+"""A network that is given in Python, as the option ``model=NAME`` of a config.
+
+It is an nn.Module, or a class or function that makes one. Its name is that of its class and the beginning of a
+fingerprint of its code and structure, so another network has another name and another run.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrun.config import registry
+from d2lrun.config.code import fingerprint
+from d2lrun.config.keys import Config
+from d2lrun.config.tables import INPUTS, MODELS, Added, Network, Source
+from d2lrun.errors import Refused
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SHOWN = 6  # digits of the fingerprint in a name
+
+
+def is_network(value: Any) -> bool:
+    """Whether a value is a network, a class or a function, and not the name of an option."""
+    return callable(value)
+
+
+def option_of(given: Any, folder: Path) -> str:
+    """Register a network and return the name of its option; raises Refused.
+
+    The run of an instance begins with the weights that it has now, which are written to ``folder``; it is copied, and
+    never trained itself. A class or function is called in each run, so its weights follow from the run's seed.
+    """
+    if name := next((name for name, line in MODELS.items() if line.added and made_by(line) is given), None):
+        return name
+    digits = fingerprint(given)
+    is_instance = hasattr(given, "named_parameters") and not isinstance(given, type)
+    made = given.func if isinstance(given, partial) else type(given) if is_instance else given
+    name = f"{re.sub(r'[^A-Za-z0-9_]+', '', made.__name__) or 'network'}-{digits[:SHOWN]}".lstrip("_0123456789")
+    if is_instance:
+        kept = copied(given)
+        make = registry.taking(lambda: copied(kept), registry.GIVEN)
+        values = {"weights": str(written(kept, folder))} if not is_lazy(kept) else {}
+    else:
+        refuse_needs(made, given)
+        make, values = registry.taking(given, registry.GIVEN), {}
+    added = Added(make, Source(None, digits), values, lazy=is_instance and not values)
+    registry.add("model", name, Network(name, inputs=tuple(INPUTS), added=added))
+    return name
+
+
+def made_by(line: Network) -> Any:
+    """Return the class or function that was registered."""
+    return inspect.unwrap(line.added.make) if line.added else None
+
+
+def options_of(given: Any, folder: Path) -> Any:
+    """Return a value of the keyword argument ``model`` with the names of options in place of networks."""
+    if not isinstance(given, (list, tuple)):
+        return option_of(given, folder) if is_network(given) else given
+    names = [option_of(each, folder) if is_network(each) else each for each in given]
+    if again := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        raise Refused(f"model: {again} is given twice", "sweep over seed to train a network several times")
+    return names
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """Return a copy of a network on the CPU; raises Refused."""
+    try:
+        return copy.deepcopy(network).cpu()
+    except Exception as error:  # an attribute such as a lock or an open file
+        hint = "give its class, or a function that makes it"
+        raise Refused(f"{type(network).__name__} cannot be copied: {error}", hint) from error
+
+
+def refuse_needs(made: Any, given: Any) -> None:
+    """Raise Refused if a class or function needs arguments that are not given to it."""
+    try:
+        parameters = inspect.signature(given).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise Refused(
+            f"model={given!r}: {error}", "give an nn.Module, or a class or function that makes one"
+        ) from error
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind not in variadic]
+    if missing := [name for name in needed if name not in registry.GIVEN]:
+        listed = ", ".join(f"{name}=…" for name in missing)
+        raise Refused(
+            f"model={made.__name__}: it needs {', '.join(missing)}",
+            f"give {made.__name__}({listed}), or functools.partial({made.__name__}, {listed})",
+        )
+
+
+def is_lazy(network: nn.Module) -> bool:
+    """Whether a layer of the network gets its parameters with the first inputs, such as nn.LazyLinear."""
+    return any("Uninitialized" in type(each).__name__ for each in (*network.parameters(), *network.buffers()))
+
+
+def written(network: nn.Module, folder: Path) -> Path:
+    """Write the weights to a file that is named by its content, and return its path."""
+    from d2lrun.disk import weights
+    from d2lrun.disk.content import fingerprint as content
+
+    state = {name: tensor.detach().float() for name, tensor in network.state_dict().items()}
+    path = folder / f"{content(*(part for name in sorted(state) for part in (name, state[name])))}.safetensors"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        weights.save(network, path)
+    return path
+
+
+def completed(config: Config, folder: Path) -> Config:
+    """Return the config of a run; an instance with lazy layers gets their weights from the run's seed."""
+    line = MODELS[config.model.name]
+    if not (line.added and line.added.lazy) or config.model.weights is not None:
+        return config
+    import torch
+
+    from d2lrun import datasets, models
+
+    inputs, classes = datasets.form(config)
+    torch.manual_seed(config.seed)
+    path = written(models.build(config.model, inputs, classes), folder)
+    return replace(config, model=replace(config.model, weights=str(path)))
+
+
+def give(given: Any, config: Config) -> None:
+    """Register the network of a run again; raises Refused if it is another one."""
+    if given is None:
+        return
+    name = option_of(given, Path(config.run.root).expanduser() / "data")
+    if name != config.model.name:
+        raise Refused(
+            f"model: {name} is given, the run has {config.model.name}: the code or the structure differs",
+            "give what the run began with: the class, or an instance",
+        )

@@ -1,0 +1,207 @@
+"""One's own network: its run is a run as any other, and its code and structure belong to the config."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import d2lrun as d2l
+from d2lrun import datasets
+
+pytestmark = pytest.mark.usefixtures("own_code")
+SHORT = {"device": "cpu", "train__epochs": 2, "run__pictures": False, "optimizer__lr": 0.05}
+ROWS = np.random.default_rng(1).normal(size=(64, 3)).astype("float32")
+DATA = (ROWS, ROWS @ np.array([1, -2, 0.5], dtype="float32"))
+
+
+class Net(nn.Module):
+    """A network of two layers."""
+
+    def __init__(self, hidden: int = 4):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def state(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_instance_is_copied_and_begins_with_its_weights(bits):
+    network = Net()
+    before = state(network)
+    still = d2l.train(model=network, data=DATA, **{**SHORT, "optimizer__lr": 1e-30})
+    assert same(bits(still), before)
+    moved = d2l.train(model=network, data=DATA, **SHORT)
+    assert same(state(network), before) and not same(bits(moved), before)
+    assert isinstance(moved.model, Net) and moved.model is not network and not moved.model.training
+    assert same(state(moved.model), bits(moved))
+
+
+def test_a_class_is_made_from_the_seed_of_the_run(bits):
+    runs = [d2l.train(model=Net, data=DATA, seed=seed, **SHORT) for seed in (1, 1, 2)]
+    assert same(bits(runs[0]), bits(runs[1])) and not same(bits(runs[0]), bits(runs[2]))
+    assert runs[0].config["model"] == runs[1].config["model"]
+
+
+@pytest.mark.parametrize("given", [Net, Net()], ids=["class", "instance"])
+def test_the_same_cell_continues_an_interrupted_run(given, bits, at_step, interrupts):
+    straight = d2l.train(model=given, data=DATA, run__dir="straight", **SHORT)
+
+    with at_step(1, lambda: signal.raise_signal(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
+        d2l.train(model=given, data=DATA, **SHORT)
+    resumed = d2l.train(model=given, data=DATA, **SHORT)
+    assert len(list(resumed.directory.parent.iterdir())) == 1
+    assert same(bits(straight), bits(resumed)) and resumed.status == "finished"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Net,
+        lambda: Net(5),
+        functools.partial(Net, hidden=6),
+        lambda inputs, classes: nn.Linear(inputs[0], classes),
+        lambda classes: nn.Linear(3, classes),
+        nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(1)),
+        nn.Sequential(nn.Linear(3, 4), nn.LazyLinear(1)),
+        nn.Linear(3, 1),
+    ],
+)
+def test_what_makes_a_network_is_taken(given, bits):
+    runs = [d2l.train(model=given, data=DATA, run__dir=name, **SHORT) for name in "ab"]
+    assert same(bits(runs[0]), bits(runs[1])) and runs[0].status == "finished"
+    assert isinstance(d2l.build(model=given, dataset=runs[0].config["dataset"]), nn.Module)
+    if isinstance(given, nn.Module):
+        assert all(parameter.grad is None for parameter in given.parameters())
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (nn.Linear(3, 2), r"output for one example is \[1, 2\], wanted \[1, 1\]"),
+        (nn.Linear(4, 1), r"mat1 and mat2 shapes cannot be multiplied"),
+        (nn.Flatten(), "no parameters to train"),
+        (lambda: 3, "returns a int, not an nn.Module"),
+        (lambda width: nn.Linear(3, 1), "it needs width"),
+        (Net().double(), r"test_networks.py:\d+: .*dtype"),
+        (Net().requires_grad_(False), "no parameters to train"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(given, message):
+    with pytest.raises(d2l.Refused, match=message) as refusal:
+        d2l.train(model=given, data=DATA, **SHORT)
+    assert refusal.value.hint and not list(Path("outputs").glob("runs/*/*/*/metrics.jsonl"))
+
+
+def test_the_structure_names_the_run():
+    names = [
+        d2l.train(model=given, data=DATA, run__dir=str(place), **SHORT).config["model"]["name"]
+        for place, given in enumerate((Net(), Net(), Net(5), Net))
+    ]
+    assert names[0] == names[1] and len({*names}) == 3 and all(name.startswith("Net-") for name in names)
+
+
+def test_resume_asks_for_the_network(bits):
+    """In another process, where the class is defined by the same code in another file."""
+    run = d2l.train(model=Net(), data=DATA, **SHORT)
+    text = Path(__file__).read_text("utf-8")
+    network = text[text.index("class Net") : text.index("def state")]
+    program = f"""
+import torch, sys
+from torch import nn
+import d2lrun
+{network}
+run = d2lrun.load({str(run.directory)!r})
+print(run.status, len(run.records))
+for ask in (run.evaluate, lambda: run.predict([[1.0, 2.0, 3.0]]), lambda: d2lrun.resume(run, epochs=3)):
+    try:
+        ask()
+        print("not refused")
+    except d2lrun.Refused as refusal:
+        print("code was given in Python" in str(refusal), "model=NETWORK" in refusal.hint)
+try:
+    d2lrun.load(run.directory, model=Net(5))
+except d2lrun.Refused as refusal:
+    print("the code or the structure differs" in str(refusal))
+print(d2lrun.resume(run, model=Net(), epochs=3).directory)
+print(d2lrun.load(run.directory, model=Net()).predict([[1.0, 2.0, 3.0]]).tolist())
+"""
+    Path("other.py").write_text(program)
+    done = subprocess.run([sys.executable, "other.py"], capture_output=True, text=True, timeout=600)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert lines[:5] == ["finished 2", *["True True"] * 3, "True"]
+    longer = d2l.train(model=Net, data=DATA, run__dir="none", **SHORT) and d2l.load(lines[5])
+    assert longer.status == "finished" and len(longer.records) == 3
+    assert eval(lines[6]) == pytest.approx(run.predict([[1.0, 2.0, 3.0]]).tolist())
+
+
+def test_folds_and_sweeps_take_a_network():
+    folds = d2l.train(model=Net, data=DATA, validation="kfold", validation__k=2, run__dir="folds", **SHORT)
+    assert len(folds.folds) == 2
+    words = [f"dataset.{key}={value}" for key, value in folds.config["dataset"].items() if key in ("path", "target")]
+    sweep = d2l.sweep(*words, dataset="csv", dataset__task="regression", model=[Net, Net(5)], seed=[1, 2], **SHORT)
+    assert [row["status"] for row in sweep.records] == ["finished"] * 4
+    assert len({row["model"] for row in sweep.records}) == 2
+    with pytest.raises(d2l.Refused, match="given twice"):
+        d2l.sweep(*words, dataset="csv", dataset__task="regression", model=[Net, Net], **SHORT)
+
+
+def test_a_registered_network_has_keys(bits):
+    @d2l.model("two-layers")
+    class Registered(Net):
+        """A registered network."""
+
+        def __init__(self, hidden: int = 4):
+            super().__init__(hidden)
+
+    run = d2l.train("model=two-layers", "model.hidden=5", data=DATA, **SHORT)
+    assert bits(run)["layers.0.weight"].shape == (5, 3)
+    assert d2l.train(model=Registered, data=DATA, **SHORT).config["model"]["name"] == "two-layers"
+
+
+@pytest.mark.parametrize("task", ["tabular", "classification"])
+def test_a_registered_dataset_is_the_same_data(task, bits):
+    rows = task == "tabular"
+    images = np.random.default_rng(2).integers(0, 256, (40, 5, 5), dtype="uint8")
+    given = DATA if rows else {"train": (images, np.arange(40) % 3), "test": (images[:9], np.arange(9) % 3)}
+
+    @d2l.dataset("made-here", task=task)
+    def made(rows: int = 40):
+        """The same data."""
+        return given
+
+    words = ["model=mlp", "model.hidden=[4]"]
+    one = d2l.train(*words, "dataset=made-here", run__dir="one", **SHORT)
+    other = d2l.train(*words, data=given, run__dir="other", **SHORT)
+    assert same(bits(one), bits(other))
+    assert d2l.load("one").evaluate() == other.evaluate() if not rows else one.predict(ROWS[:2]) is not None
+
+
+def test_data_that_change_are_not_trained_further():
+    values = [1.0]
+
+    @d2l.dataset("changing", task="tabular")
+    def changing():
+        return ROWS, ROWS[:, 0] * values[0]
+
+    run = d2l.train("dataset=changing", "model=linear", **SHORT)
+    values[0] = 2.0
+    datasets._last = None  # as in another process
+    with pytest.raises(d2l.Refused, match="dataset=changing"):
+        d2l.resume(run, epochs=3)
