@@ -2,6 +2,8 @@
 
 TYPE_CHECKING = False  # as of typing, whose import would delay the signal handlers of the command line
 if TYPE_CHECKING:
+    from d2lrun.api.estimators import Classifier as Classifier
+    from d2lrun.api.estimators import Regressor as Regressor
     from d2lrun.api.parts import Data as Data
     from d2lrun.api.parts import build as build
     from d2lrun.api.parts import data as data
@@ -26,6 +28,7 @@ PUBLIC = {
     **dict.fromkeys(("train", "resume", "load", "Run"), "d2lrun.api.run"),
     **dict.fromkeys(("sweep", "compare", "Sweep"), "d2lrun.api.sweep"),
     **dict.fromkeys(("data", "build", "Data"), "d2lrun.api.parts"),
+    **dict.fromkeys(("Classifier", "Regressor"), "d2lrun.api.estimators"),
     "Classes": "d2lrun.tasks",
     **dict.fromkeys(("D2lrunError", "Refused", "Failed", "Diverged", "Stopped"), "d2lrun.errors"),
 }

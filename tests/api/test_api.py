@@ -23,7 +23,19 @@ from tests.bits import same_bits
 
 PUBLIC = {
     *("train", "resume", "load", "sweep", "compare", "data", "build"),
-    *("Run", "Sweep", "Data", "Classes", "D2lrunError", "Refused", "Failed", "Diverged", "Stopped"),
+    *(
+        "Classifier",
+        "Regressor",
+        "Run",
+        "Sweep",
+        "Data",
+        "Classes",
+        "D2lrunError",
+        "Refused",
+        "Failed",
+        "Diverged",
+        "Stopped",
+    ),
 }
 
 
