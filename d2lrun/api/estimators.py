@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +28,6 @@ except ImportError as error:  # the classes exist without the extra, and refuse 
 else:
     MISSING = ""
 
-if TYPE_CHECKING:
-    from d2lrun.tasks import Classes
-
 # The parameter for each key of the command line; all other keys are overrides.
 KEYS = {
     **{"optimizer": "optimizer", "optimizer.lr": "lr", "train.epochs": "epochs", "train.batch_size": "batch_size"},
@@ -48,7 +45,7 @@ class Estimator(BaseEstimator):
 
     def __init__(
         self,
-        model: Any = "mlp",
+        model: Any = None,
         *,
         optimizer: str | None = "adam",
         lr: float | None = 0.01,
@@ -84,9 +81,10 @@ class Estimator(BaseEstimator):
 
     def _train(self, X: np.ndarray, targets: np.ndarray) -> None:
         """Train on checked data and keep the files of the run; raises Refused, Failed, Diverged or Stopped."""
+        named = {} if self.model is None else {"model": self.model}
         with tempfile.TemporaryDirectory() as folder:
             try:
-                run = train(*self._words(folder), model=self.model, data=(X, targets), quiet=True)
+                run = train(*self._words(folder), data=(X, targets), quiet=True, **named)
             except Stopped as stopped:
                 if self.directory is None:
                     stopped.args = ("the fit was stopped; with directory=FOLDER it is saved and can be continued",)
@@ -113,7 +111,7 @@ class Estimator(BaseEstimator):
             settings |= {"run.root": folder, "run.pictures": False}
         return [*words_of([], settings), *given]
 
-    def _predict(self, X: Any) -> Classes | Any:
+    def _predict(self, X: Any) -> Any:
         """Return the predictions of the run for X [n, …]; raises NotFittedError, ValueError or Refused."""
         check_is_fitted(self)
         X = self._checked(X, reset=False)
@@ -130,9 +128,9 @@ class Classifier(ClassifierMixin, Estimator):
     [n, H, W, C], uint8 or from 0 to 1. The classes y [n] may be numbers or texts.
 
     ``model``, ``optimizer``, ``lr``, ``epochs`` and ``batch_size`` are those of the command line. The defaults are for
-    tables of a few hundred to a few thousand rows; None is the value that the model comes with. ``random_state`` is
-    the seed; None takes another seed for each fit, from NumPy's generator. All other keys are given as ``overrides``:
-    ``["model.hidden=[64,64]", "validation=holdout", "train.patience=5"]``.
+    tables of a few hundred to a few thousand rows; None is the value of the command line, which is a multilayer
+    perceptron, or that the model comes with. ``random_state`` is the seed; None takes another seed for each fit, from
+    NumPy's generator. All other keys are given as ``overrides``: ``["model.hidden=[64,64]", "validation=holdout"]``.
 
     A fit leaves nothing on disk, unless ``directory`` names a folder in which each fit leaves its run (``directory_``).
     ``records_`` has a dictionary for each epoch, ``n_iter_`` is their number, and ``classes_`` are the classes.
