@@ -15,6 +15,7 @@ import numpy as np
 
 from d2lrun.api.run import Run, train
 from d2lrun.api.words import overrides as words_of
+from d2lrun.config.compose import parse_override
 from d2lrun.errors import Refused, Stopped
 
 try:
@@ -33,7 +34,7 @@ KEYS = {
     **{"optimizer": "optimizer", "optimizer.lr": "lr", "train.epochs": "epochs", "train.batch_size": "batch_size"},
     **{"device": "device", "seed": "random_state", "run.root": "directory"},
 }
-PARAMETERS = {"model": "model", **KEYS}
+PARAMETERS = {"model": "model", "run.dir": "directory", **KEYS}
 KEPT = (".yaml", ".json", ".safetensors")  # the files of a run that a prediction reads
 SEEDS = 2**31
 
@@ -101,7 +102,8 @@ class Estimator(BaseEstimator):
         for word in given:
             key, _, value = word.partition("=")
             if name := PARAMETERS.get(key):
-                raise Refused(f"overrides: {word}: it is the parameter {name}", f"{name}={value!r}")
+                same = f"{name}={parse_override(word).value()!r}"
+                raise Refused(f"overrides: {word}: it is the parameter {name}", same)
             if (key, value) == ("validation", "kfold"):
                 raise Refused(f"overrides: {word}: a fit trains one network", "sklearn.model_selection.cross_validate")
         settings = {key: value for key, name in KEYS.items() if (value := getattr(self, name)) is not None}
@@ -113,7 +115,7 @@ class Estimator(BaseEstimator):
 
     def _predict(self, X: Any) -> Any:
         """Return the predictions of the run for X [n, …]; raises NotFittedError, ValueError or Refused."""
-        check_is_fitted(self)
+        check_is_fitted(self, "files_")
         X = self._checked(X, reset=False)
         with tempfile.TemporaryDirectory() as folder:
             for name, content in self.files_.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -56,7 +57,8 @@ def test_every_parameter_but_the_overrides_is_a_key():
 @pytest.mark.parametrize(
     ("overrides", "message", "hint"),
     [
-        (["train.epochs=4"], "train.epochs=4: it is the parameter epochs", "epochs='4'"),
+        (["train.epochs=4"], "train.epochs=4: it is the parameter epochs", "epochs=4"),
+        (["run.dir=here"], "run.dir=here: it is the parameter directory", "directory='here'"),
         (["model=linear"], "model=linear: it is the parameter model", "model='linear'"),
         (["validation=kfold"], "a fit trains one network", "sklearn.model_selection.cross_validate"),
         ([3], "wanted a text such as", "name the key"),
@@ -66,6 +68,14 @@ def test_an_override_that_would_be_ignored_is_refused(overrides, message, hint):
     with pytest.raises(d2l.Refused, match=message) as refused:
         d2l.Classifier(overrides=overrides).fit(ROWS, CLASSES)
     assert refused.value.hint.startswith(hint)
+
+
+def test_after_a_fit_that_failed_there_is_nothing_to_predict_with():
+    unfitted = d2l.Classifier("lnet")
+    with pytest.raises(d2l.Refused, match="did you mean lenet"):
+        unfitted.fit(ROWS, CLASSES)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(ROWS)
 
 
 def test_all_other_keys_are_overrides():
