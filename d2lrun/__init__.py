@@ -2,6 +2,8 @@
 
 TYPE_CHECKING = False  # as of typing, whose import would delay the signal handlers of the command line
 if TYPE_CHECKING:
+    from d2lrun.api.estimators import Classifier as Classifier
+    from d2lrun.api.estimators import Regressor as Regressor
     from d2lrun.api.parts import Data as Data
     from d2lrun.api.parts import build as build
     from d2lrun.api.parts import data as data
@@ -31,6 +33,7 @@ PUBLIC = {
     **dict.fromkeys(("data", "build", "Data"), "d2lrun.api.parts"),
     **dict.fromkeys(("model", "dataset"), "d2lrun.config.registry"),
     "Between": "d2lrun.config.types",
+    **dict.fromkeys(("Classifier", "Regressor"), "d2lrun.api.estimators"),
     "Classes": "d2lrun.tasks",
     **dict.fromkeys(("D2lrunError", "Refused", "Failed", "Diverged", "Stopped"), "d2lrun.errors"),
 }

@@ -26,45 +26,45 @@ if TYPE_CHECKING:
 SHOWN = 6  # digits of the fingerprint in a name
 
 
-def is_network(value: Any) -> bool:
-    """Whether a value is a network, a class or a function, and not the name of an option."""
-    return callable(value)
-
-
-def option_of(given: Any, folder: Path) -> str:
+def option_of(given: Any, folder: Path | None) -> str:
     """Register a network and return the name of its option; raises Refused.
 
-    The run of an instance begins with the weights that it has now, which are written to ``folder``; it is copied, and
-    never trained itself. A class or function is called in each run, so its weights follow from the run's seed.
+    A new run of an instance begins with the weights that it has now, which are written to ``folder``; None if the run
+    has its weights. The instance is copied, and never trained itself. A class or function is called in each run, so its
+    weights follow from the run's seed.
     """
-    if name := next((name for name, line in MODELS.items() if line.added and made_by(line) is given), None):
-        return name
     digits = fingerprint(given)
+    if name := registered(given, digits):
+        return name
     is_instance = hasattr(given, "named_parameters") and not isinstance(given, type)
     made = given.func if isinstance(given, partial) else type(given) if is_instance else given
     name = f"{re.sub(r'[^A-Za-z0-9_]+', '', made.__name__) or 'network'}-{digits[:SHOWN]}".lstrip("_0123456789")
     if is_instance:
         kept = copied(given)
         make = registry.taking(lambda: copied(kept), registry.GIVEN)
-        values = {"weights": str(written(kept, folder))} if not is_lazy(kept) else {}
+        values = {"weights": str(written(kept, folder))} if folder and not is_lazy(kept) else {}
     else:
         refuse_needs(made, given)
         make, values = registry.taking(given, registry.GIVEN), {}
-    added = Added(make, Source(None, digits), values, lazy=is_instance and not values)
+    added = Added(make, Source(None, digits), values, lazy=is_instance and is_lazy(kept))
     registry.add("model", name, Network(name, inputs=tuple(INPUTS), added=added))
     return name
 
 
-def made_by(line: Network) -> Any:
-    """Return the class or function that was registered."""
-    return inspect.unwrap(line.added.make) if line.added else None
+def registered(given: Any, digits: str) -> str | None:
+    """Return the name that a class or function with this fingerprint is registered by; None else."""
+    for name, line in MODELS.items():
+        added = line.added
+        if added and inspect.unwrap(added.make) is given and (added.source.path or added.source.sha256 == digits):
+            return name
+    return None
 
 
 def options_of(given: Any, folder: Path) -> Any:
     """Return a value of the keyword argument ``model`` with the names of options in place of networks."""
     if not isinstance(given, (list, tuple)):
-        return option_of(given, folder) if is_network(given) else given
-    names = [option_of(each, folder) if is_network(each) else each for each in given]
+        return option_of(given, folder) if callable(given) else given
+    names = [option_of(each, folder) if callable(each) else each for each in given]
     if again := next((name for place, name in enumerate(names) if name in names[:place]), None):
         raise Refused(f"model: {again} is given twice", "sweep over seed to train a network several times")
     return names
@@ -134,7 +134,7 @@ def give(given: Any, config: Config) -> None:
     """Register the network of a run again; raises Refused if it is another one."""
     if given is None:
         return
-    name = option_of(given, Path(config.run.root).expanduser() / "data")
+    name = option_of(given, None)
     if name != config.model.name:
         raise Refused(
             f"model: {name} is given, the run has {config.model.name}: the code or the structure differs",

@@ -23,7 +23,8 @@ from tests.bits import same_bits
 
 PUBLIC = {
     *("train", "resume", "load", "sweep", "compare", "data", "build", "model", "dataset", "Between"),
-    *("Run", "Sweep", "Data", "Classes", "D2lrunError", "Refused", "Failed", "Diverged", "Stopped"),
+    *("Run", "Sweep", "Data", "Classes", "Classifier", "Regressor"),
+    *("D2lrunError", "Refused", "Failed", "Diverged", "Stopped"),
 }
 
 

@@ -20,4 +20,4 @@ def test_the_examples_run(tmp_path, monkeypatch, stripes):
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)  # the page of this project
     assert names["run"].status == names["longer"].status == names["table"].status == "finished"
-    assert len(names["sweep"].records) == 4 and len(names["found"]) == 100
+    assert names["search"].best_score_ > 0 and len(names["sweep"].records) == 4 and len(names["found"]) == 100

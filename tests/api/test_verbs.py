@@ -11,6 +11,7 @@ import torch
 
 import d2lrun as d2l
 from d2lrun.errors import Refused
+from d2lrun.tasks.tabular.values import cell_of
 
 FEW = ["device=cpu", "train.epochs=1", "run.pictures=false"]
 
@@ -66,6 +67,26 @@ def test_the_classes_of_rows_have_probabilities(table):
     found = run.predict("new.csv")
     assert found.classes == ("Oslo", "Rome") and len(found) == 6
     torch.testing.assert_close(found.probabilities.sum(dim=1), torch.ones(6))
+
+
+class Unknown:
+    """pandas.NA: no comparison with it has a truth value."""
+
+    def __ne__(self, other):
+        return self
+
+    def __bool__(self):
+        raise TypeError("boolean value of NA is ambiguous")
+
+    def __repr__(self):
+        return "<NA>"
+
+
+def test_a_missing_value_is_an_empty_cell_and_a_whole_number_has_no_point():
+    missing = [None, float("nan"), np.float32("nan"), np.datetime64("NaT"), Unknown()]
+    assert [cell_of(value) for value in missing] == [""] * len(missing)
+    values = [2.0, np.float64(2), torch.tensor(2.0), 0.1, np.int64(3), True, date(2026, 1, 2), " a ", float("inf")]
+    assert [cell_of(value) for value in values] == ["2", "2", "2", "0.1", "3", "True", "2026-01-02", "a", "inf"]
 
 
 @pytest.mark.parametrize("rows", [7, {}, {"size": [1, 2], "town": ["a"]}, {"size": [1]}])

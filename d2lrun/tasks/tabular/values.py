@@ -76,11 +76,9 @@ def array(values: Any) -> np.ndarray:
 
 def cell_of(value: Any) -> str:
     """Return a value as the cell of a CSV file: nothing for a missing one, and whole numbers without a point."""
-    if value is None or value != value or str(value) in ("NaT", "<NA>"):
-        return ""
-    if isinstance(value, date):
-        return value.isoformat()
     number = value.item() if hasattr(value, "item") else value
-    if isinstance(number, float) and math.isfinite(number):
+    if isinstance(number, float) and math.isfinite(number):  # first, since most cells are such numbers
         return str(int(number)) if number.is_integer() else repr(number)
-    return str(number).strip()
+    if value is None or str(value) in ("NaT", "<NA>") or value != value:  # <NA> has no truth value
+        return ""
+    return value.isoformat() if isinstance(value, date) else str(number).strip()
