@@ -14,10 +14,11 @@ from d2lrun.api import networks, process
 from d2lrun.api.words import outputs, overrides
 from d2lrun.config import schema
 from d2lrun.config.keys import Config
+from d2lrun.config.metrics import mean_and_std, split_of
 from d2lrun.disk import rundir
 from d2lrun.disk.rundir import FOLDS, RunDirectory
 from d2lrun.errors import InUse, Refused
-from d2lrun.report.text import say
+from d2lrun.report.text import from_here, say, spread
 
 if TYPE_CHECKING:
     from torch import nn
@@ -118,8 +119,8 @@ class Run:
             return asking.value(verb, self._files, inputs, options, process.console())
 
     def __repr__(self) -> str:
-        metrics = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items() if isinstance(value, float))
-        return f"<d2lrun.Run {self.directory}: {', '.join(filter(None, [self.status, metrics]))}>"
+        metrics = [f"{name} {spread(*mean_and_std(value))}" for name, value in self.metrics.items() if split_of(name)]
+        return f"<d2lrun.Run {from_here(self.directory)}: {', '.join([self.status, *metrics])}>"
 
     def _repr_html_(self) -> str:
         """Return the page of the run, for a notebook."""

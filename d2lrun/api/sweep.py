@@ -15,6 +15,7 @@ from d2lrun.counts import counted
 from d2lrun.disk import recorded
 from d2lrun.disk.rundir import read_object
 from d2lrun.errors import Refused
+from d2lrun.report.text import from_here
 
 
 class Sweep:
@@ -52,7 +53,7 @@ class Sweep:
     def __repr__(self) -> str:
         jobs = self.summary.get("jobs", [])
         done = sum(row["status"] == "finished" for row in jobs)
-        return f"<d2lrun.Sweep {self.directory}: {done} of {counted(len(jobs), 'run')} finished>"
+        return f"<d2lrun.Sweep {from_here(self.directory)}: {done} of {counted(len(jobs), 'run')} finished>"
 
     def _repr_html_(self) -> str:
         """Return the page of the sweep, for a notebook."""

@@ -8,13 +8,15 @@ from html import escape
 from typing import Any
 
 from d2lrun.config.metrics import RANKING, SPLITS
-from d2lrun.report.figure import PALETTE
+from d2lrun.report.curves import FEW, STYLES
 from d2lrun.report.progress import Progress, epoch_line
 from d2lrun.report.text import measured
 
-WIDTH, HEIGHT, MARGIN = 400, 160, 52  # pixels of a panel
-LINES = 8  # most lines of text
+WIDTH, HEIGHT = 400, 160  # pixels of a panel
+LEFT, RIGHT, TOP, BOTTOM = 56, 392, 34, 132  # of the curves in it
+LINES = 40  # most lines of text: those of a sweep of 20 runs, and its table
 REDRAW = 0.5  # seconds between two updates
+END = 'text-anchor="end"'
 
 
 class Screen:
@@ -24,19 +26,21 @@ class Screen:
         self.handle: Any = None
         self.lines: list[str] = []
 
-    def show(self, html: str) -> None:
-        """Show the HTML in the place of what the screen showed."""
-        from IPython.display import HTML, display
+    def show(self, html: str, text: str) -> None:
+        """Show the HTML in the place of what the screen showed; ``text`` is for programs that show no HTML."""
+        from IPython.display import display
 
+        shown = {"text/html": html, "text/plain": text}
         if self.handle is None:
-            self.handle = display(HTML(html), display_id=True)
+            self.handle = display(shown, raw=True, display_id=True)
         else:
-            self.handle.update(HTML(html))
+            self.handle.update(shown, raw=True)
 
     def say(self, line: str) -> None:
         """Show a line below the last ones."""
         self.lines = [*self.lines, line][-LINES:]
-        self.show(f"<pre>{escape(chr(10).join(self.lines))}</pre>")
+        text = "\n".join(self.lines)
+        self.show(preformatted(text), text)
 
 
 class CellProgress(Progress):
@@ -68,8 +72,13 @@ class CellProgress(Progress):
     def redraw(self, done: int, text: str) -> None:
         """Show the bar after ``done`` steps, the text, and the curves."""
         bar = f'<progress value="{done}" max="{self.epochs * self.steps}" style="width: 100%"></progress>'
-        self.screen.show(f"{bar}<pre>{escape(text)}</pre>{curves(self.records)}")
+        self.screen.show(f"{bar}{preformatted(text)}{curves(self.records)}", text)
         self.due = self.clock() + REDRAW
+
+
+def preformatted(text: str) -> str:
+    """Return the text as HTML with letters of equal width, which the styles of some notebooks change."""
+    return f'<pre style="font-family: monospace; white-space: pre; overflow-x: auto">{escape(text)}</pre>'
 
 
 def curves(records: Sequence[dict[str, Any]]) -> str:
@@ -80,28 +89,28 @@ def curves(records: Sequence[dict[str, Any]]) -> str:
 
 
 def panel(records: Sequence[dict[str, Any]], name: str) -> str:
-    """Return the curves of a metric over the epochs as SVG."""
+    """Return the curves of a metric over the epochs as SVG; a split has the same colour in each panel."""
     lines = {split: points(records, f"{split}_{name}") for split in SPLITS}
     values = [y for line in lines.values() for _, y in line] or [0.0]
     low, high = min(values), max(values)
     first, last = records[0]["epoch"], max(records[-1]["epoch"], records[0]["epoch"] + 1)
 
-    def place(x: float, y: float) -> str:
-        across = MARGIN + (x - first) / (last - first) * (WIDTH - 2 * MARGIN)
-        down = MARGIN + (high - y) / ((high - low) or 1) * (HEIGHT - 2 * MARGIN)
-        return f"{across:.1f},{down:.1f}"
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (x - first) / (last - first) * (RIGHT - LEFT)
+        return round(across, 1), round(TOP + (high - y) / ((high - low) or 1) * (BOTTOM - TOP), 1)
 
-    drawn = []
-    for place_of_line, (split, line) in enumerate((split, line) for split, line in lines.items() if line):
-        colour, at = PALETTE[place_of_line], MARGIN + 90 + 60 * place_of_line
-        drawn.append(f'<polyline points="{" ".join(place(x, y) for x, y in line)}" fill="none" stroke="{colour}"/>')
-        drawn += [f'<circle cx="{x}" cy="{y}" r="2" fill="{colour}"/>' for x, y in (place(*p).split(",") for p in line)]
-        drawn.append(f'<text x="{at}" y="20" fill="{colour}">{split}</text>')
-    ends = [(high, MARGIN), (low, HEIGHT - MARGIN)]
-    drawn += [f'<text x="{MARGIN - 4}" y="{y + 4}" text-anchor="end">{measured(value)}</text>' for value, y in ends]
-    drawn += [f'<text x="{MARGIN}" y="20">{escape(name.replace("_", " "))}</text>']
-    drawn += [f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 10}" text-anchor="end">epoch {records[-1]["epoch"]}</text>']
-    style = "font: 12px system-ui, sans-serif; background: white"
+    drawn = [f'<path d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}" fill="none" stroke="#ccc"/>']
+    drawn += [f'<text x="{LEFT}" y="20" font-weight="bold">{escape(name.replace("_", " "))}</text>']
+    for number, (split, line) in enumerate((split, line) for split, line in reversed(lines.items()) if line):
+        places, colour = [place(*point) for point in line], STYLES[split]["color"]
+        corners = " ".join(f"{x},{y}" for x, y in places)
+        drawn.append(f'<polyline points="{corners}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        drawn += [f'<circle cx="{x}" cy="{y}" r="2" fill="{colour}"/>' for x, y in places if len(records) <= FEW]
+        drawn.append(f'<text x="{RIGHT - 40 * number}" y="20" fill="{colour}" {END}>{split}</text>')
+    for value, y in ((high, TOP), (low, BOTTOM)):
+        drawn.append(f'<text x="{LEFT - 6}" y="{y + 4}" {END}>{measured(value)}</text>')
+    drawn.append(f'<text x="{RIGHT}" y="{HEIGHT - 8}" {END}>epoch {records[-1]["epoch"]}</text>')
+    style = "font: 12px system-ui, sans-serif; background: white; vertical-align: top"
     return f'<svg width="{WIDTH}" height="{HEIGHT}" style="{style}">{"".join(drawn)}</svg>'
 
 

@@ -135,6 +135,11 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
             parts[key] += 1
 
 
+def from_here(path: Path) -> str:
+    """Return the path from the working directory if it is inside it, else as it is."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def shortened(text: str, length: int) -> str:
     """Return the text with at most ``length`` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"

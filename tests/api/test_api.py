@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -215,6 +216,16 @@ def test_k_folds_are_runs_of_a_run(short):
     assert [fold.status for fold in run.folds] == ["finished"] * 2
     mean = sum(fold.metrics["val_loss"] for fold in run.folds) / 2
     assert run.metrics["val_loss"]["mean"] == pytest.approx(mean)
+
+
+def test_a_run_is_written_with_its_place_from_here_and_its_metrics(short, monkeypatch):
+    run = d2l.train(*short, validation={"name": "kfold", "k": 2}, train__epochs=1)
+    number = r"\d\.\d+( ± \d\.\d+)?"
+    metrics = f"finished, train_loss {number}, train_accuracy {number}, val_loss {number}, val_accuracy {number}>"
+    assert re.fullmatch(rf"<d2lrun.Run outputs/runs/\S+: {metrics}", repr(run)) and "±" in repr(run)
+    assert re.fullmatch(rf"<d2lrun.Run outputs/runs/\S+/fold-1: {metrics}", repr(run.folds[1]))
+    monkeypatch.chdir(run.directory / "fold-0")
+    assert repr(run).startswith(f"<d2lrun.Run {run.directory}: ")
 
 
 @pytest.mark.parametrize("kind", [d2l.load, d2l.Sweep])

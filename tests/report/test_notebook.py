@@ -23,7 +23,7 @@ class Shown(Screen):
         super().__init__()
         self.pages = []
 
-    def show(self, html):
+    def show(self, html, text):
         self.pages.append(html)
 
 
@@ -43,9 +43,14 @@ def test_the_bar_the_text_and_the_curves_are_replaced_in_one_output():
     assert values == [("2", "8"), ("4", "8"), ("7", "8"), ("8", "8")]
     assert "epoch 2/2" in screen.pages[-1] and "accuracy 0.900" in screen.pages[-1]
     assert screen.pages[-1].count("<svg") == 2 and screen.pages[0].count("<svg") == 0
-    words = [re.sub("<.*?>", " ", panel).split() for panel in re.findall("<svg.*?</svg>", screen.pages[-1])]
-    assert words[0] == ["train", "test", "0.600", "0.300", "loss", "epoch", "2"]
-    assert words[1] == ["test", "0.900", "0.800", "accuracy", "epoch", "2"]
+    panels = re.findall("<svg.*?</svg>", screen.pages[-1])
+    words = [re.sub("<.*?>", " ", panel).split() for panel in panels]
+    assert words[0] == ["loss", "test", "train", "0.600", "0.300", "epoch", "2"]
+    assert words[1] == ["accuracy", "test", "0.900", "0.800", "epoch", "2"]
+    colours = [
+        set(re.findall('fill="(#[0-9A-F]{6})"', panel)) for panel in re.findall("<svg.*?</svg>", screen.pages[-1])
+    ]
+    assert len(colours[0]) == 2 and colours[1] < colours[0]  # a split has the same colour in each panel
 
 
 def test_a_run_that_is_continued_shows_the_epochs_before(monkeypatch):
@@ -78,17 +83,19 @@ def test_a_notebook_is_a_shell_with_a_kernel(monkeypatch, shell, expected):
 
 def test_a_screen_is_one_output_that_is_updated(monkeypatch):
     shown = []
-    handle = types.SimpleNamespace(update=lambda html: shown.append(("update", html)))
+    handle = types.SimpleNamespace(update=lambda kinds, raw: shown.append(("update", kinds)))
 
-    def display(html, display_id):
-        shown.append(("new", html))
+    def display(kinds, raw, display_id):
+        shown.append(("new", kinds))
         return handle
 
-    module = types.SimpleNamespace(HTML=str, display=display)
+    module = types.SimpleNamespace(display=display)
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(display=module))
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     screen = Screen()
-    for number in range(12):
-        screen.say(f"<{number}>")
-    assert [kind for kind, _ in shown] == ["new", *["update"] * 11]
-    assert "&lt;11&gt;" in shown[-1][1] and shown[-1][1].count("&lt;") == notebook.LINES
+    said = [f"<{number}>" for number in range(notebook.LINES + 4)]
+    for line in said:
+        screen.say(line)
+    assert [kind for kind, _ in shown] == ["new", *["update"] * (len(said) - 1)]
+    html, text = shown[-1][1]["text/html"], shown[-1][1]["text/plain"]
+    assert text.splitlines() == said[4:] and html.count("&lt;") == notebook.LINES
