@@ -78,7 +78,7 @@ class CellProgress(Progress):
 
 def preformatted(text: str) -> str:
     """Return the text as HTML with letters of equal width, which the styles of some notebooks change."""
-    return f'<pre style="font-family: monospace; white-space: pre; overflow-x: auto">{escape(text)}</pre>'
+    return f'<pre style="font: 12px monospace; white-space: pre; overflow-x: auto">{escape(text)}</pre>'
 
 
 def curves(records: Sequence[dict[str, Any]]) -> str:

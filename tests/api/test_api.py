@@ -218,7 +218,7 @@ def test_k_folds_are_runs_of_a_run(short):
     assert run.metrics["val_loss"]["mean"] == pytest.approx(mean)
 
 
-def test_a_run_is_written_with_its_place_from_here_and_its_metrics(short, monkeypatch):
+def test_a_run_is_written_with_its_place_and_its_metrics(short, monkeypatch):
     run = d2l.train(*short, validation={"name": "kfold", "k": 2}, train__epochs=1)
     number = r"\d\.\d+( ± \d\.\d+)?"
     metrics = f"finished, train_loss {number}, train_accuracy {number}, val_loss {number}, val_accuracy {number}>"

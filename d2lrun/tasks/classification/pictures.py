@@ -70,7 +70,7 @@ class Sheet:
 def draw_predictions(
     path: str | Path, images: Tensor, labels: Tensor, probabilities: Tensor, classes: Sequence[str]
 ) -> None:
-    """Write a PNG: at the top the first 20 images, below them the 20 errors with the highest confidence.
+    """Write a PNG: at the top 20 images from all of the set, below them the 20 errors with the highest confidence.
 
     Test images uint8 [N, C, H, W], labels [N], probabilities [N, K]. Below each image are its label and the
     prediction with its probability; errors have a red frame and ✗.
@@ -79,18 +79,19 @@ def draw_predictions(
     labels = labels.cpu()
     wrong = (predicted != labels).nonzero().flatten()
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)][:SHOWN].tolist()
-    first = list(range(min(SHOWN, len(labels))))
+    count = min(SHOWN, len(labels))
+    some = [n * len(labels) // count for n in range(count)]  # a folder of pictures is in the order of its classes
     right = len(labels) - len(wrong)
     titles = [
-        f"The first {counted(len(first), 'test image')}, label and prediction ({right:,} of {len(labels):,} right)",
-        f"The {len(worst)} most confident of {len(wrong):,} errors" if worst else "No errors",
+        f"{count} of {counted(len(labels), 'image')}, label and prediction ({right:,} right)",
+        f"{counted(len(wrong), 'error')}, the most confident first" if worst else "No errors",
     ]
 
     def add(sheet: Sheet, y: int, x: int, n: int) -> None:
         truth, guess = classes[int(labels[n])], classes[int(predicted[n])]
         add_prediction(sheet, y, x, images[n], truth, guess, confidence[n].item())
 
-    draw_parts(path, list(zip(titles, (first, worst), strict=True)), add)
+    draw_parts(path, list(zip(titles, (some, worst), strict=True)), add)
 
 
 def draw_parts(

@@ -44,7 +44,7 @@ def describe(experiment: Experiment[ImageDataset, ImageSubset], directory: RunDi
 def draw(
     experiment: Experiment[ImageDataset, ImageSubset], directory: RunDirectory, title: str, say: Callable[[str], None]
 ) -> None:
-    """Draw predictions.png: the first images and the most confident errors, of the test set or the held-out images."""
+    """Draw predictions.png: some images and the most confident errors, of the test set or the held-out images."""
     data, part = experiment.data, experiment.split.pictured
     index = part.index[:PICTURED]
     images, labels = part.pixels(index), part.labels[index]

@@ -49,11 +49,12 @@ def is_framed(pixels, y, x):
     return pixels[y - EDGE // 2, x + TILE // 2].tolist() == FRAME
 
 
-def test_images_come_in_order_and_pixel_for_pixel(tmp_path):
-    pixels = predictions(tmp_path / "p.png", [True] * 25)
-    for place in range(20):
-        y, x = tile(place)
-        assert (pixels[y : y + TILE, x : x + TILE] == 128 + place).all()
+@pytest.mark.parametrize("count", [20, 25, 100])
+def test_images_are_from_all_of_the_set_pixel_for_pixel(tmp_path, count):
+    pixels = predictions(tmp_path / "p.png", [True] * count)
+    shown = [pixels[y : y + TILE, x : x + TILE] for y, x in map(tile, range(20))]
+    assert all((each == each[0, 0]).all() for each in shown)
+    assert [int(each[0, 0, 0]) - 128 for each in shown] == [place * count // 20 for place in range(20)]
 
 
 def test_only_wrong_images_have_a_red_frame(tmp_path):
