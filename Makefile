@@ -11,7 +11,7 @@ DATA   := $(CACHE)/fashion-mnist/t10k-labels-idx1-ubyte
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer augmentation fine-tuning arithmetic tagging reviews model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench mutants lock clean
+.PHONY: help run softmax mlp lenet alexnet vgg nin googlenet batch-norm resnet densenet sequence text language-model rnn gru lstm deep-rnn bi-rnn whole-book seq2seq attention transformer augmentation fine-tuning arithmetic tagging reviews model-selection weight-decay dropout house-prices kfold sweep summary doctor install data test check test-ray test-hydra-next lint format bench notebooks mutants lock clean
 
 help: ## list the targets (the default)
 	@awk -F ' *## *' '/^[a-z0-9-]+:.*## /{sub(/:.*/, "", $$1); printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -175,6 +175,9 @@ test-hydra-next: ## test composing, sweeps and launchers with Hydra's newest pre
 	  -e '.[parallel,slurm,optuna]' 'hydra-core>=1.4.0rc0' 'omegaconf>=2.4.0rc0' pytest hypothesis
 	@.venv-hydra-next/bin/python -m pip list --format=freeze | grep -E '^(hydra-core|omegaconf)=='
 	@.venv-hydra-next/bin/python -m pytest tests/config/test_hydra_internal.py tests/config/test_compose.py tests/sweeps $(ARGS)
+
+notebooks: $(READY) ## run the notebooks of docs/notebooks and write their outputs into them
+	@$(BIN)/python docs/notebooks/execute.py $(ARGS)
 
 mutants: $(READY) ## break the code in random places and see whether a test fails: make mutants ARGS="--count 50 --seed 1"
 	@$(BIN)/python benchmarks/mutants.py $(ARGS)
