@@ -29,23 +29,21 @@ SECONDS = 300  # for a cell
 def executed(path: Path, folder: Path) -> NotebookNode:
     """Return the notebook with the outputs of its cells, run in ``folder``; raises CellExecutionError."""
     notebook = nbformat.read(path, as_version=4)
-    # Without folders of kernels there is one kernel, that of this Python.
-    kernel = AsyncKernelManager(
-        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-        transport="ipc",
-        connection_file=str(folder / "kernel.json"),
-    )
-    client = NotebookClient(notebook, km=kernel, timeout=SECONDS, record_timing=False, coalesce_streams=True)
-    client.execute(cwd=str(folder), env=environment(folder), cleanup_kc=True)
+    with tempfile.TemporaryDirectory() as own:
+        # Without folders of kernels there is one kernel, that of this Python. It is reached by files, not by ports.
+        kernels, connection = KernelSpecManager(kernel_dirs=[]), str(Path(own, "kernel.json"))
+        kernel = AsyncKernelManager(kernel_spec_manager=kernels, transport="ipc", connection_file=connection)
+        client = NotebookClient(notebook, km=kernel, timeout=SECONDS, record_timing=False, coalesce_streams=True)
+        client.execute(cwd=str(folder), env=environment(Path(own)), cleanup_kc=True)
     notebook.metadata = nbformat.from_dict(METADATA)
     return notebook
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return the variables of the kernel: this checkout comes first, and nothing of the user's is read or written."""
+def environment(own: Path) -> dict[str, str]:
+    """Return the variables of the kernel: this checkout, the CPU, and caches and settings in the folder ``own``."""
     paths = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
-    own = {"D2LRUN_CACHE": "cache", "IPYTHONDIR": "ipython", "JUPYTER_RUNTIME_DIR": "jupyter"}
-    return {**os.environ, "PYTHONPATH": paths, **{name: str(folder / place) for name, place in own.items()}}
+    places = {name: str(own / name.lower()) for name in ("D2LRUN_CACHE", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
+    return {**os.environ, **places, "PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def without_pages(notebook: NotebookNode) -> NotebookNode:
