@@ -51,6 +51,7 @@ def check_first_run(text: str) -> None:
     assert 0.85 < test < train
     assert "saved" in text and "finished after 20 epochs" in text
     assert "2 problems" in text
+    assert number(text, r"SmallCNN-\w+ test accuracy") > number(text, "lenet +test accuracy") == test
 
 
 def check_kfold_and_sweep(text: str) -> None:
