@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("d2lrun")
 LOG.addHandler(logging.NullHandler())
 ONE_AT_A_TIME = threading.RLock()
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # which a deterministic run on a GPU sets
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def isolated() -> Iterator[None]:
     """Wait for the runs of other threads; leave torch's generators, threads and settings as they were."""
     import_torch()
     with ONE_AT_A_TIME, ExitStack() as after:
-        for part in (handlers, generators, numbers, settings, pictures):
+        for part in (handlers, generators, numbers, settings, memory, remarks, pictures):
             after.enter_context(part())
         yield
 
@@ -122,6 +124,29 @@ def settings() -> Iterator[None]:
         torch.set_num_threads(count)
         if torch.get_deterministic_debug_mode() != mode:
             torch.set_deterministic_debug_mode(mode)
+
+
+@contextmanager
+def memory() -> Iterator[None]:
+    """Let the threads wait, the memory be freed and cuBLAS compute as they did before a run."""
+    from d2lrun.training import fit
+
+    before = os.environ.get(CUBLAS)
+    try:
+        yield
+    finally:
+        threads.release()
+        fit.return_freed_memory()
+        if before is None:
+            os.environ.pop(CUBLAS, None)
+
+
+@contextmanager
+def remarks() -> Iterator[None]:
+    """Hide the warnings of PIL about damaged images, as the command line does, and then show warnings as before."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 @contextmanager

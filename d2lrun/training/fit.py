@@ -142,10 +142,20 @@ def keep_freed_memory() -> None:
     By default glibc returns it to the kernel and gets it back page by page: 3,000 page faults and a sixth of the time
     in a step of LeNet, 1.5 million and a third in a step of NiN. Other C libraries have no such option.
     """
+    memory_options(most_blocks=0, most_free=-1)
+
+
+def return_freed_memory() -> None:
+    """Return freed memory to the kernel again, as a new process does."""
+    memory_options(most_blocks=1 << 16, most_free=1 << 17)
+
+
+def memory_options(most_blocks: int, most_free: int) -> None:
+    """Set glibc's number of blocks outside the heap, and of free bytes at its end before it shrinks (-1: never)."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(-4, 0)  # M_MMAP_MAX: allocate all blocks on the heap,
-        mallopt(-1, -1)  # M_TRIM_THRESHOLD: and do not shrink the heap
+        mallopt(-4, most_blocks)  # M_MMAP_MAX
+        mallopt(-1, most_free)  # M_TRIM_THRESHOLD
 
 
 def train_batch(state: State, inputs: Any, targets: Tensor, task: Task, lr: float, clip: float | None) -> None:

@@ -16,7 +16,7 @@ import importlib.util
 import os
 import threading
 from collections.abc import Callable, MutableMapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 SPIN = 300_000  # loop turns, about 3 ms, before a waiting thread sleeps: the default of libgomp
@@ -140,6 +140,8 @@ def watch(
         elif asleep and waiting < FREE:
             sleep.end()
             asleep = False
+    if asleep:
+        sleep.end()
 
 
 def cores() -> int:
@@ -147,17 +149,33 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@cache
+_watching: tuple[threading.Thread, threading.Event] | None = None  # the load; the event ends it
+
+
 def adapt() -> bool:
     """From now on adapt how torch's threads wait to the load of the machine; return whether this is possible.
 
-    A thread does this until the process ends. torch must be imported.
+    A thread does this until ``release`` or the end of the process. torch must be imported.
     """
+    global _watching
     import torch
 
     library = libgomp()
     if library is None or of_user() or cores() < 2 or not Path("/proc/self/schedstat").exists():
         return False
-    arguments = Usage().share, torch.get_num_threads, Sleep(library), partial(threading.Event().wait, TICK)
-    threading.Thread(target=watch, args=arguments, name="d2lrun-threads", daemon=True).start()
+    if _watching is None:
+        over = threading.Event()
+        arguments = Usage().share, torch.get_num_threads, Sleep(library), partial(over.wait, TICK)
+        _watching = threading.Thread(target=watch, args=arguments, name="d2lrun-threads", daemon=True), over
+        _watching[0].start()
     return True
+
+
+def release() -> None:
+    """End the thread that ``adapt`` has started."""
+    global _watching
+    if _watching is not None:
+        thread, over = _watching
+        over.set()
+        thread.join()
+    _watching = None

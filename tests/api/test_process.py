@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,7 @@ def state() -> list:
         torch.get_rng_state().tolist(),
         np.random.get_state()[1].tolist(),
         *(signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
-        *(sys.unraisablehook, sys.argv, threading.active_count()),
+        *(sys.unraisablehook, sys.argv, threading.active_count(), dict(os.environ), list(warnings.filters)),
     ]
 
 

@@ -68,7 +68,7 @@ BUSY, FREE = (st.floats(low, high, exclude_min=True, exclude_max=True) for low, 
 @given(st.lists(BUSY, min_size=1), st.lists(FREE, min_size=1), st.lists(st.none() | st.floats(0.05, 0.15)))
 def test_threads_sleep_from_a_busy_time_to_a_free_one(busy, free, between):
     assert watched(between) == watched([*between, *free, *between]) == []
-    assert watched([*free, *busy, *between, *busy]) == ["begin"]
+    assert watched([*free, *busy, *between, *busy]) == ["begin", "end"]  # which ends with the watching
     assert watched([*busy, *between, *free, *between, *free]) == ["begin", "end"]
     assert watched([*busy, *free, *busy, *free]) == ["begin", "end"] * 2
 
@@ -167,3 +167,14 @@ def test_threads_are_read_from_the_newest_file_that_tells(found, tmp_path):
 
 def test_cores_are_those_of_this_process():
     assert 1 <= threads.cores() <= os.cpu_count()
+
+
+@pytest.mark.skipif(threads.libgomp() is None or threads.cores() < 2, reason="other threads wait in other ways")
+def test_the_thread_that_watches_ends_with_the_run(monkeypatch):
+    monkeypatch.setattr(threads, "of_user", lambda: False)
+    threads.release()
+    assert threads.adapt() and threads.adapt()
+    watching = [thread for thread in threading.enumerate() if thread.name == "d2lrun-threads"]
+    assert len(watching) == 1
+    threads.release()
+    assert not watching[0].is_alive()
