@@ -21,6 +21,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
 
+import api
 import bench
 import book
 import epochs
@@ -457,3 +458,12 @@ def test_a_run_that_is_killed_and_resumed_is_compared_with_a_whole_one(tmp_path,
 def test_a_command_that_is_refused_is_told_with_its_message(tmp_path):
     made = gpu.recipes(["train.epochs=0"])["resnet"](tmp_path)
     assert made["code"] == 2 and "train.epochs=0" in made["said"] and made["metrics"] is None
+
+
+def test_the_interface_is_timed_by_its_parts(tmp_path, monkeypatch, capsys, own_images):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["-c", *api.SHORT, "model=softmax", "train.limit_batches=2", *own_images])
+    exec(api.PROGRAM, {})
+    imported, first, second, loop = map(float, capsys.readouterr().out.split())
+    assert min(imported, first, loop) > 0 and second > loop
+    assert len(list(tmp_path.glob("outputs/runs/*/softmax/*/result.json"))) == 2

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHOWN = 6  # digits of the fingerprint in a name
+LONGEST = 40  # letters of the name of a class in it
 
 
 def option_of(given: Any, folder: Path | None) -> str:
@@ -38,7 +39,8 @@ def option_of(given: Any, folder: Path | None) -> str:
         return name
     is_instance = hasattr(given, "named_parameters") and not isinstance(given, type)
     made = given.func if isinstance(given, partial) else type(given) if is_instance else given
-    name = f"{re.sub(r'[^A-Za-z0-9_]+', '', made.__name__) or 'network'}-{digits[:SHOWN]}".lstrip("_0123456789")
+    stem = re.sub(r"[^A-Za-z0-9_]+", "", made.__name__).lstrip("_0123456789")[:LONGEST] or "network"
+    name = f"{stem}-{digits[:SHOWN]}"
     if is_instance:
         kept = copied(given)
         make = registry.taking(lambda: copied(kept), registry.GIVEN)
