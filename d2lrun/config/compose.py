@@ -408,7 +408,9 @@ def check_options(
     for override in parsed:
         key, text = override.key_or_group, override.input_line or ""
         if override.is_sweep_override():
-            wanted = Complaint(text, "several values; add -m to run one after the other")
+            wanted = Complaint(
+                text, "several values; add -m to run one after the other, or in Python call d2lrun.sweep"
+            )
             strange = key == "device" and [name for name in text.partition("=")[2].split(",") if not is_device(name)]
             complaints.append(schema.unknown_device(text.partition("=")[2]) if strange else wanted)
         elif key in options and override.is_delete() and isinstance(override.value(), (str, type(None))):

@@ -91,7 +91,9 @@ def test_all_complaints_come_at_once():
 
 @pytest.mark.parametrize("sweep", ["seed=1,2", "model=mlp,lenet", "train.epochs=range(1,3)", "seed=choice(1,2)"])
 def test_several_values_need_multirun(sweep):
-    assert refusal(sweep) == f"{sweep}: several values; add -m to run one after the other"
+    assert (
+        refusal(sweep) == f"{sweep}: several values; add -m to run one after the other, or in Python call d2lrun.sweep"
+    )
 
 
 @pytest.mark.parametrize("text", ["'", "=", "a=[1", "train.epochs", "x=${", "", "a b=1", "key=\n"])
