@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import gc
 import itertools
 import os
 import pickle
@@ -12,6 +14,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -19,9 +22,11 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that wait for each other's cores take minutes
 
 import torch
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_store import ConfigStore
 from hypothesis import settings
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from d2lrun import signals
 from d2lrun.config.keys import conf_dir
@@ -47,8 +52,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_collection_finish():
+    """Modules and tests stay until the end: the garbage collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 settings.register_profile("d2lrun", deadline=None, max_examples=50)  # a busy machine breaks any deadline
 settings.load_profile("d2lrun")
+KEPT = {"sweeper", "job_logging", "hydra_logging"}  # the groups of Hydra that conf/config.yaml overrides
 USERS = {name: os.environ.get(name) for name in ("D2LRUN_CACHE", "D2LRUN_DATA", "HOME")}
 
 
@@ -61,6 +74,8 @@ def compositions():
 
     def load(self, *arguments, original=ConfigLoaderImpl.load_configuration, **options):
         asked = repr((arguments, options))
+        if options.get("from_shell") is False and "hydra/" not in asked:
+            original = without_most_of_hydras_config(original)
         if {source.path for source in self.get_sources()} - ours or "searchpath" in asked:
             return original(self, *arguments, **options)
         if asked not in composed:
@@ -78,10 +93,35 @@ def compositions():
             parsed[path] = pickle.dumps(original(file))
         return pickle.loads(parsed[path])
 
+    def choices(overrides, entries, self_added, original=defaults_list._create_interpolation_map):
+        return original(overrides, entries, self_added) if any("${" in str(each) for each in entries) else None
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(defaults_list, "_create_interpolation_map", choices)  # no file of conf/ interpolates an option
         patch.setattr(ConfigLoaderImpl, "load_configuration", load)
         patch.setattr(OmegaConf, "load", read)
         yield
+
+
+def without_most_of_hydras_config(load):
+    """``load`` that takes half the time: of Hydra's own config, which ``compose`` throws away, it loads three groups.
+
+    They are those that conf/config.yaml overrides.
+    """
+
+    def lean(*arguments, **options):
+        configs = ConfigStore.instance().repo["hydra"]
+        node = configs["config.yaml"]
+        config = copy.deepcopy(node.node)
+        with read_write(config):
+            config.defaults = [each for each in config.defaults if not isinstance(each, DictConfig) or {*each} & KEPT]
+        configs["config.yaml"] = replace(node, node=config)
+        try:
+            return load(*arguments, **options)
+        finally:
+            configs["config.yaml"] = node
+
+    return lean
 
 
 @pytest.fixture
