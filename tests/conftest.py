@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import copy
 import gc
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +30,8 @@ from hydra.core.config_store import ConfigStore
 from hypothesis import settings
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from d2lrun import signals
+from d2lrun import errors, signals
+from d2lrun.config import compose
 from d2lrun.config.keys import conf_dir
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from d2lrun.errors import D2lrunError, Stopped
@@ -50,6 +53,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if SLOW.search(item.path.as_posix()):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_configure(config):
+    """Before several workers start, d2lrun is compiled: their tests start many processes that import it."""
+    if getattr(config.option, "numprocesses", None):
+        compileall.compile_dir(Path(errors.__file__).parent, quiet=2)
 
 
 def pytest_collection_finish():
@@ -74,8 +83,6 @@ def compositions():
 
     def load(self, *arguments, original=ConfigLoaderImpl.load_configuration, **options):
         asked = repr((arguments, options))
-        if options.get("from_shell") is False and "hydra/" not in asked:
-            original = without_most_of_hydras_config(original)
         if {source.path for source in self.get_sources()} - ours or "searchpath" in asked:
             return original(self, *arguments, **options)
         if asked not in composed:
@@ -100,16 +107,14 @@ def compositions():
         patch.setattr(defaults_list, "_create_interpolation_map", choices)  # no file of conf/ interpolates an option
         patch.setattr(ConfigLoaderImpl, "load_configuration", load)
         patch.setattr(OmegaConf, "load", read)
+        patch.setattr(compose, "hydra_compose", without_most_of_hydras_config(compose.hydra_compose))
         yield
 
 
-def without_most_of_hydras_config(load):
-    """``load`` that takes half the time: of Hydra's own config, which ``compose`` throws away, it loads three groups.
+def without_most_of_hydras_config(hydra_compose):
+    """Hydra's ``compose`` in half the time: of its own config, which is thrown away, it loads three groups only."""
 
-    They are those that conf/config.yaml overrides.
-    """
-
-    def lean(*arguments, **options):
+    def lean(*arguments):
         configs = ConfigStore.instance().repo["hydra"]
         node = configs["config.yaml"]
         config = copy.deepcopy(node.node)
@@ -117,7 +122,7 @@ def without_most_of_hydras_config(load):
             config.defaults = [each for each in config.defaults if not isinstance(each, DictConfig) or {*each} & KEPT]
         configs["config.yaml"] = replace(node, node=config)
         try:
-            return load(*arguments, **options)
+            return hydra_compose(*arguments)
         finally:
             configs["config.yaml"] = node
 
