@@ -167,7 +167,8 @@ def import_everything() -> None:
     from d2lrun.config import compose
     from d2lrun.datasets import fashion_mnist  # noqa: F401
     from d2lrun.models import mlp  # noqa: F401
-    from d2lrun.runs import execute, kfold, run  # noqa: F401
+    from d2lrun.report import compare, figure, overlay  # noqa: F401
+    from d2lrun.runs import asking, execute, inference, kfold, run  # noqa: F401
     from d2lrun.sweeps import grid, job, launch, monitor  # noqa: F401
     from d2lrun.tasks.classification import picture_files, task, view  # noqa: F401
     from d2lrun.training import chance, split_check  # noqa: F401
@@ -180,6 +181,7 @@ def import_everything() -> None:
     launch.PATIENCE = 0.05
     compose.expand(["seed=1,2"])  # Hydra's parser
     Plugins.instance()
+    figure.new_figure(1, 1)  # imports matplotlib, for the children that compare
     composed = functools.cache(lambda *words, original=compose.compose: original(list(words)))
     compose.compose = lambda words, config_dir=None: copy.deepcopy(composed(*words))
     gc.freeze()  # or the collector of each child copies the pages of all this
