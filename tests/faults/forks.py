@@ -189,6 +189,15 @@ def import_everything() -> None:
 
 def import_all_but_torch() -> None:
     sys.modules["torch"] = None  # whoever imports it, fails
+    from hydra.core.plugins import Plugins
+
+    from d2lrun.cli import command, main, verbs  # noqa: F401
+    from d2lrun.config import compose
+
+    compose.expand(["seed=1,2"])  # Hydra's parser
+    compose.compose([])
+    Plugins.instance()
+    gc.freeze()
 
 
 def serve() -> None:
