@@ -202,7 +202,7 @@ def d2lrun(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("d2lrun.runs.run.draw", lambda *arguments: None)
-    for name in ("draw_sweep", "write_sweep_page"):
+    for name in ("draw_sweep", "draw_few", "write_sweep_page"):
         monkeypatch.setattr(monitor, name, lambda *arguments: None, raising=False)
     monkeypatch.setattr(monitor, "TICK", 0.05)
 

@@ -175,13 +175,15 @@ def import_everything() -> None:
 
     compose.departures = lambda config: None  # the book's band and the pictures
     run.draw = lambda *args: None  # are not what is tested here
-    monitor.draw_sweep = monitor.write_sweep_page = lambda *args: None
+    monitor.draw_sweep = monitor.draw_few = monitor.write_sweep_page = lambda *args: None
     monitor.TICK = 0.01
     run.EPOCH_SECONDS = 0  # every epoch is saved, however short
     launch.PATIENCE = 0.05
     compose.expand(["seed=1,2"])  # Hydra's parser
     Plugins.instance()
     figure.new_figure(1, 1)  # imports matplotlib, for the children that compare
+    for more in ((), ("validation=holdout",)):  # what the sweeps choose: their children compose it from a cache
+        compose.compose(["model=mlp", "optimizer=adam", "device=cpu", *more])
     composed = functools.cache(lambda *words, original=compose.compose: original(list(words)))
     compose.compose = lambda words, config_dir=None: copy.deepcopy(composed(*words))
     gc.freeze()  # or the collector of each child copies the pages of all this
