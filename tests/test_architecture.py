@@ -105,12 +105,12 @@ def calls(tree: ast.AST, *names: str) -> list[str]:
     return [name for name in found if name in names]
 
 
-@pytest.fixture(params=FILES, ids=lambda path: path.as_posix())
+@pytest.fixture(scope="module", params=FILES, ids=lambda path: path.as_posix())
 def file(request) -> Path:
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # so the tests of one file follow each other, and it is parsed once
 def tree(file) -> ast.AST:
     return ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
 

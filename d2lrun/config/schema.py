@@ -10,7 +10,7 @@ import os
 import re
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass, make_dataclass
+from dataclasses import fields, is_dataclass, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -83,7 +83,17 @@ def measurable(band: dict[str, list[float]], task: str) -> dict[str, list[float]
 
 def to_dict(config: Config) -> dict[str, Any]:
     """Return the config as plain data; ``parse`` is the inverse."""
-    return asdict(config)
+    return plain(config)
+
+
+def plain(value: Any) -> Any:
+    """Return dataclasses as dicts, like ``dataclasses.asdict`` at a quarter of its time: values are not copied."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    names = getattr(value, "__dataclass_fields__", None)
+    return value if names is None else {name: plain(getattr(value, name)) for name in names}
 
 
 def data_name(dataset: Any) -> str:
@@ -152,9 +162,9 @@ def field_value(kind: Any, value: Any, where: str, complaints: list[Complaint], 
     """Return the value of one key: a group of variants, a nested dataclass, or plain data."""
     if whole and where in VARIANTS:
         return variant(where, value, complaints)
-    nested = next(iter(dataclasses_in(kind)), None)
+    nested = dataclasses_in(kind)
     if nested and not (value is None and type(None) in arms(kind)):
-        return build(nested, value, where, complaints)
+        return build(nested[0], value, where, complaints)
     try:
         return convert(kind, value)
     except Mismatch as mismatch:
@@ -447,6 +457,7 @@ def arms(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
-def dataclasses_in(kind: Any) -> list[type]:
+@cache
+def dataclasses_in(kind: Any) -> tuple[type, ...]:
     """The arms of a type that are dataclasses."""
-    return [arm for arm in arms(kind) if isinstance(arm, type) and is_dataclass(arm)]
+    return tuple(arm for arm in arms(kind) if isinstance(arm, type) and is_dataclass(arm))

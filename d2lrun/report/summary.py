@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils import flop_counter
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from d2lrun.disk.weights import identity
 from d2lrun.models.shapes import WINDOWS, output_side, window
@@ -140,7 +142,7 @@ def trace(model: nn.Module, *example: Tensor) -> tuple[list[Layer], int]:
     """Return the layers in the order of their calls, and the multiply-adds of the whole forward pass."""
     layers: list[Layer] = []
     names = {module: name for name, module in model.named_modules() if not list(module.children())}
-    counter = FlopCounterMode(display=False)
+    counter = flop_counter.FlopCounterMode(display=False)
     before: dict[nn.Module, int] = {}
     missed: list[int] = []
     counted: set[tuple[int, int]] = set()
@@ -160,7 +162,7 @@ def trace(model: nn.Module, *example: Tensor) -> tuple[list[Layer], int]:
     hooks = [module.register_forward_pre_hook(enter) for module in names]
     hooks += [module.register_forward_hook(leave) for module in names]
     try:
-        with undisturbed(model) as device, counter:
+        with undisturbed(model) as device, without_compiler(), counter:
             model(*(each.to(device) for each in example))
     finally:
         for hook in hooks:
@@ -169,6 +171,18 @@ def trace(model: nn.Module, *example: Tensor) -> tuple[list[Layer], int]:
         if count := fresh(module, counted):
             layers.append(Layer(name, describe(module), None, count, 0))
     return layers, counter.get_total_flops() // 2 + sum(missed)
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Take off the wrapper for torch.compile from torch's counter of operations: its first call imports 2 s of code."""
+    mode: Any = getattr(flop_counter, "_FlopCounterMode", TorchDispatchMode)
+    wrapped = mode.__torch_dispatch__
+    mode.__torch_dispatch__ = inspect.unwrap(wrapped)
+    try:
+        yield
+    finally:
+        mode.__torch_dispatch__ = wrapped
 
 
 @contextmanager

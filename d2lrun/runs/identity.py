@@ -71,7 +71,7 @@ def contents(data: Any) -> dict[str, Any]:
 
 def places(config: Config) -> dict[str, Any]:
     """Return the absolute paths to data that the config names, by key."""
-    given = schema.flatten(schema.to_dict(config))
+    given = {f"dataset.{key}": value for key, value in vars(config.dataset).items()}
     found = {key: given[key] for key in schema.PLACES if given.get(key)}
     return {key: [*map(absolute, each)] if isinstance(each, list) else absolute(each) for key, each in found.items()}
 

@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import copy
 import functools
+import gc
 import json
 import os
 import pathlib
@@ -152,36 +153,53 @@ def child(words: list[str], cwd: str, fault: str) -> None:
 
 def import_everything() -> None:
     """What every child would do alike, done once."""
+    import numpy.ctypeslib
     import numpy.random  # noqa: F401
+    import rich._emoji_codes
     import rich.console
     import rich.live
     import rich.status
     import rich.table  # noqa: F401
+    import torch.utils.serialization.config  # noqa: F401
     from hydra.core.plugins import Plugins
 
-    from d2lrun.cli import verbs  # noqa: F401
+    from d2lrun.cli import command, main, verbs  # noqa: F401
     from d2lrun.config import compose
     from d2lrun.datasets import fashion_mnist  # noqa: F401
     from d2lrun.models import mlp  # noqa: F401
-    from d2lrun.runs import kfold, run  # noqa: F401
+    from d2lrun.report import compare, figure, overlay  # noqa: F401
+    from d2lrun.runs import asking, execute, inference, kfold, run  # noqa: F401
     from d2lrun.sweeps import grid, job, launch, monitor  # noqa: F401
-    from d2lrun.tasks.classification import view  # noqa: F401
+    from d2lrun.tasks.classification import picture_files, task, view  # noqa: F401
     from d2lrun.training import chance, split_check  # noqa: F401
 
     compose.departures = lambda config: None  # the book's band and the pictures
     run.draw = lambda *args: None  # are not what is tested here
-    monitor.draw_sweep = monitor.write_sweep_page = lambda *args: None
+    monitor.draw_sweep = monitor.draw_few = monitor.write_sweep_page = lambda *args: None
     monitor.TICK = 0.01
     run.EPOCH_SECONDS = 0  # every epoch is saved, however short
     launch.PATIENCE = 0.05
     compose.expand(["seed=1,2"])  # Hydra's parser
     Plugins.instance()
+    figure.new_figure(1, 1)  # imports matplotlib, for the children that compare
+    for more in ((), ("validation=holdout",)):  # what the sweeps choose: their children compose it from a cache
+        compose.compose(["model=mlp", "optimizer=adam", "device=cpu", *more])
     composed = functools.cache(lambda *words, original=compose.compose: original(list(words)))
     compose.compose = lambda words, config_dir=None: copy.deepcopy(composed(*words))
+    gc.freeze()  # or the collector of each child copies the pages of all this
 
 
 def import_all_but_torch() -> None:
     sys.modules["torch"] = None  # whoever imports it, fails
+    from hydra.core.plugins import Plugins
+
+    from d2lrun.cli import command, main, verbs  # noqa: F401
+    from d2lrun.config import compose
+
+    compose.expand(["seed=1,2"])  # Hydra's parser
+    compose.compose([])
+    Plugins.instance()
+    gc.freeze()
 
 
 def serve() -> None:

@@ -1,4 +1,6 @@
 import copy
+import inspect
+import sys
 from functools import lru_cache, partial
 from io import StringIO
 
@@ -6,6 +8,7 @@ import pytest
 import torch
 from rich.console import Console
 from torch import nn
+from torch.utils import flop_counter
 
 from d2lrun import datasets, models
 from d2lrun.cli import main as cli
@@ -293,6 +296,17 @@ def table(text):
         if len(line.split()) >= 6:
             rows.append(tuple(map(int, line.split()[-5:])))
     raise AssertionError("the table does not end")
+
+
+def test_a_summary_imports_no_compiler_and_torchs_counter_stays_as_it_is(monkeypatch):
+    mode = flop_counter._FlopCounterMode
+    kept = mode.__torch_dispatch__
+    monkeypatch.delattr(inspect.unwrap(kept), "__dynamo_disable", raising=False)  # its first call
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an import fails
+    assert summarise(mlp(), torch.zeros(1, 1, 28, 28)).layers
+    assert mode.__torch_dispatch__ is kept
+    with pytest.raises(ImportError), flop_counter.FlopCounterMode(display=False):
+        mlp()(torch.zeros(1, 1, 28, 28))
 
 
 def test_a_student_can_follow_224_down_to_1(capsys):

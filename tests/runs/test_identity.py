@@ -243,9 +243,9 @@ def effects() -> dict[str, tuple[set[str], set[str], set[str]]]:
     """For every key the datasets with which it changes what trains, what is measured, and with which it was tried."""
     found: dict[str, tuple[set[str], set[str], set[str]]] = {}
     for name in TRIED:
+        unsplit = compose([*BASES[name], *QUICK, "validation=none"])
         for validation in ("none", "holdout", "kfold"):
-            words = [*BASES[name], *QUICK, f"validation={validation}"]
-            base = compose(words)
+            base = chosen(unsplit, "validation", validation)
             plain = read(base)
             ways = [(plain, key, changes(base, key, value)) for key, value in leaves(base).items()]
             ways += [(plain, group, choices(base, group)) for group in VARIANTS]
@@ -276,23 +276,35 @@ def changes(base, key: str, value: Any) -> Iterator[Any]:
 
 def choices(base, group: str) -> Iterator[Any]:
     """The config with every other option of a group that goes with the rest."""
-    data = schema.to_dict(base)
     key = "engine" if group == "sweep" else "name"
     for option in VARIANTS[group]:
-        names = {"model": data["model"]["name"], "dataset": data["dataset"]["name"], group: option}
-        if option != data[group][key] and fits(names["model"], names["dataset"]):
+        names = {"model": base.model.name, "dataset": base.dataset.name, group: option}
+        if option != getattr(getattr(base, group), key) and fits(names["model"], names["dataset"]):
             with contextlib.suppress(Refused):
-                yield schema.parse(data | {group: part(group, option)})
+                yield chosen(base, group, option)
+
+
+def chosen(config, group: str, option: str):
+    """The config with an option of a group as conf/ has it; raises Refused."""
+    return schema.parse(schema.to_dict(config) | {group: parts()[group, option]})
 
 
 @cache
-def part(group: str, option: str) -> dict[str, Any]:
-    """The keys of an option as conf/ has them, with a network and a dataset that fit; raises Refused."""
-    model = next(model for model in MODELS if group != "dataset" or fits(model, option))
-    model = option if group == "model" else model
-    dataset = option if group == "dataset" else next(dataset for dataset in DATASETS if fits(model, dataset))
-    words = {"model": model, "dataset": dataset, group: option}
-    return schema.to_dict(compose([f"{name}={value}" for name, value in words.items()]))[group]
+def parts() -> dict[tuple[str, str], dict[str, Any]]:
+    """The keys of each option as conf/ has them. Hydra is slow, so options of all groups are composed together."""
+    pairs: list[tuple[str, str]] = []  # of a dataset and a network that takes it, until each is in one
+    for dataset in DATASETS:
+        used = [model for _, model in pairs]
+        pairs.append((dataset, min((model for model in MODELS if fits(model, dataset)), key=used.count)))
+    alone = [model for model in MODELS if model not in dict(map(reversed, pairs))]
+    pairs += [(next(dataset for dataset in DATASETS if fits(model, dataset)), model) for model in alone]
+    found = {}
+    for place, (dataset, model) in enumerate(pairs):
+        words = {group: [*options][place] for group, options in VARIANTS.items() if place < len(options)}
+        words |= {"dataset": dataset, "model": model}
+        data = schema.to_dict(compose([f"{group}={option}" for group, option in words.items()]))
+        found |= {(group, option): data[group] for group, option in words.items()}
+    return found
 
 
 def table(found: dict[str, tuple[set[str], set[str], set[str]]]) -> str:
