@@ -91,17 +91,21 @@ def numbers() -> Iterator[None]:
     import torch
 
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    mixed = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda", "mps")}
     torch.set_default_dtype(torch.float32)
+    for kind in mixed:
+        torch.set_autocast_enabled(kind, False)
     try:
         with ExitStack() as after:
             after.enter_context(torch.inference_mode(False))
             after.enter_context(torch.enable_grad())
-            after.enter_context(torch.autocast("cpu", enabled=False))
             if device.type != "cpu":
                 after.enter_context(torch.device("cpu"))
             yield
     finally:
         torch.set_default_dtype(dtype)
+        for kind, enabled in mixed.items():
+            torch.set_autocast_enabled(kind, enabled)
 
 
 @contextmanager

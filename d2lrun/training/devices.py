@@ -180,6 +180,8 @@ def wrapped(forward: Any, device: torch.device, dtype: torch.dtype | None) -> An
     def in_precision(*inputs: Any) -> Any:
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             outputs = forward(*inputs)
+        if dtype is not None and not torch.compiler.is_compiling():
+            torch.clear_autocast_cache()  # inside autocast of the user it keeps the weights before the next step
         if isinstance(outputs, torch.Tensor):
             return outputs.float()
         return outputs[0].float(), *outputs[1:]  # a recurrent network also returns the hidden state

@@ -18,7 +18,7 @@ import d2lrun as d2l
 from d2lrun.api import process
 from d2lrun.disk import files
 from d2lrun.errors import Stopped
-from d2lrun.training import fit
+from d2lrun.training import devices, fit
 from tests.bits import same_bits
 
 # --- the process of the user -----------------------------------------------------------------------------------------
@@ -166,3 +166,14 @@ def test_lines_go_where_they_are_wanted(capsys):
     process.display(False)[0].print("on stdout")
     process.console().print("in the log")
     assert capsys.readouterr().out == "on stdout\n"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_inside_autocast_of_the_user_has_its_own_precision(bits, short, d2lrun, monkeypatch, precision):
+    monkeypatch.setattr(devices, "precisions", lambda device: ["fp32", "bf16"])
+    words = [*short, "model=mlp", f"device.precision={precision}"]
+    assert d2lrun(*words, "run.dir=command").code == 0
+    with torch.autocast("cpu", torch.bfloat16):
+        run = d2l.train(*words)
+        assert torch.is_autocast_enabled("cpu")
+    assert same_bits(bits(run), bits(d2l.load("command")))

@@ -413,3 +413,18 @@ def test_a_numbered_gpu_differs_from_cuda_in_its_name_alone():
     assert dataclasses.replace(numbered.device, name="cuda") == plain.device
     assert schema.differing(numbered, plain) == []
     assert schema.parse(schema.to_dict(numbered)) == numbered
+
+
+@pytest.mark.parametrize("outer", [contextlib.nullcontext, lambda: torch.autocast("cpu", enabled=False)])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_step_sees_the_weights_of_the_step_before(outer, precision):
+    """Autocast keeps its copies of the weights until the outermost context ends, which may be the user's."""
+    layer = torch.nn.Linear(3, 2)
+    forward = devices.wrapped(layer.forward, CPU, devices.MIXED[precision])
+    inputs = torch.ones(1, 3)
+    with outer():
+        before = forward(inputs)
+        with torch.no_grad():
+            layer.weight += 1
+        after = forward(inputs)
+    assert torch.allclose(after, before + 3, atol=0.1)
