@@ -86,6 +86,7 @@ def forget() -> None:
     """Clear what was composed before a line was added to the tables."""
     SHIPPED.options, SHIPPED.composed = {}, {}
     compose_recipe.cache_clear()
+    parse_override.cache_clear()  # a word is read by the type of its key
 
 
 registry.CACHES.append(forget)

@@ -32,17 +32,17 @@ ANNOTATIONS = [
     (int, 3, ["7", "-1"], ["1.5", "a", "null", "true"]),
     (float, 3, ["7", "1.5", "-2e3"], ["a", "nan", "inf", "null"]),
     (bool, True, ["true", "false"], ["1", "a"]),
-    (str, "a", ["b", "'1'"], ["1", "null"]),
+    (str, "a", ["b", "'1'", "1"], ["null"]),  # a key of texts reads each value as a text
     (Literal["a", 2], "a", ["a", "2"], ["b", "3", "2.0"]),
     (Annotated[int, Between(1, 5)], 2, ["1", "5"], ["0", "6", "1.5"]),
     (Annotated[float, Between(0, 1, without=(1,))], 0, ["0", "0.5"], ["1", "-0.1"]),
     (Annotated[int, Between(1, 5), "a help"], 2, ["1"], ["0"]),
-    (Annotated[str, "a help"], "x", ["y"], ["1"]),
+    (Annotated[str, "a help"], "x", ["y"], ["null"]),
     (list[int], [1], ["[1,2]", "3", "[]"], ["[a]", "1.5"]),
     (tuple[int, ...], (1, 2), ["[1,2]"], ["[a]"]),
     (list[Annotated[int, Between(1, 5)]], [1], ["[5]"], ["[6]"]),
     (Optional[int], None, ["null", "3"], ["a"]),  # noqa: UP045
-    (Union[int, str], 1, ["1", "a"], ["1.5", "null"]),  # noqa: UP007
+    (Union[int, str], 1, ["1", "a", "1.5"], ["null"]),  # noqa: UP007
     (int | None, 3, ["null", "3"], ["a"]),
 ]
 
@@ -170,3 +170,9 @@ def test_the_source_cannot_be_set():
     for word in ("model.source.path=x", "model.source.sha256=abc", "model.source=null"):
         with pytest.raises(Refused, match=r"model\.source"):
             compose.compose(["model=own-net", word])
+
+
+def test_a_word_is_read_by_the_type_of_now():
+    for annotation, default, value in ((str, "a", "5"), (int, 1, 5), (str, "a", "5")):
+        registry.model("own-net")(network(annotation, default))
+        assert compose.compose(["model=own-net", "model.key=5"]).model.key == value
