@@ -7,6 +7,7 @@ fingerprint of its code and structure, so another network has another name and a
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 import re
 from dataclasses import replace
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHOWN = 6  # digits of the fingerprint in a name
-LONGEST = 40  # letters of the name of a class in it
+LONGEST = 40  # letters of the class in it
 
 
 def option_of(given: Any, folder: Path | None) -> str:
@@ -34,13 +35,13 @@ def option_of(given: Any, folder: Path | None) -> str:
     has its weights. The instance is copied, and never trained itself. A class or function is called in each run, so its
     weights follow from the run's seed.
     """
-    digits = fingerprint(given)
+    digits = fingerprint_of(given)
     if name := registered(given, digits):
         return name
-    is_instance = hasattr(given, "named_parameters") and not isinstance(given, type)
+    is_instance = is_network(given)
     made = given.func if isinstance(given, partial) else type(given) if is_instance else given
-    stem = re.sub(r"[^A-Za-z0-9_]+", "", made.__name__).lstrip("_0123456789")[:LONGEST] or "network"
-    name = f"{stem}-{digits[:SHOWN]}"
+    letters = re.sub(r"[^A-Za-z0-9_]+", "", registry.name_of(made)).lstrip("_0123456789")[:LONGEST]
+    name = f"{letters or 'network'}-{digits[:SHOWN]}"
     if is_instance:
         kept = copied(given)
         make = registry.taking(lambda: copied(kept), registry.GIVEN)
@@ -48,9 +49,36 @@ def option_of(given: Any, folder: Path | None) -> str:
     else:
         refuse_needs(made, given)
         make, values = registry.taking(given, registry.GIVEN), {}
-    added = Added(make, Source(None, digits), values, lazy=is_instance and is_lazy(kept))
+    code = None if is_instance else given
+    added = Added(make, Source(None, digits), values, code=code, lazy=is_instance and is_lazy(kept))
     registry.add("model", name, Network(name, inputs=tuple(INPUTS), added=added))
     return name
+
+
+def fingerprint_of(given: Any) -> str:
+    """Return the fingerprint of a network, class or function; raises Refused if its code cannot be read."""
+    try:
+        strange = [each for each in given.modules() if is_compiled(each)] if is_network(given) else []
+        if not strange:
+            return fingerprint(given)
+    except Exception as error:  # a property or a __hash__ of the user, or values that are nested too deep
+        raise Refused(f"model: a {type(given).__name__}: {type(error).__name__}: {error}", "give its class") from error
+    raise Refused(
+        f"model: a {type(strange[0]).__name__} holds compiled code, which cannot be compared",
+        "give the module that was compiled; device.compile=true compiles it",
+    )
+
+
+def is_network(given: Any) -> bool:
+    """Whether it is an nn.Module, and not a class or function that makes one."""
+    return hasattr(given, "named_parameters") and not isinstance(given, type)
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether a module is what torch.compile, torch.jit.script or torch.jit.trace returned."""
+    import torch
+
+    return hasattr(module, "_orig_mod") or isinstance(module, torch.jit.ScriptModule)
 
 
 def registered(given: Any, digits: str) -> str | None:
@@ -94,8 +122,8 @@ def refuse_needs(made: Any, given: Any) -> None:
     if missing := [name for name in needed if name not in registry.GIVEN]:
         listed = ", ".join(f"{name}=…" for name in missing)
         raise Refused(
-            f"model={made.__name__}: it needs {', '.join(missing)}",
-            f"give {made.__name__}({listed}), or functools.partial({made.__name__}, {listed})",
+            f"model={registry.name_of(made)}: it needs {', '.join(missing)}",
+            f"give functools.partial({registry.name_of(made)}, {listed})",
         )
 
 
@@ -106,14 +134,15 @@ def is_lazy(network: nn.Module) -> bool:
 
 def written(network: nn.Module, folder: Path) -> Path:
     """Write the weights to a file that is named by its content, and return its path."""
-    from d2lrun.disk import weights
-    from d2lrun.disk.content import fingerprint as content
+    from d2lrun.disk import files, weights
+    from d2lrun.models import faults
 
-    state = {name: tensor.detach().float() for name, tensor in network.state_dict().items()}
-    path = folder / f"{content(*(part for name in sorted(state) for part in (name, state[name])))}.safetensors"
+    faults.check_network(type(network).__name__, network)
+    content = weights.content(network)
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        weights.save(network, path)
+        files.write_atomic(path, content)
     return path
 
 

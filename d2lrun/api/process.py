@@ -22,7 +22,7 @@ from d2lrun.config.keys import Config
 from d2lrun.report import notebook
 from d2lrun.report.console import terminal, to_function
 from d2lrun.report.progress import Progress
-from d2lrun.training import threads
+from d2lrun.training import defaults, threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ def isolated() -> Iterator[None]:
     """Wait for the runs of other threads; leave torch's generators, threads and settings as they were."""
     import_torch()
     with ONE_AT_A_TIME, ExitStack() as after:
-        for part in (handlers, generators, numbers, settings, memory, remarks, pictures):
+        for part in (handlers, generators, defaults.numbers, settings, memory, remarks, pictures):
             after.enter_context(part())
         yield
 
@@ -83,29 +83,6 @@ def generators() -> Iterator[None]:
         torch.set_rng_state(before)
         if gpu:
             gpu.set_rng_state_all(gpus)
-
-
-@contextmanager
-def numbers() -> Iterator[None]:
-    """Compute with float32 and gradients on the CPU by default, whatever the user's defaults are."""
-    import torch
-
-    dtype, device = torch.get_default_dtype(), torch.get_default_device()
-    mixed = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda", "mps")}
-    torch.set_default_dtype(torch.float32)
-    for kind in mixed:
-        torch.set_autocast_enabled(kind, False)
-    try:
-        with ExitStack() as after:
-            after.enter_context(torch.inference_mode(False))
-            after.enter_context(torch.enable_grad())
-            if device.type != "cpu":
-                after.enter_context(torch.device("cpu"))
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-        for kind, enabled in mixed.items():
-            torch.set_autocast_enabled(kind, enabled)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import NoReturn
 from d2lrun import __version__, signals, streams
 from d2lrun.cli import verbs
 from d2lrun.errors import D2lrunError, Failed, Refused, Stopped
-from d2lrun.training import threads
+from d2lrun.training import defaults, threads
 
 PACKAGE = Path(__file__).parents[1]
 ADDED = "this is an error in d2lrun, or in code that was added to it: --debug shows where"
@@ -109,8 +109,7 @@ def attempt(words: list[str], debug: bool = False) -> int:
     """Run the verb, report an error, and return the exit code. If ``debug``, raise the error instead."""
     try:
         threads.prepare_waiting()
-        action, rest = chosen(words)
-        code = action(rest)
+        code = dispatch(words)
         sys.stdout.flush()
         signals.raise_received()
         return code
@@ -152,7 +151,8 @@ def report(error: Stopped | D2lrunError | OSError) -> int:
 def dispatch(words: list[str]) -> int:
     """Run the verb, or ``train`` if none is given; return the exit code."""
     action, rest = chosen(words)
-    return action(rest)
+    with defaults.numbers():  # a plugin may have changed them
+        return action(rest)
 
 
 def chosen(words: list[str]) -> tuple[Callable[[list[str]], int], list[str]]:

@@ -95,7 +95,7 @@ def augment_complaints(config: Config) -> list[Complaint]:
 
 def pretrained_complaints(config: Config) -> list[Complaint]:
     """Return complaints about keys that contradict published weights, ``model.pretrained=true``."""
-    if not getattr(config.model, "pretrained", False):
+    if network_of(config.model).added or not getattr(config.model, "pretrained", False):
         return []
     complaints = []
     if config.model.weights is not None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.config.code import fingerprint
 from d2lrun.config.tables import BY_GROUP, Source
 from d2lrun.errors import Refused
 
@@ -86,7 +87,7 @@ def load(files: list[str]) -> None:
         path = Path(file).expanduser().absolute()
         content = content_of(path, file)
         sha256 = hashlib.sha256(content).hexdigest()
-        if LOADED.get(path) != sha256:
+        if sha256 not in LOADED.values():  # else it is named twice, perhaps by a link to it
             before = lines()
             run(path, content, f"d2lrun_plugin_{path.stem}_{sha256[:8]}")
             if lines() == before:
@@ -123,6 +124,7 @@ def run(path: Path, content: bytes, name: str) -> ModuleType:
         raise AssertionError("the loader is given")
     linecache.checkcache(str(path))
     module = sys.modules[name] = module_from_spec(spec)
+    here, words = os.getcwd(), [*sys.argv]
     try:
         loader.exec_module(module)
     except KeyboardInterrupt:
@@ -130,13 +132,17 @@ def run(path: Path, content: bytes, name: str) -> ModuleType:
     except BaseException as error:  # also SystemExit: the file is no program
         del sys.modules[name]
         raise refusal(path, error) from error
+    finally:  # the command's paths are relative to its folder, and Hydra reads its words
+        os.chdir(here)
+        sys.argv[:] = words
     return module
 
 
 def refusal(path: Path, error: BaseException) -> Refused:
     """Return a Refused that names the line of a file at which an error was raised."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return Refused(f"{shown(path)}:{error.lineno}: not valid Python: {error.msg}", HINT)
+    if isinstance(error, SyntaxError) and error.filename in (str(path), None):  # None: not even text
+        where = ":".join([shown(path), *([str(error.lineno)] if error.lineno else [])])
+        return Refused(f"{where}: not valid Python: {error.msg}", HINT)
     found = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     where = f"{shown(path)}:{found[-1]}" if found else shown(path)
     if isinstance(error, Refused):
@@ -206,8 +212,9 @@ def changes(config: Config) -> list[str]:
     """Return a remark on the code of the network or dataset if it is not as when the run began. Raises Refused."""
     for group in BY_GROUP:
         refuse_missing(group, getattr(config, group))
+    what = {True: "its file, or one that it imports,", False: "its code"}
     return [
-        f"{group}={name}: {'its file' if recorded.path else 'its code'} has changed since the run began "
+        f"{group}={name}: {what[recorded.path is not None]} has changed since the run began "
         f"(sha256 {recorded.sha256[:8]} then, {loaded.sha256[:8]} now)"
         for group, name, recorded, loaded in sources(config)
         if loaded and loaded.sha256 != recorded.sha256
@@ -218,3 +225,15 @@ def refuse_changed(config: Config) -> None:
     """Raise Refused if a run cannot be trained with the code that is loaded."""
     for change in changes(config):
         raise Refused(change, "restore it, or start a new run with the code of now")
+
+
+def refuse_stale(config: Config) -> None:
+    """Raise Refused if code that was given in Python uses other values or functions than when it was registered."""
+    for group, table in BY_GROUP.items():
+        name = getattr(config, group).name
+        added = table[name].added if name in table else None
+        if added and added.code is not None and fingerprint(added.code) != added.source.sha256:
+            raise Refused(
+                f"{group}={name}: a value or function that its code uses has changed since it was defined",
+                "restore it; or run the definition again for a new run",
+            )

@@ -6,7 +6,6 @@ defaults are the values. What has no line in conf/ is given to Hydra as data.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 import sys
@@ -21,16 +20,15 @@ import yaml
 from hydra.core.config_store import ConfigStore
 
 from d2lrun.config import schema
-from d2lrun.config.code import fingerprint
+from d2lrun.config.code import fingerprint, sha256
 from d2lrun.config.keys import VARIANTS, Model, conf_dir, dataset_keys, network_keys
 from d2lrun.config.tables import BY_GROUP, DATASETS, INPUTS, TASKS, Added, Dataset, Network, Source
-from d2lrun.config.types import Number
+from d2lrun.config.types import OPTION, Number
 from d2lrun.errors import Refused
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 SCALARS = (bool, int, float, str)
 GIVEN = ("inputs", "classes")  # arguments of a network that are no keys
-NAME = re.compile(r"[A-Za-z][\w.-]{0,59}")
 WANTED = "wanted bool, int, float, str, Literal, a list of them, or one of them and None"
 CACHES: list[Callable[[], None]] = []  # they clear what other modules have computed from the tables
 
@@ -53,7 +51,7 @@ def model(name: str, *, inputs: str | tuple[str, ...] = ()) -> Callable[[Made], 
     def register(made: Made) -> Made:
         arguments, added = keys_of(name, made, GIVEN, {field.name for field in fields(Model)})
         added.make = taking(made, GIVEN)
-        add("model", name, Network(made.__name__, arguments, kinds or tuple(INPUTS), added=added))
+        add("model", name, Network(name_of(made), arguments, kinds or tuple(INPUTS), added=added))
         return made
 
     return register
@@ -93,17 +91,21 @@ def view_of(task: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def add(group: str, name: str, line: Any) -> None:
     """Add a line to a table and its values to what Hydra composes; a line that was added before is replaced."""
     source = line.added.source
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise refusal(line.added.make, f"the name {name!r}", "give letters, digits, _, - and ., a letter first")
+    if not isinstance(name, str) or not re.fullmatch(OPTION, name, re.ASCII):
+        raise refusal(
+            line.added.make,
+            f"the name {name!r}",
+            "give letters, digits, _, - and ., a letter first; and no value such as null",
+        )
     other = BY_GROUP[group].get(name)
     if other is not None and other.added is None:
         raise refusal(line.added.make, f"{group}={name} is d2lrun's own", "choose another name")
     if other is not None and None not in (source.path, other.added.source.path) and source != other.added.source:
         raise refusal(line.added.make, f"{group}={name} is defined in {other.added.source.path}, too", "rename one")
-    VARIANTS[group][name] = (network_keys if group == "model" else dataset_keys)(name, line)
-    BY_GROUP[group][name] = line
     values = {"name": name, **line.added.values, "source": asdict(source)}
     ConfigStore.instance().store(group=group, name=name, node={group: values}, package="_global_")
+    VARIANTS[group][name] = (network_keys if group == "model" else dataset_keys)(name, line)
+    BY_GROUP[group][name] = line
     changed()
 
 
@@ -122,7 +124,10 @@ def changed() -> None:
 
 def keys_of(name: str, made: Any, given: tuple[str, ...], taken: set[str]) -> tuple[dict[str, Any], Added]:
     """Return the keys of a class or function with their types, and what its line has. Raises Refused."""
-    added = Added(made, source_of(made), headline=(inspect.getdoc(made) or "").partition("\n")[0])
+    source = source_of(made)
+    added = Added(
+        made, source, code=None if source.path else made, headline=(inspect.getdoc(made) or "").partition("\n")[0]
+    )
     try:
         parameters = inspect.signature(made).parameters.values()
         function = getattr(made, "__init__") if isinstance(made, type) else made  # noqa: B009
@@ -139,6 +144,8 @@ def keys_of(name: str, made: Any, given: tuple[str, ...], taken: set[str]) -> tu
         if each.default is each.empty:
             raise refusal(made, f"{name}: {key} has no default", f"write {key}=VALUE; it is the value of the config")
         default = list(each.default) if isinstance(each.default, tuple) else each.default
+        if "${" in str(default) or "???" in (default if isinstance(default, list) else [default]):
+            raise refusal(made, f"{name}: {key}={default!r}: Hydra replaces ${{…}} and ???", "choose another default")
         try:
             kind, added.meanings[key] = kind_of(types.get(key, type(default)))
             added.values[key] = schema.convert(kind, default)
@@ -150,6 +157,11 @@ def keys_of(name: str, made: Any, given: tuple[str, ...], taken: set[str]) -> tu
     return arguments, added
 
 
+def name_of(made: Any) -> str:
+    """Return the name of a class or function; of another object that can be called, the name of its class."""
+    return str(getattr(made, "__name__", type(made).__name__))
+
+
 def source_of(made: Any) -> Source:
     """Return the file of the module of a class or function; of a program, a notebook or a closure, its code alone."""
     module = sys.modules.get(made.__module__)
@@ -158,12 +170,7 @@ def source_of(made: Any) -> Source:
     in_function = "<locals>" in made.__qualname__ and read is None  # its values depend on the call
     if made.__module__ == "__main__" or not file or in_function:
         return Source(None, fingerprint(made))
-    return Source(str(Path(file).absolute()), sha256(read or Path(file).read_bytes()))
-
-
-def sha256(content: bytes) -> str:
-    """Return the sha256 of the content of a file."""
-    return hashlib.sha256(content).hexdigest()
+    return Source(str(Path(file).absolute()), sha256(made.__module__, read or Path(file).read_bytes()))
 
 
 def kind_of(annotation: Any) -> tuple[Any, str]:

@@ -21,6 +21,7 @@ from d2lrun.config.contradictions import contradictions
 from d2lrun.config.keys import ADDED, VARIANTS, Config, Model
 from d2lrun.config.metrics import name_of, split_of
 from d2lrun.config.tables import DATASETS, INPUTS, MODELS, TASKS, Source, dataset_of, fits
+from d2lrun.config.types import OPTION
 
 PLACES = ("dataset.dir", "dataset.path", "dataset.test")  # paths of the data: their content is compared, not the path
 # Keys that may change in a continued run: it is still the same experiment.
@@ -199,10 +200,12 @@ def unloaded_option(group: str, value: Any) -> type | None:
 
     Its own keys may have any values. What needs the code is refused later (config/plugins.py).
     """
-    source = value.get("source") if isinstance(value, dict) else None
-    if not isinstance(source, dict) or not isinstance(value.get("name"), str) or group not in TABLES:
+    source, name = (value.get(key) if isinstance(value, dict) else None for key in ("source", "name"))
+    if not isinstance(source, dict) or group not in TABLES:
         return None
-    if group == "dataset" and source.get("task") not in TASKS:
+    if not isinstance(name, str) or not re.fullmatch(OPTION, name, re.ASCII):
+        return None
+    if group == "dataset" and source.get("task") not in [*TASKS]:  # a list: it may be of any type
         return None
     bases = (Model,) if group == "model" else ()
     own = [key for key in value if key not in ("source", *(keys_of(Model) if bases else ()))]

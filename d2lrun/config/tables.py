@@ -12,12 +12,14 @@ from d2lrun.config.types import (
     Count,
     Depth,
     Fraction,
+    Line,
     NonNegative,
     Number,
     Positive,
     Probability,
     Rows,
     Seed,
+    Sha256,
     Size,
     Terms,
 )
@@ -51,8 +53,8 @@ class Task:
 class Source:
     """The code of a network or dataset that is not d2lrun's own; it stands in the config of a run."""
 
-    path: str | None  # the file of a plugin; null: it was given in Python
-    sha256: str  # of the file; of code that was given in Python, its fingerprint (config/code.py)
+    path: Line | None  # the file of a plugin; null: it was given in Python
+    sha256: Sha256  # of the file; of code that was given in Python, its fingerprint (config/code.py)
     task: str | None = None  # of a dataset: one of TASKS
 
 
@@ -65,6 +67,7 @@ class Added:
     values: dict[str, Any] = field(default_factory=dict)  # of the keys, if no override sets them
     meanings: dict[str, str] = field(default_factory=dict)  # of the keys, for the help
     headline: str = ""  # for the help
+    code: Any = None  # what a fingerprint as sha256 is of, if it can change while it is registered
     lazy: bool = False  # whether it is an instance that gets parameters with its first inputs, such as nn.LazyLinear
 
 

@@ -38,6 +38,24 @@ class DeviceNames:
         return "such as auto, cpu, cuda, cuda:1 or mps"
 
 
+@dataclass(frozen=True)
+class Matching:
+    """Texts of a form: a regular expression, and what it means in words."""
+
+    pattern: str
+    words: str
+
+    def __contains__(self, value: str) -> bool:
+        return re.fullmatch(self.pattern, value) is not None
+
+    def __str__(self) -> str:
+        return self.words
+
+
+# The name of a network or dataset of the user; in Hydra's grammar it is a text.
+OPTION = r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z][\w.-]{0,59}"
+Sha256 = Annotated[str, Matching("[0-9a-f]{64}", "of 64 hexadecimal digits")]
+Line = Annotated[str, Matching(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,4096}", "of one line")]
 Number = Annotated[float, Between()]
 Positive = Annotated[float, Between(0, without=(0,))]
 NonNegative = Annotated[float, Between(0)]

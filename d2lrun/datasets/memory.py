@@ -44,12 +44,17 @@ def files_of(data: Any, folder: Path, name: str) -> tuple[str, dict[str, str]]:
     parts = {"train": data} if isinstance(data, tuple) else data
     if not isinstance(parts, Mapping) or "train" not in parts or not set(parts) <= set(PARTS):
         raise Refused(f"{name} of the type {type(data).__name__}", f"wanted {WANTED}")
-    for part, pair in parts.items():
-        if not isinstance(pair, tuple) or len(pair) != 2 or len(pair[0]) != len(pair[1]):
-            raise Refused(f"{name}: {part}: wanted inputs and one target for each of them", f"wanted {WANTED}")
-    folder.mkdir(parents=True, exist_ok=True)
-    images = not hasattr(parts["train"][0], "columns") and array(parts["train"][0]).ndim > 2
-    return images_in(parts, folder) if images else rows_in(parts, folder, name)
+    try:
+        for part, pair in parts.items():
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise Refused(f"{name}: {part}: wanted inputs and targets", f"wanted {WANTED}")
+            if len(pair[0]) != len(pair[1]):
+                raise Refused(f"{name}: {part}: {len(pair[0])} inputs and {len(pair[1])} targets", f"wanted {WANTED}")
+        folder.mkdir(parents=True, exist_ok=True)
+        images = not hasattr(parts["train"][0], "columns") and array(parts["train"][0]).ndim > 2
+        return images_in(parts, folder) if images else rows_in(parts, folder, name)
+    except (TypeError, ValueError, NotImplementedError) as error:  # no length, rows of different lengths, no memory
+        raise Refused(f"{name}: no array: {error}", f"wanted {WANTED}") from error
 
 
 def images_in(parts: Mapping[str, Any], folder: Path) -> tuple[str, dict[str, str]]:

@@ -30,7 +30,7 @@ def load(config: Any, arguments: dict[str, Any], loader: Callable[[str], Callabl
         value = line.added.make(**{key: value for key, value in arguments.items() if key in line.arguments})
     except Refused:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not in_library(frame.filename)]
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
         raise Refused(f"{where}{name}: {type(error).__name__}: {error}", "correct the function") from error
@@ -52,8 +52,8 @@ def read(value: Any, name: str, task: str, folder: Path, loader: Callable[[str],
         data = loader(own)(**{key: values[key] for key in DATASETS[own].arguments})
     except Refused as refusal:
         message = str(refusal)
-        for key in keys.values():
-            message = message.replace(key, name)
+        for key in ("path", "test"):
+            message = message.replace(keys.get(key, name), name)
         raise Refused(message, "correct what the function returns") from refusal
     contents = tuple(Content(name, content.sha256) for content in data.contents)
     return replace(data, source=f"the function of {name}", contents=contents)

@@ -25,10 +25,15 @@ LARGEST = 4 << 30  # bytes of such a file: torchvision's largest has 2.5 GB
 
 
 def save(model: nn.Module, path: Path) -> None:
-    """Write the model's parameters and buffers; shared ones are written once, under their first name."""
+    """Write the model's parameters and buffers to a file."""
+    files.write_atomic(path, content(model))
+
+
+def content(model: nn.Module) -> bytes:
+    """Return the content of a file with the parameters and buffers; shared ones are in it once, by their first name."""
     again = shared(model)
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items() if name not in again}
-    files.write_atomic(path, safetensors.torch.save(tensors))
+    return bytes(safetensors.torch.save(tensors))
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from d2lrun.disk.locate import Progress, Say
 from d2lrun.errors import Refused
 from d2lrun.models import faults
 from d2lrun.models.init import initialise
-from d2lrun.models.inputs import Inputs, example_of, outputs_of
+from d2lrun.models.inputs import Inputs, Stream, example_of
 from d2lrun.models.shapes import smallest_side
 
 COMMON = {field.name for field in fields(Model)} | {"name", "source"}
@@ -44,14 +44,16 @@ def build(config: Any, inputs: Inputs, classes: int) -> nn.Module:
     try:
         model = make(inputs=inputs)
         if line.added:
-            faults.check_network(config.name, model)
+            faults.check_network(config.name, model, inputs)
         if line.steps:  # a model of counts cannot predict before it has counted
             outputs = try_inputs(model, *example_of(inputs))
             if line.added:
-                faults.check_outputs(config.name, outputs, outputs_of(inputs, classes))
+                faults.check_outputs(config.name, outputs, inputs, classes)
+                if isinstance(inputs, Stream):
+                    try_inputs(model, *example_of(inputs), outputs[1])  # the next window
     except Refused:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if line.added:
             raise faults.mistake_of_user(config.name, error, inputs) from error
         if isinstance(error, faults.MISTAKES):
@@ -82,7 +84,7 @@ def first_weights(
     adapted = getattr(module, "adapted", lambda tensors: tensors)
     if config.weights is not None:
         return config.weights, adapted(weights.read(weights.find(config.weights)))
-    if not getattr(config, "pretrained", False):
+    if module is None or not getattr(config, "pretrained", False):
         return None
     source, tensors = module.published(config.arch, inputs, say, progress)
     return source, adapted(tensors)

@@ -17,7 +17,8 @@ from torch import nn
 from d2lrun.config.code import in_library
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
-from d2lrun.models.inputs import Inputs, example_of
+from d2lrun.models.inputs import Inputs, Pairs, Stream, example_of, outputs_of
+from d2lrun.models.translator import Translator
 
 # The errors that Python raises for a mistake in code; a network itself raises ValueError for values that do not fit.
 MISTAKES = (SyntaxError, ImportError, AttributeError, NameError, TypeError, LookupError, NotImplementedError)
@@ -60,25 +61,48 @@ def mistake_of_user(name: str, error: BaseException, inputs: Inputs) -> Refused:
     )
 
 
-def check_network(name: str, model: Any) -> None:
+def check_network(name: str, model: Any, inputs: Inputs | None = None) -> None:
     """Raise Refused if what the user's code returned is not a network that can be trained."""
     if not isinstance(model, nn.Module):
         raise Refused(f"model={name}: it returns a {type(model).__name__}, not an nn.Module", "return the network")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise Refused(f"model={name}: it has no parameters to train", "leave requires_grad of some at True")
+    for key, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            hint = "keep it in an attribute or a buffer, without get_extra_state"
+            raise Refused(f"model={name}: its state {key} is a {type(value).__name__}, not a tensor", hint)
+    if isinstance(inputs, Pairs) and not isinstance(model, Translator):
+        hint = "give it the methods start, step, select and weights, as in d2lrun/models/translator.py"
+        raise Refused(f"model={name}: a {type(model).__name__} cannot translate token by token", hint)
 
 
-def check_outputs(name: str, outputs: Any, wanted: tuple[int | None, ...]) -> None:
-    """Raise Refused if the outputs of the user's network for a batch of one example have another shape."""
-    first = outputs[0] if isinstance(outputs, tuple) and outputs else outputs
-    found = list(first.shape) if isinstance(first, torch.Tensor) else type(first).__name__
-    fits = isinstance(found, list) and len(found) == len(wanted)
-    if not fits or not all(side in (None, one) for side, one in zip(wanted, found, strict=True)):
-        shape = ", ".join("T" if side is None else str(side) for side in wanted)
+def check_outputs(name: str, outputs: Any, inputs: Inputs, classes: int) -> None:
+    """Raise Refused if the outputs of the user's network for a batch of one example have another form."""
+    wanted, logits = outputs_of(inputs, classes), outputs
+    if isinstance(inputs, Stream):
+        logits, state = outputs if isinstance(outputs, tuple) and len(outputs) == 2 else (None, None)
+        parts = state if isinstance(state, tuple) else (state,)
+        if logits is None or not (state is None or all(isinstance(each, torch.Tensor) for each in parts)):
+            hint = (
+                "the state after the window is None, a tensor or a tuple of tensors; it is given with the next window"
+            )
+            raise Refused(f"model={name}: its output is {described(outputs)}, wanted (logits, state)", hint)
+    shape = ", ".join("T" if side is None else str(side) for side in wanted)
+    if not isinstance(logits, torch.Tensor):
+        hint = "return the tensor alone"
+        raise Refused(f"model={name}: its output is {described(logits)}, wanted a tensor [{shape}]", hint)
+    found = list(logits.shape)
+    if len(found) != len(wanted) or not all(side in (None, one) for side, one in zip(wanted, found, strict=True)):
         raise Refused(
             f"model={name}: its output for one example is {found}, wanted [{shape}]",
             f"its last layer needs {counted(wanted[-1] or 0, 'output')}",
         )
+
+
+def described(value: Any) -> str:
+    """Return the type of a value, of a tuple with those of its parts, such as a tuple of Tensor, NoneType."""
+    inner = f" of {', '.join(type(each).__name__ for each in value)}" if isinstance(value, tuple) else ""
+    return f"a {type(value).__name__}{inner}"
 
 
 def check_file(name: str) -> None:

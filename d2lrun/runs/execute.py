@@ -31,6 +31,7 @@ def trained(
     the epochs. Raises Refused, Failed, Diverged or Stopped.
     """
     plugins.refuse_changed(config)
+    plugins.refuse_stale(config)
     changed = compose.departures(config)
     with rundir.claim(config) as directory:
         from d2lrun.runs import identity, kfold

@@ -108,9 +108,11 @@ def refuse_other(directory: RunDirectory, before: dict[str, Any], now: dict[str,
     """Raise OtherData if the content changed; the message names each changed file, or else each changed part."""
     rows = changed_files(before, now) or changed_parts(before, now)
     if rows:
+        hint = "restore the data (dataset.dir=FOLDER or dataset.path=FILE may name another place)"
+        if hasattr(directory.load_config().dataset, "source"):
+            hint = "its function must return the same data in each call: give its random generator a seed"
         raise OtherData(
-            "\n  ".join([f"{directory.path} holds a run on other data", *rows]),
-            "restore the data (dataset.dir=FOLDER or dataset.path=FILE may name another place), or start another run",
+            "\n  ".join([f"{directory.path} holds a run on other data", *rows]), f"{hint}, or start another run"
         )
 
 

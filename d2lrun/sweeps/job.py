@@ -13,7 +13,7 @@ from d2lrun.disk import files
 from d2lrun.disk.rundir import RunDirectory, claim, is_at_chance, is_sound, notes_of
 from d2lrun.errors import MACHINE, D2lrunError, InUse, Pruned, Stopped, cause_of, masked
 from d2lrun.sweeps import trial, workers
-from d2lrun.training import threads
+from d2lrun.training import defaults, threads
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,7 +40,8 @@ def job(start: str, named: list[str], data: DictConfig) -> str:
     try:
         plugins.load_installed()
         plugins.load(plugins.taken(named)[0])
-        return train_in(Path(data.run.dir))
+        with defaults.numbers():  # a plugin may have changed them
+            return train_in(Path(data.run.dir))
     except Stopped:
         return STOPPED
     finally:

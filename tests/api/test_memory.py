@@ -90,8 +90,11 @@ def test_data_in_memory_and_another_dataset_are_refused(word):
     ("data", "message"),
     [
         (7, "data of the type int"),
-        ((X,), "data: train: wanted inputs and one target"),
-        ((X, X[:5, 0]), "data: train: wanted inputs and one target"),
+        ((X,), "data: train: wanted inputs and targets"),
+        ((X, X[:5, 0]), "data: train: .* inputs and 5 targets"),
+        ((3, 4), "data: no array: .*len"),
+        ((iter(X), X[:, 0]), "data: no array: .*len"),
+        (([[1.0], [2.0, 3.0]], [0, 1]), "data: no array: "),
         ({"test": (X, X)}, "data of the type dict"),
         ({"train": (X, X[:, 0]), "val": (X, X[:, 0])}, "data: val"),
         ((X[:, 0], X[:, 0]), "rows of the type ndarray"),

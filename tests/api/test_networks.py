@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,16 @@ pytestmark = pytest.mark.usefixtures("own_code")
 SHORT = {"device": "cpu", "train__epochs": 2, "run__pictures": False, "optimizer__lr": 0.05}
 ROWS = np.random.default_rng(1).normal(size=(64, 3)).astype("float32")
 DATA = (ROWS, ROWS @ np.array([1, -2, 0.5], dtype="float32"))
+
+
+class WithExtra(nn.Linear):
+    """A layer whose state has something that is no tensor."""
+
+    def get_extra_state(self):
+        return {"a": 1}
+
+    def set_extra_state(self, state):
+        pass
 
 
 class Net(nn.Module):
@@ -80,7 +91,10 @@ def test_the_same_cell_continues_an_interrupted_run(given, bits, at_step, interr
         nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(1)),
         nn.Sequential(nn.Linear(3, 4), nn.LazyLinear(1)),
         nn.Linear(3, 1),
+        type("_1网络" + "a" * 99, (Net,), {}),
+        functools.partial(functools.partial(Net), 3),
     ],
+    ids=lambda given: getattr(given, "__name__", type(given).__name__)[:9],
 )
 def test_what_makes_a_network_is_taken(given, bits):
     runs = [d2l.train(model=given, data=DATA, run__dir=name, **SHORT) for name in "ab"]
@@ -100,6 +114,11 @@ def test_what_makes_a_network_is_taken(given, bits):
         (lambda width: nn.Linear(3, 1), "it needs width"),
         (Net().double(), r"test_networks.py:\d+: .*dtype"),
         (Net().requires_grad_(False), "no parameters to train"),
+        (nn.LSTM(3, 1), r"its output is a tuple of Tensor, tuple, wanted a tensor \[1, 1\]"),
+        (WithExtra(3, 1), "_extra_state is a dict, not a tensor"),
+        (lambda: WithExtra(3, 1), "_extra_state is a dict, not a tensor"),
+        (torch.jit.trace(nn.Linear(3, 1), torch.ones(1, 3)), "compiled code"),
+        (torch.compile(nn.Linear(3, 1)), "compiled code"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(given, message):
@@ -193,15 +212,56 @@ def test_a_registered_dataset_is_the_same_data(task, bits):
     assert d2l.load("one").evaluate() == other.evaluate() if not rows else one.predict(ROWS[:2]) is not None
 
 
-def test_data_that_change_are_not_trained_further():
-    values = [1.0]
+def leave():
+    raise SystemExit(3)
+
+
+def test_code_that_leaves_is_refused_with_its_line():
+    d2l.dataset("leaving", task="tabular")(leave)
+    with pytest.raises(d2l.Refused, match=r"test_networks.py:\d+: dataset=leaving: SystemExit: 3"):
+        d2l.train("dataset=leaving", "model=linear", **SHORT)
+    with pytest.raises(d2l.Refused, match=r"test_networks.py:\d+: model=leave-\w+: SystemExit: 3"):
+        d2l.train(model=leave, data=DATA, **SHORT)
+
+
+def test_a_message_on_data_names_the_dataset_and_not_a_path():
+    @d2l.dataset("empty", task="tabular")
+    def empty():
+        return ROWS, [None] * len(ROWS)
+
+    with pytest.raises(d2l.Refused, match=r"dataset=empty, line 2: no value of the target target"):
+        d2l.train("dataset=empty", "model=linear", **SHORT)
+
+
+def test_data_that_change_are_not_trained_further(monkeypatch):
+    monkeypatch.setenv("OWN_FACTOR", "1")
 
     @d2l.dataset("changing", task="tabular")
     def changing():
-        return ROWS, ROWS[:, 0] * values[0]
+        return ROWS, ROWS[:, 0] * float(os.environ["OWN_FACTOR"])
 
     run = d2l.train("dataset=changing", "model=linear", **SHORT)
-    values[0] = 2.0
+    monkeypatch.setenv("OWN_FACTOR", "2")
     datasets._last = None  # as in another process
-    with pytest.raises(d2l.Refused, match="dataset=changing"):
+    with pytest.raises(d2l.Refused, match="dataset=changing") as refusal:
         d2l.resume(run, epochs=3)
+    assert "give its random generator a seed" in refusal.value.hint
+
+
+def test_values_that_changed_since_the_definition_are_refused():
+    factor = [2.0]
+
+    class Scaled(Net):
+        """A network that uses a value of its surroundings."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layers(x) * factor[0]
+
+    d2l.model("scaled")(Scaled)
+    run = d2l.train("model=scaled", data=DATA, **SHORT)
+    factor[0] = 3.0
+    for again in (lambda: d2l.resume(run, epochs=3), lambda: d2l.train("model=scaled", data=DATA, **SHORT)):
+        with pytest.raises(d2l.Refused, match="has changed since it was defined"):
+            again()
+    d2l.model("scaled")(Scaled)
+    assert d2l.train("model=scaled", data=DATA, **SHORT).status == "finished"

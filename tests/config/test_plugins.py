@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 
 import pytest
+import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from d2lrun.config import plugins, registry
+from d2lrun.config import compose, plugins, registry, schema
 from d2lrun.config.tables import DATASETS, MODELS
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
@@ -80,6 +84,8 @@ def test_a_file_is_wanted():
     [
         ("import d2lrun\n\nx = undefined", "bad.py:3: NameError: name 'undefined' is not defined"),
         ("def f(:\n    pass", "bad.py:1: not valid Python"),
+        ("x = 1\0", "bad.py.*: not valid Python: .*null bytes"),
+        ("# -*- coding: nope -*-", "bad.py: not valid Python: unknown encoding"),
         ("import d2lrun\nimport no_such_package", "bad.py:2: ModuleNotFoundError: No module named 'no_such_package'"),
         ("raise SystemExit(3)", "bad.py:1: SystemExit: 3"),
         ("x = 1", "it registers no network and no dataset"),
@@ -123,6 +129,27 @@ def test_a_file_is_run_once_and_leaves_no_bytecode(nets):
     assert [path.name for path in nets.parent.iterdir()] == ["nets.py"]
 
 
+def test_one_file_under_two_names_is_run_once(nets):
+    nets.with_name("link.py").symlink_to(nets)
+    plugins.load([str(nets), str(nets.with_name("link.py")), str(nets.parent / ".." / nets.parent.name / nets.name)])
+    assert [*plugins.LOADED] == [nets] and MODELS["own-net"].added.source.path == str(nets)
+
+
+def test_what_a_plugin_sets_changes_no_run(d2lrun, nets, monkeypatch):
+    assert d2lrun("--plugin", nets, *TRAIN, "run.dir=plain").code == 0
+    another_process()
+    changed = "import os, sys, torch\nos.chdir('/')\nsys.argv[:] = ['x', 'seed=3']\ntorch.manual_seed(3)\n"
+    nets.write_text(f"{NETS}\n{changed}torch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)")
+    try:
+        done = d2lrun("--plugin", nets, *TRAIN, "run.dir=changed")
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+    assert done.code == 0, done.err
+    one, other = (RunDirectory(nets.parent / name).weights_file.read_bytes() for name in ("plain", "changed"))
+    assert one == other
+
+
 def test_two_files_cannot_define_one_name(nets, tmp_path):
     other = tmp_path / "other.py"
     other.write_text(f"{NETS}\n# another file", encoding="utf-8")
@@ -163,12 +190,30 @@ def test_changed_code_is_not_trained_further_and_is_said_when_asked(d2lrun, nets
         refused = d2lrun(*plugin, *words)
         assert refused.code == 2 and "sha256" in refused.err
     asked = d2lrun(*plugin, "evaluate", "run")
-    assert asked.code == 0 and "model=own-net: its file has changed since the run began" in asked.err
+    assert (
+        asked.code == 0
+        and "model=own-net: its file, or one that it imports, has changed since the run began" in asked.err
+    )
     nets.write_text(NETS, encoding="utf-8")
     another_process()
     nets = nets.rename(nets.with_name("moved.py"))
     resumed = d2lrun("--plugin", nets, "resume", "run", "train.epochs=2")
     assert resumed.code == 0, resumed.err
+
+
+def test_a_file_that_a_plugin_imports_belongs_to_its_code(d2lrun, nets, monkeypatch):
+    monkeypatch.syspath_prepend(nets.parent)
+    helper = nets.with_name("own_helper.py")
+    found = []
+    for factor in (1, 2, 1):
+        helper.write_text(f"FACTOR = {factor}", encoding="utf-8")
+        nets.write_text(f"from own_helper import FACTOR\n{NETS}", encoding="utf-8")
+        monkeypatch.delitem(sys.modules, "own_helper", raising=False)
+        plugins.load([str(nets)])
+        found.append(MODELS["own-net"].added.source.sha256)
+        another_process()
+    sys.modules.pop("own_helper", None)
+    assert found[0] == found[2] != found[1]
 
 
 def test_the_record_of_a_run_never_causes_an_import(d2lrun, nets):
@@ -182,6 +227,28 @@ def test_the_record_of_a_run_never_causes_an_import(d2lrun, nets):
     config.write_text(config.read_text().replace("own-net", "mlp"))
     d2lrun("evaluate", "run")
     assert not (nets.parent / "imported").exists()
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["mlp", "classification"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+)
+SOURCE = st.fixed_dictionaries({"path": ANYTHING, "sha256": ANYTHING | st.just("0" * 64), "task": ANYTHING})
+
+
+@given(st.sampled_from(["model", "dataset"]), st.just("own") | ANYTHING, SOURCE | ANYTHING, st.text(), ANYTHING)
+def test_a_record_with_any_source_is_read_or_refused(group, name, source, key, value):
+    """The config of a run may come from anybody: its names are plain, and its values have the types of the schema."""
+    config = schema.to_dict(compose.compose(["model=mlp"]))
+    config[group] |= {"name": name, "source": source, key: value}
+    try:
+        read = getattr(schema.parse(config), group)
+    except Refused:
+        return
+    assert re.fullmatch(r"[\w.-]+", read.name) and re.fullmatch("[0-9a-f]{64}", read.source.sha256)
+    assert read.source.path is None or len(read.source.path.splitlines()) == 1
+    with pytest.raises(Refused, match=r"its code (is not loaded|was given)"):
+        plugins.refuse_missing(group, read)
 
 
 @pytest.mark.parametrize("text", ["", "raise ValueError('no')", "from no_such import x"])

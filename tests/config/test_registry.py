@@ -91,6 +91,18 @@ def test_a_key_of_each_network_is_not_an_argument(key):
         registry.model("own-net")(names["made"])
 
 
+@pytest.mark.parametrize("default", ["${x}", "a${", "???", ["${x}"], ["???"]])
+def test_a_default_that_hydra_replaces_is_refused(default):
+    with pytest.raises(Refused, match="Hydra replaces"):
+        registry.model("own-net")(network(type(default) if isinstance(default, str) else list[str], default))
+    assert "own-net" not in MODELS and "own-net" not in VARIANTS["model"]
+
+
+def test_a_key_of_one_network_means_nothing_for_another():
+    registry.model("own-net")(lambda inputs, classes, pretrained=False, arch="a": None)
+    assert compose.compose(["model=own-net", "model.pretrained=true"]).model.pretrained
+
+
 def test_an_argument_without_a_default_is_refused():
     def made(inputs, classes, width: int):
         pass
@@ -107,7 +119,9 @@ def test_a_name_of_d2lrun_is_refused(name):
     assert MODELS[name] is line
 
 
-@pytest.mark.parametrize("name", ["", "1net", "a b", "a=b", "a/b", "../a", "a,b", "ä", "a" * 61, 3])
+@pytest.mark.parametrize(
+    "name", ["", "1net", "a b", "a=b", "a/b", "../a", "a,b", "ä", "a" * 61, 3, "null", "True", "inf"]
+)
 def test_a_name_that_is_no_option_is_refused(name):
     with pytest.raises(Refused, match="the name"):
         registry.model(name)(network(int, 1))

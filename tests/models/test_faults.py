@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from torch import nn
 
 from d2lrun import models
 from d2lrun.config.compose import compose
@@ -17,6 +19,7 @@ from d2lrun.config.tables import MODELS, Network
 from d2lrun.config.types import Count
 from d2lrun.errors import Refused
 from d2lrun.models import faults
+from d2lrun.models.inputs import Pairs, Stream
 
 DOCS = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
 NETWORK = re.findall(r"```python\n(.*?)```", DOCS.partition("## Add a network")[2], re.DOTALL)[0]
@@ -79,3 +82,24 @@ def test_every_network_of_ours_takes_the_arguments_of_its_line():
         faults.check_arguments(
             name, models.network(SimpleNamespace(name=name)), dict.fromkeys(["inputs", "classes", *entry.arguments])
         )
+
+
+LOGITS = torch.zeros(1, 3, 5)
+
+
+@pytest.mark.parametrize("state", [None, torch.zeros(1), (torch.zeros(1), torch.zeros(1))])
+def test_a_stream_has_logits_and_a_state(state):
+    faults.check_outputs("own", (LOGITS, state), Stream(3), 5)
+    with pytest.raises(Refused, match=r"is \[1, 3, 5\], wanted \[1, T, 4\]"):
+        faults.check_outputs("own", (LOGITS, state), Stream(3), 4)
+
+
+@pytest.mark.parametrize("outputs", [LOGITS, (LOGITS,), (LOGITS, {}), (LOGITS, [torch.zeros(1)]), (LOGITS, None, None)])
+def test_a_stream_without_a_state_is_refused(outputs):
+    with pytest.raises(Refused, match=r"wanted \(logits, state\)"):
+        faults.check_outputs("own", outputs, Stream(3), 5)
+
+
+def test_a_network_of_pairs_translates_step_by_step():
+    with pytest.raises(Refused, match="cannot translate token by token"):
+        faults.check_network("own", nn.Linear(2, 2), Pairs(5))

@@ -110,5 +110,7 @@ def unigram_perplexity(train: Tensor, tokens: Tensor, size: int) -> float:
 
 
 def detached(state: Any) -> Any:
-    """Return the hidden state, a tensor or a tuple of tensors, detached from its history."""
+    """Return the hidden state, a tensor, a tuple of tensors or None, detached from its history."""
+    if state is None:
+        return None
     return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)
