@@ -2,7 +2,7 @@
 
 A request is a line of JSON on stdin: the words of the command line, the working directory, and Python to run
 in the child before it: the fault. The answer is a line with the exit code, as subprocess tells it. With
-``--without-torch`` the process has no torch, and neither have its children.
+``--without-torch`` the process has no torch, and neither have its children; other words are more modules to import.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def child(words: list[str], cwd: str, fault: str) -> None:
     os._exit(code)
 
 
-def import_everything() -> None:
+def import_everything(more: list[str]) -> None:
     """What every child would do alike, done once."""
     import numpy.ctypeslib
     import numpy.random  # noqa: F401
@@ -182,6 +182,8 @@ def import_everything() -> None:
     from d2lrun.tasks.classification import picture_files, task, view  # noqa: F401
     from d2lrun.training import chance, split_check  # noqa: F401
 
+    for name in more:
+        import_module(name)
     compose.departures = lambda config: None  # the book's band and the pictures
     run.draw = lambda *args: None  # are not what is tested here
     monitor.draw_sweep = monitor.draw_few = monitor.write_sweep_page = lambda *args: None
@@ -224,5 +226,5 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    import_all_but_torch() if "--without-torch" in sys.argv else import_everything()
+    import_all_but_torch() if "--without-torch" in sys.argv else import_everything(sys.argv[1:])
     serve()
