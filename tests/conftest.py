@@ -35,6 +35,7 @@ from d2lrun.config import compose, plugins, registry
 from d2lrun.config.keys import conf_dir
 from d2lrun.config.tables import BY_GROUP
 from d2lrun.datasets.fashion_mnist import CLASSES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from d2lrun.disk import recorded, rundir
 from d2lrun.errors import D2lrunError, Stopped
 from d2lrun.tasks.classification.images import ImageDataset
 from tests.commands import Outcome
@@ -77,9 +78,13 @@ USERS = {name: os.environ.get(name) for name in ("D2LRUN_CACHE", "D2LRUN_DATA", 
 
 @pytest.fixture(scope="session", autouse=True)
 def compositions():
-    """Hydra reads a file of conf/ once, and composes the same words once. Else only the working directory counts."""
+    """Hydra reads a file of conf/ once, and composes the same words once. Else only the working directory counts.
+
+    The config.yaml of a run is parsed once for each text.
+    """
     composed: dict[str, bytes] = {}
     parsed: dict[str, bytes] = {}
+    configs: dict[str, bytes] = {}
     ours = {"", "hydra.conf", str(conf_dir())}  # where its parts may come from
 
     def load(self, *arguments, original=ConfigLoaderImpl.load_configuration, **options):
@@ -101,6 +106,11 @@ def compositions():
             parsed[path] = pickle.dumps(original(file))
         return pickle.loads(parsed[path])
 
+    def plain(text, original=rundir.parse_yaml):
+        if text not in configs:
+            configs[text] = pickle.dumps(original(text))
+        return pickle.loads(configs[text])
+
     def choices(overrides, entries, self_added, original=defaults_list._create_interpolation_map):
         return original(overrides, entries, self_added) if any("${" in str(each) for each in entries) else None
 
@@ -109,6 +119,8 @@ def compositions():
         patch.setattr(defaults_list, "_create_interpolation_map", choices)  # no file of conf/ interpolates an option
         patch.setattr(ConfigLoaderImpl, "load_configuration", load)
         patch.setattr(OmegaConf, "load", read)
+        for module in (rundir, recorded):
+            patch.setattr(module, "parse_yaml", plain)
         patch.setattr(compose, "hydra_compose", without_most_of_hydras_config(compose.hydra_compose))
         yield
 

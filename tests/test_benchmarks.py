@@ -346,18 +346,26 @@ def test_the_table_of_tokens_says_how_often_faster(monkeypatch, capsys):
 
 
 def test_a_sweep_is_timed_beside_its_own_steps(tiny, monkeypatch):
+    """The steps in a process of their own; other tests carry out a sweep and a first step of these words."""
+    asked = []
     monkeypatch.setattr(sweeps, "JOBS", 2)
+    monkeypatch.setattr(sweeps, "sweep", lambda words: asked.append(words) or 2.0)
+    monkeypatch.setattr(startup, "start", lambda *given: asked.append(given[0]) or "")
     seconds = sweeps.beside_pure(["model=softmax", *tiny], 1)
     assert list(seconds) == [sweeps.SWEEP, sweeps.FIRST_STEP, sweeps.PURE]
     assert all(len(values) == 1 and min(values) > 0 for values in seconds.values())
+    runs, first = asked
+    assert [len(axis) for axis in request.read(runs, None, "d2lrun").axes] == [2]
+    assert first == startup.commands(runs[:-1])[startup.D2LRUN][0]
 
 
 def test_every_run_of_the_timed_sweep_is_another(tmp_path):
-    sweeps.sweep([*sweeps.TRIVIAL, sweeps.rates(12)], tmp_path)
+    sweeps.sweep([*sweeps.TRIVIAL, sweeps.rates(3)], tmp_path)
     (summary,) = tmp_path.glob("outputs/sweeps/*/sweep.json")
     jobs = json.loads(summary.read_text(encoding="utf-8"))["jobs"]
-    assert len({job["directory"] for job in jobs}) == 12
+    assert len({job["directory"] for job in jobs}) == 3
     assert {job["status"] for job in jobs} == {"finished"}
+    assert len({*sweeps.rates(sweeps.FINISHED).split(",")}) == sweeps.FINISHED
 
 
 def test_memory_is_looked_at_after_every_run(tiny):

@@ -158,7 +158,7 @@ def test_the_range_in_the_line_of_a_dataset_is_kept(forks, room):
     assert "dataset.waves=0" in refused.err
 
 
-def test_the_help_lists_task_and_datasets(project, tmp_path):
-    said = d2lrun(tmp_path, "--help")
+def test_the_help_lists_task_and_datasets(forks, room):
+    said = forks(room, ["--help"]).out
     assert "bars" in said and "A sine wave with noise" in said
-    assert "of a multi-label classification" in d2lrun(tmp_path, "predict", "--help")
+    assert "of a multi-label classification" in forks(room, ["predict", "--help"]).out

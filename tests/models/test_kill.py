@@ -54,7 +54,7 @@ def d2lrun():
     """``d2lrun(FOLDER, WORDS, FAULT)``: a forked process there; its exit code and what it said."""
     paths = os.pathsep.join(map(str, (FORKS.parents[2], FORKS.parent)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    command = [sys.executable, str(FORKS)]
+    command = [sys.executable, str(FORKS), "d2lrun.models.vision"]  # torchvision
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
 

@@ -1,4 +1,3 @@
-import copy
 import inspect
 import sys
 from functools import lru_cache, partial
@@ -200,50 +199,57 @@ def network(*overrides):
     return models.build(config.model, shape, classes), shape
 
 
+@lru_cache
+def layers_of(*overrides):
+    """The layers of the network that these words name, as its summary has them."""
+    model, shape = network(*overrides)
+    return summarise(model, torch.zeros(1, *shape)).layers
+
+
 def measured(model, shape):
     """{name: (height before, after)} of each Conv2d, MaxPool2d and AvgPool2d, and the names of those that round up."""
-    model, found, up = copy.deepcopy(model), {}, set()
+    found, up, hooks = {}, set(), []
 
     def look(name, module, inputs, output):
         found[name] = (inputs[0].shape[2], output.shape[2])
 
     for name, module in model.named_modules():
         if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-            module.register_forward_hook(partial(look, name))
+            hooks.append(module.register_forward_hook(partial(look, name)))
             if getattr(module, "ceil_mode", False):
                 up.add(name)
     with torch.inference_mode():
         model.eval()(torch.zeros(2, *shape))
+    for hook in hooks:
+        hook.remove()
     return found, up
 
 
 @pytest.mark.parametrize("name", BOOK)
 def test_the_formula_gives_the_sizes_that_are_measured(name):
-    model, shape = network(f"model={name}")
     windows = {
         layer.name: (layer.window.n, layer.window.output)
-        for layer in summarise(model, torch.zeros(1, *shape)).layers
+        for layer in layers_of(f"model={name}")
         if layer.window and "Adaptive" not in layer.kind
     }
-    sizes, up = measured(model, shape)
+    sizes, up = measured(*network(f"model={name}"))
     assert windows == sizes
     assert len(sizes) >= 4 and not up
 
 
 @pytest.mark.parametrize("name", BOOK)
 def test_the_size_shrinks_as_in_the_book(name):
-    model, shape = network(f"model={name}")
-    heights = [layer.window.output for layer in summarise(model, torch.zeros(1, *shape)).layers if layer.window]
+    heights = [layer.window.output for layer in layers_of(f"model={name}") if layer.window]
     assert list(dict.fromkeys(heights)) == BOOK[name]
 
 
 @pytest.mark.parametrize("arch, left_out", [("googlenet", 13), ("squeezenet1_0", 3), ("resnet18", 0), ("alexnet", 0)])
 def test_the_formula_gives_the_sizes_of_torchvision_but_for_poolings_that_round_up(arch, left_out):
-    model, shape = network("model=torchvision", f"model.arch={arch}")
-    layers = summarise(model, torch.zeros(1, *shape)).layers
+    words = ("model=torchvision", f"model.arch={arch}")
+    layers = layers_of(*words)
     shown = {layer.name: (layer.window.n, layer.window.output) for layer in layers if layer.window}
     adaptive = {layer.name for layer in layers if "Adaptive" in layer.kind}
-    sizes, up = measured(model, shape)
+    sizes, up = measured(*network(*words))
     assert {name: sides for name, sides in shown.items() if name not in adaptive} == {
         name: sides for name, sides in sizes.items() if name not in up
     }

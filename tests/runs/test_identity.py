@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -239,6 +240,28 @@ def read(config) -> tuple[Any, Any] | None:
     return found["parts"]["train"]["fingerprint"], measured
 
 
+def watched(config) -> tuple[tuple[Any, Any] | None, set[str]]:
+    """What ``read`` returns, and the keys and groups that it looks at: another value of no other key can change it."""
+    found: set[str] = set()
+    groups, names = [config], {id(config): ""}  # of each group the start of its keys
+    for group in groups:
+        inner = {name: value for name, value in vars(group).items() if is_dataclass(value)}
+        names |= {id(value): f"{names[id(group)]}{name}." for name, value in inner.items()}
+        groups += inner.values()
+
+    def look(self, name, original=object.__getattribute__):
+        if id(self) in names and name not in ("__class__", "__dataclass_fields__"):
+            looked_at = original(self, "__dict__") if name.startswith("__") else [name]  # asked as a whole, or a key
+            found.update(f"{names[id(self)]}{each}" for each in looked_at)
+        return original(self, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "_fitted", None)  # a dataset that is fitted already looks at less
+        for kind in {*map(type, groups)}:
+            patch.setattr(kind, "__getattribute__", look)
+        return read(config), found
+
+
 def effects() -> dict[str, tuple[set[str], set[str], set[str]]]:
     """For every key the datasets with which it changes what trains, what is measured, and with which it was tried."""
     found: dict[str, tuple[set[str], set[str], set[str]]] = {}
@@ -246,13 +269,16 @@ def effects() -> dict[str, tuple[set[str], set[str], set[str]]]:
         unsplit = compose([*BASES[name], *QUICK, "validation=none"])
         for validation in ("none", "holdout", "kfold"):
             base = chosen(unsplit, "validation", validation)
-            plain = read(base)
+            plain = watched(base)
             ways = [(plain, key, changes(base, key, value)) for key, value in leaves(base).items()]
             ways += [(plain, group, choices(base, group)) for group in VARIANTS]
             if validation == "holdout":
                 ways += [way for group in VARIANTS if group != "dataset" for way in keys_of_options(base, group)]
-            for before, key, configs in ways:
+            for (before, looked_at), key, configs in ways:
                 trains, measures, tried = found.setdefault(key, (set(), set(), set()))
+                if key not in looked_at:
+                    tried |= {name} if name in tried or any(configs) else set()
+                    continue
                 for now in filter(None, map(read, filter(None, configs))):
                     tried.add(name)
                     trains |= {name} if now[0] != before[0] else set()
@@ -263,7 +289,7 @@ def effects() -> dict[str, tuple[set[str], set[str], set[str]]]:
 def keys_of_options(base, group: str) -> Iterator[tuple[Any, str, Iterator[Any]]]:
     """The keys of every other option of a group, such as those of Adam."""
     for config in choices(base, group):
-        if (before := read(config)) is not None:
+        if (before := watched(config))[0] is not None:
             for key, value in leaves(config).items():
                 if key.startswith(f"{group}."):
                     yield before, key, changes(config, key, value)

@@ -758,14 +758,14 @@ def test_a_password_is_nowhere_and_the_same_command_goes_on(locked, here, tmp_pa
     assert "password=***" in told["command"]
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_the_processes_of_a_launcher_are_passed_the_password_and_keep_it(locked, start, tmp_path, launcher):
+@pytest.mark.parametrize("launcher, trials", [("joblib", 2), ("submitit_local", 1)])  # one begins a process for each
+def test_the_processes_of_a_launcher_are_passed_the_password_and_keep_it(locked, start, tmp_path, launcher, trials):
     storage, words = locked
-    words = [*words, "sweep.trials=2", f"hydra/launcher={launcher}"]
+    words = [*words, f"sweep.trials={trials}", f"hydra/launcher={launcher}"]
     words += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
     assert_unknown([ended(start(words))], tmp_path)
     study = trial.engine().load_study(study_name="one", storage=storage)
-    assert [sorted(one.intermediate_values)[0] for one in study.trials] == [1] * 2  # the workers reach it
+    assert [sorted(one.intermediate_values)[0] for one in study.trials] == [1] * trials  # the workers reach it
 
 
 def test_a_masked_password_is_asked_for(planned):
