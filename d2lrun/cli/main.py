@@ -109,7 +109,9 @@ def attempt(words: list[str], debug: bool = False) -> int:
     """Run the verb, report an error, and return the exit code. If ``debug``, raise the error instead."""
     try:
         threads.prepare_waiting()
-        code = dispatch(words)
+        action, rest = chosen(words)
+        with defaults.numbers():  # a plugin may have changed them
+            code = action(rest)
         sys.stdout.flush()
         signals.raise_received()
         return code

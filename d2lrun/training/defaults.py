@@ -13,7 +13,7 @@ def numbers() -> Iterator[None]:
 
     Without torch nothing happens: nobody has changed its defaults.
     """
-    if "torch" not in sys.modules:
+    if sys.modules.get("torch") is None:  # None: its import is forbidden
         yield
         return
     import torch
