@@ -47,7 +47,8 @@ SLOW = re.compile(
     r"|language_model/test_generate|classification/test_pictures"
     r"|runs/test_(run|kfold|longer|cost|identity|next_step)|cli/test_(main|completion|doctor)|report/test_(compare|summary)"
     r"|training/test_(fit|devices|threads)|config/test_(hints|bounds|hydra_internal)|disk/test_(locate|files|download)"
-    r"|api/test_notebooks|tests/test_(benchmarks|makefile|mutants|new_task|readme|signals|streams)"
+    r"|api/test_(notebooks|estimators|networks|docs|process)|config/test_(plugins|registry|code)"
+    r"|tests/test_(benchmarks|makefile|mutants|new_task|readme|signals|streams)"
 )
 
 
