@@ -146,7 +146,7 @@ def written(network: nn.Module, folder: Path) -> Path:
     return path
 
 
-def completed(config: Config, folder: Path) -> Config:
+def completed(config: Config) -> Config:
     """Return the config of a run; an instance with lazy layers gets their weights from the run's seed."""
     line = MODELS[config.model.name]
     if not (line.added and line.added.lazy) or config.model.weights is not None:
@@ -157,6 +157,7 @@ def completed(config: Config, folder: Path) -> Config:
 
     inputs, classes = datasets.form(config)
     torch.manual_seed(config.seed)
+    folder = Path(config.run.root).expanduser() / "data"
     path = written(models.build(config.model, inputs, classes), folder)
     return replace(config, model=replace(config.model, weights=str(path)))
 

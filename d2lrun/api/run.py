@@ -157,7 +157,7 @@ def train(
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
         raise Refused("it names several runs, and train trains one", "d2lrun.sweep with the same arguments")
     with process.isolated():  # also the search: a run of another thread may be the one that is found
-        config = networks.completed(config, Path(config.run.root).expanduser() / "data")
+        config = networks.completed(config)
         if config.run.dir is None and (stopped := newest_stopped(config)):
             with contextlib.suppress(InUse):  # another process trains it: this is a run of its own
                 return trained(replace(config, run=replace(config.run, dir=str(stopped.path))), quiet)

@@ -18,12 +18,12 @@ from d2lrun.config.compose import (
     composer,
     consistent,
     corrected,
-    expand,
     parse_override,
     refuse_composition,
     refused,
 )
 from d2lrun.config.keys import VARIANTS, conf_dir
+from d2lrun.config.several import expand
 from d2lrun.errors import Refused
 
 MODES = ("multirun", "run", "cfg", "info", "hydra-help")

@@ -13,9 +13,11 @@ import contextlib
 import dis
 import hashlib
 import inspect
+import os
 import site
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -129,6 +131,21 @@ def is_library(value: Any) -> bool:
         return bool(file) and in_library(file)
     is_made = isinstance(value, type) and value.__flags__ & HEAP  # a class of ``exec`` names builtins as its module
     return module.__name__ in sys.builtin_module_names and not is_made
+
+
+def place_of(error: BaseException) -> str:
+    """Return ``FILE:LINE: `` of the innermost frame of an error in the user's code; an empty text if there is none."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not in_library(frame.filename)]
+    if not frames:
+        return ""
+    path, last = Path(frames[-1].filename), frames[-1]
+    return f"{shown(path) if path.is_file() else last.name}:{last.lineno}: "  # a cell of a notebook is no file
+
+
+def shown(path: Path) -> str:
+    """Return the path, relative to the working directory if it is inside."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 @cache

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.config.code import fingerprint
+from d2lrun.config.code import fingerprint, shown
 from d2lrun.config.tables import BY_GROUP, Source
 from d2lrun.errors import Refused
 
@@ -148,12 +148,6 @@ def refusal(path: Path, error: BaseException) -> Refused:
     if isinstance(error, Refused):
         return error if str(error).startswith(f"{path.name}:") else Refused(f"{where}: {error}", error.hint)
     return Refused(f"{where}: {type(error).__name__}: {error}", HINT)
-
-
-def shown(path: Path) -> str:
-    """Return the path, relative to the working directory if it is inside."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def installed() -> tuple[EntryPoint, ...]:

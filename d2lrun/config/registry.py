@@ -23,7 +23,7 @@ from d2lrun.config import schema
 from d2lrun.config.code import fingerprint, sha256
 from d2lrun.config.keys import VARIANTS, Model, conf_dir, dataset_keys, network_keys
 from d2lrun.config.tables import BY_GROUP, DATASETS, INPUTS, TASKS, Added, Dataset, Network, Source
-from d2lrun.config.types import OPTION, Number
+from d2lrun.config.types import OPTION, Between, Number
 from d2lrun.errors import Refused
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -84,8 +84,13 @@ def view_of(task: str) -> tuple[dict[str, Any], dict[str, Any]]:
     own = TASKS[task].own
     if own is None:
         return {}, {}
-    values = yaml.safe_load((conf_dir() / "dataset" / f"{own}.yaml").read_text(encoding="utf-8"))
-    return DATASETS[own].view, {key: values[key] for key in DATASETS[own].view}
+    return DATASETS[own].view, {key: values_of(own)[key] for key in DATASETS[own].view}
+
+
+def values_of(dataset: str) -> dict[str, Any]:
+    """Return the values in the file of a dataset of d2lrun's own."""
+    values: dict[str, Any] = yaml.safe_load((conf_dir() / "dataset" / f"{dataset}.yaml").read_text(encoding="utf-8"))
+    return values
 
 
 def add(group: str, name: str, line: Any) -> None:
@@ -177,12 +182,11 @@ def kind_of(annotation: Any) -> tuple[Any, str]:
     """Return an annotation as a type of the schema, and its help. Raises TypeError."""
     if get_origin(annotation) is Annotated:
         inner, *extras = get_args(annotation)
-        ranges = [each for each in extras if hasattr(each, "__contains__") and not isinstance(each, str)]
-        kind, _ = kind_of(inner)
-        if len(ranges) > 1 or (ranges and inner not in (int, float, str)):
-            raise TypeError(f"{annotation} has a range that is not of a number")
-        words = " ".join(each for each in extras if isinstance(each, str))
-        return Annotated[inner, ranges[0]] if ranges else kind, words
+        kind, words = kind_of(inner)[0], [each for each in extras if isinstance(each, str)]
+        ranges = [each for each in extras if isinstance(each, Between)]
+        if len(ranges) > 1 or len(ranges) + len(words) < len(extras) or (ranges and inner not in (int, float)):
+            raise TypeError(f"{annotation}: wanted one d2lrun.Between, of int or float, and texts")
+        return Annotated[inner, ranges[0]] if ranges else kind, " ".join(words)
     if annotation is float:
         return Number, ""  # never NaN
     if annotation in SCALARS or annotation is type(None):

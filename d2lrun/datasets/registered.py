@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
-from d2lrun.config.code import in_library
-from d2lrun.config.keys import conf_dir
+from d2lrun.config.code import place_of
+from d2lrun.config.registry import values_of
 from d2lrun.config.tables import DATASETS, INPUTS, TASKS, dataset_of
 from d2lrun.datasets import memory
 from d2lrun.disk.content import Content
@@ -31,9 +28,8 @@ def load(config: Any, arguments: dict[str, Any], loader: Callable[[str], Callabl
     except Refused:
         raise
     except (Exception, SystemExit) as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not in_library(frame.filename)]
-        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
-        raise Refused(f"{where}{name}: {type(error).__name__}: {error}", "correct the function") from error
+        message = f"{place_of(error)}{name}: {type(error).__name__}: {error}"
+        raise Refused(message, "correct the function") from error
     if hasattr(value, "contents") and hasattr(value, "fit"):
         return value
     with TemporaryDirectory() as folder:
@@ -47,7 +43,7 @@ def read(value: Any, name: str, task: str, folder: Path, loader: Callable[[str],
         holds = INPUTS[TASKS[DATASETS[own].task].inputs]
         hint = f"@d2lrun.dataset(NAME, task={DATASETS[own].task!r})"
         raise Refused(f"{name}: it returns {holds}, and its task is {task}", hint)
-    values = yaml.safe_load((conf_dir() / "dataset" / f"{own}.yaml").read_text(encoding="utf-8")) | keys
+    values = values_of(own) | keys
     try:
         data = loader(own)(**{key: values[key] for key in DATASETS[own].arguments})
     except Refused as refusal:

@@ -38,38 +38,47 @@ def build(config: Any, inputs: Inputs, classes: int) -> nn.Module:
     Refused if the images are too small, ``freeze`` matches no parameter, or the file of the network has an error.
     """
     arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in COMMON}
-    line = network_of(config)
     make = partial(network(config), classes=classes, **arguments)
     faults.check_arguments(config.name, make.func, {"inputs": inputs, **make.keywords})
+    model = (added if network_of(config).added else own)(config, make, inputs, classes)
+    init = asdict(config.init)
+    initialise(model, init.pop("name"), **init)
+    freeze(model, config.freeze)
+    return model
+
+
+def added(config: Any, make: Callable[..., nn.Module], inputs: Inputs, classes: int) -> nn.Module:
+    """Return the network that the user's code makes, after it was tried; raises Refused with the line of an error."""
     try:
         model = make(inputs=inputs)
-        if line.added:
-            faults.check_network(config.name, model, inputs)
-        if line.steps:  # a model of counts cannot predict before it has counted
-            outputs = try_inputs(model, *example_of(inputs))
-            if line.added:
-                faults.check_outputs(config.name, outputs, inputs, classes)
-                if isinstance(inputs, Stream):
-                    try_inputs(model, *example_of(inputs), outputs[1])  # the next window
+        faults.check_network(config.name, model, inputs)
+        outputs = try_inputs(model, *example_of(inputs))
+        faults.check_outputs(config.name, outputs, inputs, classes)
+        if isinstance(inputs, Stream):
+            try_inputs(model, *example_of(inputs), outputs[1])  # the next window
+        return model
     except Refused:
         raise
     except (Exception, SystemExit) as error:
-        if line.added:
-            raise faults.mistake_of_user(config.name, error, inputs) from error
-        if isinstance(error, faults.MISTAKES):
-            raise faults.mistake(config.name, error) from error
-        if not isinstance(error, (ValueError, AssertionError)):
-            raise
+        raise faults.mistake_of_user(config.name, error, inputs) from error
+
+
+def own(config: Any, make: Callable[..., nn.Module], inputs: Inputs, classes: int) -> nn.Module:
+    """Return a network of d2lrun's own, after it was tried; raises Refused."""
+    try:
+        model = make(inputs=inputs)
+        if network_of(config).steps:  # a model of counts cannot predict before it has counted
+            try_inputs(model, *example_of(inputs))
+        return model
+    except faults.MISTAKES as error:
+        raise faults.mistake(config.name, error) from error
+    except (ValueError, AssertionError) as error:
         if not isinstance(inputs, tuple) or len(inputs) != 3:
             raise Refused(f"model={config.name}: {error}", "d2lrun --cfg job shows its keys") from error
         smallest = smallest_side(lambda shape: make(inputs=shape), inputs[0])
         if smallest is None:
             raise faults.wrong_size(config.name, make, inputs, error) from error
         raise misfit(config, inputs, smallest, error) from error
-    init = asdict(config.init)
-    initialise(model, init.pop("name"), **init)
-    freeze(model, config.freeze)
-    return model
 
 
 def first_weights(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from d2lrun.config.code import in_library
+from d2lrun.config.code import place_of, shown
 from d2lrun.counts import counted
 from d2lrun.errors import Refused
 from d2lrun.models.inputs import Inputs, Pairs, Stream, example_of, outputs_of
@@ -28,12 +27,6 @@ HINT = "correct the network; --debug shows the whole traceback"
 def file_of(name: str) -> Path:
     """Return the file of the network with this name in the table MODELS."""
     return Path(__file__).with_name(f"{name.replace('-', '_')}.py")
-
-
-def shown(path: Path) -> str:
-    """Return the path, relative to the working directory if it is inside."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def mistake(name: str, error: BaseException) -> Refused:
@@ -50,15 +43,9 @@ def mistake(name: str, error: BaseException) -> Refused:
 def mistake_of_user(name: str, error: BaseException, inputs: Inputs) -> Refused:
     """Return the Refused for an error in a network that was added: its line, and the inputs of the network."""
     error = error.__cause__ if type(error) is ValueError and error.__cause__ else error
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not in_library(frame.filename)]
-    where = ""
-    if frames:
-        path, last = Path(frames[-1].filename), frames[-1]
-        where = f"{shown(path) if path.is_file() else last.name}:{last.lineno}: "
     shapes = " and ".join(str(list(each.shape)) for each in example_of(inputs))
-    return Refused(
-        f"{where}model={name}: {type(error).__name__}: {error}", f"correct the network; it is given {shapes}"
-    )
+    message = f"{place_of(error)}model={name}: {type(error).__name__}: {error}"
+    return Refused(message, f"correct the network; it is given {shapes}")
 
 
 def check_network(name: str, model: Any, inputs: Inputs | None = None) -> None:

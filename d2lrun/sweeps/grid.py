@@ -7,10 +7,10 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from d2lrun.config import complaints, compose
-from d2lrun.config.compose import MOST
+from d2lrun.config import complaints, compose, several
 from d2lrun.config.keys import SweepSettings
 from d2lrun.config.overrides import is_hydras
+from d2lrun.config.several import MOST
 from d2lrun.disk import files
 from d2lrun.errors import Refused
 from d2lrun.sweeps import trial
@@ -74,7 +74,7 @@ def spelt(text: str, config_dir: str | None) -> list[str]:
     """Return the overrides of one entry of ``sweep.combinations``; raises Refused."""
     try:
         words = shlex.split(text)
-        single = words and len(compose.expand(words, config_dir)[0]) == len(words)
+        single = words and len(several.expand(words, config_dir)[0]) == len(words)
         wrong = "" if single else "wanted one value for a key"
         if steering := [word for word in words if is_hydras(word)]:
             wrong = f"{steering[0]} belongs to the whole sweep, not to a run"
@@ -89,7 +89,7 @@ def named_axis(key: str, values: Any, config_dir: str | None) -> list[str]:
     """Return the overrides of a line of ``sweep.grid``: a list of values, or Hydra's syntax."""
     if isinstance(values, list) and values:
         return [f"{key}={typed(value)}" for value in values]
-    _, axes, _ = compose.expand([f"{key}={values}"], config_dir)
+    _, axes, _ = several.expand([f"{key}={values}"], config_dir)
     if not isinstance(values, str) or not axes:
         wanted = "wanted a list of values, or Hydra's syntax such as range(1,5)"
         raise Refused(f"sweep.grid: {complaints.shown(key, values)}: {wanted}", "sweep.grid={optimizer.lr:[0.1,0.5]}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.config import compose, schema
+from d2lrun.config import compose, schema, several
 from d2lrun.config.compose import parse_override
 from d2lrun.config.keys import Config, Grid, Search
 from d2lrun.config.metrics import validated
@@ -41,7 +41,7 @@ class Request:
 def read(overrides: list[str], config_dir: str | None, command: str) -> Request:
     """Parse a command line; if a key is repeated, its last word counts. Raises Refused."""
     overrides = list({key_of(text): text for text in overrides}.values())
-    fixed, axes, intervals = compose.expand(overrides, config_dir)
+    fixed, axes, intervals = several.expand(overrides, config_dir)
     known = compose.Known() if config_dir else compose.SHIPPED
     settings, root = compose.sweep_settings(fixed, config_dir, known)
     return Request(overrides, fixed, axes, intervals, settings, root, config_dir, known, command)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from d2lrun.config import compose, schema
+from d2lrun.config import compose, schema, several
 from d2lrun.config.keys import Config, Search
 from d2lrun.config.metrics import direction, main_metric, mean_and_std, validated
 from d2lrun.config.tables import dataset_of
@@ -135,7 +135,7 @@ def named(request: Request) -> list[str]:
         for key, values in request.settings.grid.items()
         if key not in typed_keys
     ]
-    single, _, _ = compose.expand(texts, request.config_dir)
+    single, _, _ = several.expand(texts, request.config_dir)
     if single:
         raise Refused(f"sweep.grid: {single[0]}: not several values", "give a list, or Hydra's syntax: interval(0,1)")
     return texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from d2lrun.config import compose
+from d2lrun.config import several
 from d2lrun.config.compose import parse_override
 from d2lrun.errors import Refused
 from d2lrun.sweeps import trial
@@ -54,7 +54,7 @@ class Choices:
 
 def space_of(texts: list[str], config_dir: str | None) -> dict[str, Numbers | Choices]:
     """Return the space of each key: an interval, a range of whole numbers, or single values. Raises Refused."""
-    _, axes, _ = compose.expand(texts, config_dir)
+    _, axes, _ = several.expand(texts, config_dir)
     values = {axis[0].partition("=")[0]: axis for axis in axes if axis}
     found: dict[str, Numbers | Choices] = {}
     for override in (parse_override(text, several=True) for text in texts):

@@ -47,3 +47,15 @@ def interrupts():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def interrupted(interrupts, at_step):
+    """``interrupted(…)``: Ctrl-C in the third step of ``train(…)``; the exception."""
+
+    def train(*words, **settings):
+        with at_step(3, lambda: signal.raise_signal(signal.SIGINT)), pytest.raises(KeyboardInterrupt) as stopped:
+            d2l.train(*words, **settings)
+        return stopped
+
+    return train

@@ -18,7 +18,7 @@ import d2lrun as d2l
 from d2lrun.api import process
 from d2lrun.disk import files
 from d2lrun.errors import Stopped
-from d2lrun.training import devices, fit
+from d2lrun.training import devices
 from tests.bits import same_bits
 
 # --- the process of the user -----------------------------------------------------------------------------------------
@@ -100,24 +100,8 @@ def test_the_lines_of_a_run_go_to_the_log_and_not_to_the_terminal(short, caplog,
 # --- an interrupted cell ---------------------------------------------------------------------------------------------
 
 
-def interrupt_at(monkeypatch, step: int) -> None:
-    """Send SIGINT to this process in a step of the training."""
-    train_batch, done = fit.train_batch, []
-
-    def interrupted(*arguments):
-        train_batch(*arguments)
-        done.append(1)
-        if len(done) == step:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(fit, "train_batch", interrupted)
-
-
-def test_the_same_cell_continues_what_an_interrupt_has_stopped(bits, short, trained, monkeypatch, interrupts):
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, step=3)
-        with pytest.raises(KeyboardInterrupt) as stopped:
-            d2l.train(*short)
+def test_the_same_cell_continues_what_an_interrupt_has_stopped(bits, short, trained, interrupted):
+    stopped = interrupted(*short)
     assert isinstance(stopped.value, Stopped) and "saved" in str(stopped.value)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     run = d2l.train(*short)
@@ -126,22 +110,16 @@ def test_the_same_cell_continues_what_an_interrupt_has_stopped(bits, short, trai
     assert d2l.train(*short).directory != run.directory  # a finished run is not continued: this is a new one
 
 
-def test_another_cell_is_another_run(short, monkeypatch, interrupts):
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, step=3)
-        with pytest.raises(KeyboardInterrupt):
-            d2l.train(*short)
+def test_another_cell_is_another_run(short, interrupted):
+    interrupted(*short)
     [directory] = Path("outputs/runs").glob("*/*/*")
     stopped, other = d2l.load(directory), d2l.train(*short, seed=2)
     assert stopped.status == "stopped" and other.directory != stopped.directory
     assert d2l.resume(stopped).status == "finished"
 
 
-def test_a_run_that_another_process_trains_is_not_the_one_to_continue(short, monkeypatch, interrupts):
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, step=3)
-        with pytest.raises(KeyboardInterrupt):
-            d2l.train(*short)
+def test_a_run_that_another_process_trains_is_not_the_one_to_continue(short, interrupted):
+    interrupted(*short)
     [directory] = Path("outputs/runs").glob("*/*/*")
     with files.lock(directory / ".lock"):
         other = d2l.train(*short)
@@ -149,12 +127,11 @@ def test_a_run_that_another_process_trains_is_not_the_one_to_continue(short, mon
     assert d2l.load(directory).status == "stopped"
 
 
-def test_a_handler_of_the_user_stays(short, monkeypatch, interrupts):
+def test_a_handler_of_the_user_stays(short, at_step, interrupts):
     received = []
     before = signal.signal(signal.SIGINT, lambda signum, frame: received.append(signum))
     try:
-        with monkeypatch.context() as patch:
-            interrupt_at(patch, step=3)
+        with at_step(3, lambda: signal.raise_signal(signal.SIGINT)):
             assert d2l.train(*short).status == "finished"
     finally:
         signal.signal(signal.SIGINT, before)

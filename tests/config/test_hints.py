@@ -14,7 +14,7 @@ import pytest
 from d2lrun import tasks
 from d2lrun.cli import command
 from d2lrun.cli import main as cli
-from d2lrun.config import compose, hints, schema
+from d2lrun.config import compose, hints, schema, several
 from d2lrun.config.keys import VARIANTS, conf_dir
 from d2lrun.config.overrides import is_hydras
 from d2lrun.config.tables import DATASETS, MODELS, fits
@@ -321,7 +321,7 @@ def test_a_command_line_of_another_tool_is_written_as_ours(line):
         command.parse(line.split())
     assert caught.value.hint == f"write {FORMS[line]}"
     options = command.parse(FORMS[line].split())
-    fixed, axes, _ = compose.expand(options.overrides)
+    fixed, axes, _ = several.expand(options.overrides)
     compose.compose([*fixed, *(axis[0] for axis in axes)])
 
 
@@ -394,7 +394,7 @@ def test_a_command_of_the_documentation_is_accepted(line):
         return
     words = [word for word in words if word not in ("…", "...")]
     options = command.parse(words)
-    fixed, axes, intervals = compose.expand([word for word in options.overrides if not is_hydras(word)])
+    fixed, axes, intervals = several.expand([word for word in options.overrides if not is_hydras(word)])
     assert options.multirun or not (axes or intervals)
     given = [*(compose.reader(fixed) if verb == "data" else []), *fixed, *(axis[0] for axis in axes)]
     if REFUSED_THERE in given:

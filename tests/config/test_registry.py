@@ -190,3 +190,10 @@ def test_a_word_is_read_by_the_type_of_now():
     for annotation, default, value in ((str, "a", "5"), (int, 1, 5), (str, "a", "5")):
         registry.model("own-net")(network(annotation, default))
         assert compose.compose(["model=own-net", "model.key=5"]).model.key == value
+
+
+@pytest.mark.parametrize("extra", [[1, 2], {1, 2}, range(3), 5, (Between(1), Between(2))])
+def test_an_annotation_that_is_not_understood_is_refused(extra):
+    extras = extra if isinstance(extra, tuple) else (extra,)
+    with pytest.raises(Refused, match=r"key: .*wanted one d2lrun\.Between"):
+        registry.model("own-net")(network(Annotated.__class_getitem__((int, *extras)), 1))
