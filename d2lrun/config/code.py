@@ -113,6 +113,10 @@ def described(value: Any, seen: dict[Any, Any]) -> Iterator[str]:
             yield from of_cells(value, seen)
     elif hasattr(value, "named_modules"):
         yield from of_network(value, seen)
+    elif hasattr(value, "to_numpy"):  # a table; what pandas keeps beside its values changes when it is used
+        yield type(value).__qualname__
+        yield from described([[*getattr(value, part, ())] for part in ("columns", "index")], seen)
+        yield from described(value.to_numpy(), seen)
     elif hasattr(value, "dtype") and hasattr(value, "tolist"):
         yield f"{value.dtype} {tuple(value.shape)}"
         with contextlib.suppress(RuntimeError, NotImplementedError):  # a tensor without memory, as of the device meta

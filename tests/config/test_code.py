@@ -305,3 +305,23 @@ def test_what_names_itself_ends():
     values: list = [1]
     values.append(values)
     assert fingerprint(recursive) and fingerprint([values]) == fingerprint([values])
+
+
+class Frame:
+    """A table that keeps what was asked of it, as pandas does."""
+
+    def __init__(self, values):
+        self.columns, self.values, self.asked = ["a", "b"], np.array(values), []
+
+    def to_numpy(self):
+        self.asked.append(1)
+        return self.values
+
+
+def test_a_table_is_its_columns_and_values_however_often_it_was_used():
+    table, other = Frame([[1, 2]]), Frame([[1, 3]])
+    assert fingerprint(table) == fingerprint(table) != fingerprint(other)
+    other.values = table.values
+    assert fingerprint(table) == fingerprint(other)
+    other.columns = ["a", "c"]
+    assert fingerprint(table) != fingerprint(other)
