@@ -139,6 +139,7 @@ class Forks:
     def __init__(self, *options: str):
         command = [sys.executable, str(FORKS), *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n", "forks.py has ended: its error is on stderr"
 
     def __call__(self, room: Room, words: list[str], fault: str = "", compose: bool = False) -> Outcome:
         """Fork ``d2lrun WORDS`` with a fault; ``compose`` WORDS beforehand, once for all children."""

@@ -1,8 +1,9 @@
 """One process that has imported everything once, and forks a d2lrun for every request.
 
 A request is a line of JSON on stdin: the words of the command line, the working directory, and Python to run
-in the child before it: the fault. The answer is a line with the exit code, as subprocess tells it. With
-``--without-torch`` the process has no torch, and neither have its children; other words are more modules to import.
+in the child before it: the fault. The answer is a line with the exit code, as subprocess tells it. A line before
+the first answer says that everything is imported. With ``--without-torch`` the process has no torch, and neither
+have its children; other words are more modules to import.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def import_everything(more: list[str]) -> None:
     from hydra.core.plugins import Plugins
 
     from d2lrun.cli import command, main, verbs  # noqa: F401
-    from d2lrun.config import compose
+    from d2lrun.config import compose, several
     from d2lrun.datasets import fashion_mnist  # noqa: F401
     from d2lrun.models import mlp  # noqa: F401
     from d2lrun.report import compare, figure, overlay  # noqa: F401
@@ -190,7 +191,7 @@ def import_everything(more: list[str]) -> None:
     monitor.TICK = 0.01
     run.EPOCH_SECONDS = 0  # every epoch is saved, however short
     launch.PATIENCE = 0.05
-    compose.expand(["seed=1,2"])  # Hydra's parser
+    several.expand(["seed=1,2"])  # Hydra's parser
     Plugins.instance()
     figure.new_figure(1, 1)  # imports matplotlib, for the children that compare
     for more in ((), ("validation=holdout",)):  # what the sweeps choose: their children compose it from a cache
@@ -205,15 +206,16 @@ def import_all_but_torch() -> None:
     from hydra.core.plugins import Plugins
 
     from d2lrun.cli import command, main, verbs  # noqa: F401
-    from d2lrun.config import compose
+    from d2lrun.config import compose, several
 
-    compose.expand(["seed=1,2"])  # Hydra's parser
+    several.expand(["seed=1,2"])  # Hydra's parser
     compose.compose([])
     Plugins.instance()
     gc.freeze()
 
 
 def serve() -> None:
+    print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         if request.pop("compose"):  # the children find it in the cache; what is refused, a child says
