@@ -1,8 +1,9 @@
-"""Tensors compared strictly: torch.equal takes 1.0 in float64 for 1.0 in float32, and 0.0 for -0.0."""
+"""Runs compared strictly: torch.equal takes 1.0 in float64 for 1.0 in float32, and 0.0 for -0.0."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,3 +21,11 @@ def is_same(one: Tensor, other: Tensor) -> bool:
     return alike and torch.equal(
         *(tensor.detach().cpu().contiguous().flatten().view(torch.uint8) for tensor in (one, other))
     )
+
+
+def timeless(value: Any) -> Any:
+    """Return records, or the content of a JSON file, without the times, which differ between two equal runs."""
+    if isinstance(value, dict):
+        timed = {key for key in value if key in ("seconds", "at") or key.endswith("_per_second")}
+        return {key: timeless(item) for key, item in value.items() if key not in timed}
+    return [timeless(item) for item in value] if isinstance(value, list) else value

@@ -55,7 +55,7 @@ def is_drawn(path):
 
 @pytest.fixture(scope="module")
 def forks(project):
-    with Forks() as process:
+    with Forks(project=project) as process:
         yield process
 
 

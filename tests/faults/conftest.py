@@ -20,10 +20,9 @@ import torch
 from safetensors.torch import load_file
 
 from d2lrun.disk.files import sha256
-from tests.bits import same_bits
+from tests.bits import same_bits, timeless
 
 FORKS = Path(__file__).with_name("forks.py")
-TIMES = ("seconds", "examples_per_second")  # what may differ between two equal runs
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,8 +87,7 @@ class Room:
     def bits(self) -> tuple[dict[str, torch.Tensor], list[dict]]:
         """What the run came to: its weights, and its metrics without the times."""
         rows = [json.loads(line) for line in (self.run / "metrics.jsonl").read_text("utf-8").splitlines()]
-        metrics = [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
-        return load_file(self.run / "model.safetensors"), metrics
+        return load_file(self.run / "model.safetensors"), timeless(rows)
 
     def assert_same_bits(self, other: Room) -> None:
         (weights, metrics), (wanted, rows) = self.bits(), other.bits()
@@ -134,11 +132,13 @@ class Outcome:
 
 
 class Forks:
-    """The process of forks.py."""
+    """The process of forks.py, which imports a project's d2lrun and computes with one thread."""
 
-    def __init__(self, *options: str):
-        command = [sys.executable, str(FORKS), *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *options: str, project: Path = FORKS.parents[2]):
+        command, paths = [sys.executable, str(FORKS), *options], os.pathsep.join(map(str, (project, FORKS.parent)))
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
         assert self.process.stdout.readline() == "ready\n", "forks.py has ended: its error is on stderr"
 
     def __call__(self, room: Room, words: list[str], fault: str = "", compose: bool = False) -> Outcome:

@@ -7,15 +7,10 @@ import random
 
 import pytest
 
+from tests.bits import timeless
+
 STEP, STEPS = "d2lrun.training.fit:train_batch", 3 * 2 * 11 + 2 * 16  # of 3 folds and the refit, 2 epochs each
-TIMES = ("seconds", "at", "examples_per_second")
 FOLDED = ("validation=kfold", "validation.k=3", "validation.refit=true", "train.epochs=2", "run.pictures=false")
-
-
-def timeless(value):
-    if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if key not in TIMES}
-    return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
 def came_to(run):

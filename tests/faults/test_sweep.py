@@ -7,15 +7,10 @@ import random
 
 import pytest
 
+from tests.bits import timeless
+
 STEP, STEPS = "d2lrun.training.fit:train_batch", 6 * 2 * 15  # 6 runs of 2 epochs; 460 of 512 images train
-TIMES = ("seconds", "examples_per_second")
 SWEPT = ("optimizer.lr=0.001,0.01", "seed=1,2,3", "train.epochs=2", "validation=holdout", "sweep.name=s")
-
-
-def timeless(value):
-    if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if key not in TIMES}
-    return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
 class Sweeps:

@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from d2lrun.disk.files import sha256
-from tests.bits import same_bits
+from tests.bits import same_bits, timeless
 
 STEP = "d2lrun.training.fit:train_batch"
-TIMES = ("seconds", "tokens_per_second")
 TEXT = "the cat sat on a mat and saw how nine dogs ran over the old hills\n"
 MODELS = ("rnn", "gru", "lstm")
 BATCHES = 5  # of an epoch
@@ -38,8 +37,7 @@ def small(model):
 def came_to(run):
     """The weights, the metrics without times, and the samples."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    metrics = [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
-    return load_file(run / "model.safetensors"), metrics, (run / "samples.txt").read_text("utf-8")
+    return load_file(run / "model.safetensors"), timeless(rows), (run / "samples.txt").read_text("utf-8")
 
 
 def assert_same(run, whole):

@@ -5,20 +5,13 @@ The arguments are the smallest that leave every kind of layer in its place; real
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 from d2lrun.config.tables import MODELS
-from tests.bits import same_bits
+from tests.faults.conftest import Forks, Room
 
-FORKS = Path(__file__).parents[1] / "faults" / "forks.py"
 SMALL = {
     "softmax": [],
     "linear": ["optimizer=adam"],
@@ -50,29 +43,17 @@ KILL = "at('d2lrun.training.fit:train_batch', 3, lambda: send('SIGKILL'))"  # be
 
 
 @pytest.fixture(scope="module")
-def d2lrun():
-    """``d2lrun(FOLDER, WORDS, FAULT)``: a forked process there; its exit code and what it said."""
-    paths = os.pathsep.join(map(str, (FORKS.parents[2], FORKS.parent)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    command = [sys.executable, str(FORKS), "d2lrun.models.vision"]  # torchvision
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-
-        def call(folder, words, fault=""):
-            folder.mkdir(exist_ok=True)
-            request = {"words": words, "cwd": str(folder), "fault": fault, "compose": words[0] != "resume"}
-            print(json.dumps(request), file=process.stdin, flush=True)
-            code = int(process.stdout.readline())
-            return code, *((folder / name).read_text("utf-8") for name in ("stdout", "stderr"))
-
-        yield call
-        process.stdin.close()
+def forks():
+    with Forks("d2lrun.models.vision") as process:  # torchvision
+        yield process
 
 
 @pytest.fixture
 def rooms(tmp_path):
     """Two folders, for the run that is killed and for the other; they do not stay: they may hold 500 MB."""
-    yield tmp_path / "killed", tmp_path / "whole"
+    for name in ("killed", "whole"):
+        (tmp_path / name).mkdir()
+    yield Room(tmp_path / "killed"), Room(tmp_path / "whole")
     shutil.rmtree(tmp_path)
 
 
@@ -82,7 +63,7 @@ def test_every_network_is_killed():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripes_folder, own_texts):
+def test_a_killed_network_continues_to_the_same_bits(name, forks, rooms, stripes_folder, own_texts):
     words = [f"model={name}", *SMALL[name], *TRAINING, "optimizer.lr=0.01", "device=cpu", "device.threads=1"]
     if name in TEXT:  # the hidden state goes from batch to batch, and so from process to process
         words += ["dataset=pydoc", "dataset.max_tokens=2000", "dataset.steps=8", "run.dir=run"]
@@ -96,15 +77,11 @@ def test_a_killed_network_continues_to_the_same_bits(name, d2lrun, rooms, stripe
     else:
         words += ["dataset.verify=false", f"dataset.dir={stripes_folder}", "run.dir=run"]
     killed, whole = rooms
-    assert d2lrun(killed, words, KILL)[0] == -9
-    assert not (killed / "run" / "result.json").exists()
-    code, out, err = d2lrun(killed, ["resume", "run"])
-    assert (code, err) == (0, "")
-    assert "resuming at epoch 1, step 2\n" in out
-    assert d2lrun(whole, words)[0] == 0
-    found, wanted = (load_file(room / "run" / "model.safetensors") for room in rooms)
-    assert same_bits(found, wanted)
-    losses = [json.loads((room / "run" / "metrics.jsonl").read_text("utf-8")) for room in rooms]
-    assert losses[0]["train_loss"] == losses[1]["train_loss"]
-    assert losses[0].get("test_loss") == losses[1].get("test_loss")
-    assert ("test_loss" in losses[0]) == (name not in TEXT)
+    assert forks(killed, words, KILL, compose=True).code == -9
+    assert not (killed.run / "result.json").exists()
+    resumed = forks(killed, ["resume", "run"])
+    assert (resumed.code, resumed.err) == (0, "")
+    assert "resuming at epoch 1, step 2\n" in resumed.out
+    assert forks(whole, words, compose=True).code == 0
+    assert ("test_loss" in whole.result()["metrics"]) == (name not in TEXT)
+    killed.assert_same_bits(whole)

@@ -23,10 +23,9 @@ from d2lrun.runs import cost, kfold
 from d2lrun.runs.kfold import spread
 from d2lrun.runs.run import draw
 from d2lrun.tasks.classification.preparation import Preparation
-from tests.bits import same_bits
+from tests.bits import same_bits, timeless
 
 EPOCHS, STEPS = 2, 4  # of a fold: 220 of 330 images in batches of 64
-TIMES = ("seconds", "at", "examples_per_second", "tokens_per_second")
 FOLDS = ["fold-0", "fold-1", "fold-2"]
 
 
@@ -44,13 +43,6 @@ def words(stripes_folder):
 def train(d2lrun, words):
     """``train(FOLDER, WORD…)``."""
     return lambda folder, *more: d2lrun(*words, f"run.dir={folder}", *more)
-
-
-def timeless(value):
-    """Without what differs between two equal runs."""
-    if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if key not in TIMES}
-    return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
 def result(folder):

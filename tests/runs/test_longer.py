@@ -13,7 +13,7 @@ import safetensors.torch
 
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.report.page import fact_rows
-from tests.bits import same_bits
+from tests.bits import same_bits, timeless
 
 MLP = ("model=mlp", "model.hidden=[16]", "model.dropout=[0.5]", "train.batch_size=64", "validation=holdout")
 SMALL = ("device=cpu", "device.threads=1", "run.pictures=false")
@@ -40,8 +40,7 @@ def weights(folder):
 
 
 def records(folder):
-    timed = ("seconds", "examples_per_second", "tokens_per_second")
-    return [{key: value for key, value in each.items() if key not in timed} for each in RunDirectory(folder).records()]
+    return timeless(RunDirectory(folder).records())
 
 
 def content(folder):

@@ -18,8 +18,8 @@ from d2lrun.config import schema
 from d2lrun.disk.rundir import RunDirectory, config_hash
 from d2lrun.errors import Diverged, Failed
 from d2lrun.sweeps import grid
+from tests.bits import timeless
 
-TIMES = ("seconds", "examples_per_second", "tokens_per_second")
 SWEEPS = Path("outputs", "sweeps")
 
 
@@ -27,12 +27,6 @@ def told(name="*"):
     """The content of the one sweep.json there is, or of that of the sweep ``name``."""
     (path,) = SWEEPS.glob(f"{name}/sweep.json")
     return json.loads(path.read_text("utf-8"))
-
-
-def timeless(value):
-    if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if key not in TIMES}
-    return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
 def folders():

@@ -29,7 +29,7 @@ from d2lrun.text.vocabulary import Vocabulary
 from d2lrun.training import devices, optim
 from d2lrun.training.examples import order
 from d2lrun.training.fit import State, fit, keep_best
-from tests.bits import same_bits
+from tests.bits import same_bits, timeless
 
 # torch.compile imports a part of torch that uses a deprecated one
 compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -234,10 +234,6 @@ def test_stopped_at_any_pause_it_goes_on_with_the_same_bits(golden, stripes):
         assert same_bits(fresh.weights(), whole.weights()), f"stopped after {pauses} pauses"
         assert [timeless(record) for record in fresh.state.records] == [timeless(r) for r in whole.records]
         assert (fresh.state.best is None) == (config.train.patience is None)
-
-
-def timeless(record):
-    return {name: value for name, value in record.items() if name not in ("seconds", "examples_per_second")}
 
 
 def test_a_pause_comes_after_each_batch_of_training_and_evaluation(stripes):
