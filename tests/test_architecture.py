@@ -7,7 +7,8 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -41,7 +42,8 @@ __main__
 """
 LAYERS = [line.split() for line in LAYOUT.strip().splitlines()]
 ORDER = LAYOUT.split()
-FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+FILES = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {file: ast.parse(text) for file, text in FILES.items()}
 BY_NAME = (
     "__init__.py",
     "models/__init__.py",
@@ -56,25 +58,25 @@ def layer(name: str) -> int:
     return next(place for place, names in enumerate(LAYERS) if name in names)
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """The dotted names of this project that a file imports."""
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The dotted names that a file imports, anywhere in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "d2lrun")
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "a relative import hides the layer"
-            if node.module == "d2lrun":
-                yield from (f"d2lrun.{name.name}" if name.name in ORDER else "d2lrun" for name in node.names)
-            elif node.module.startswith("d2lrun."):
-                yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """The packages of this project, and the files beside them, that a file imports."""
+    found = {[*name.split("."), ""][1] for name in imported(tree) if name.split(".")[0] == "d2lrun"}
+    return {name if name in ORDER else "__init__" for name in found}
 
 
 def packages(tree: ast.AST) -> set[str]:
-    """The top-level packages that a file imports, anywhere in it."""
-    nodes = list(ast.walk(tree))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
-    return {name.split(".")[0] for name in names}
+    """The top-level packages that a file imports."""
+    return {name.split(".")[0] for name in imported(tree)}
 
 
 def offences(tree: ast.AST) -> Iterator[str]:
@@ -100,89 +102,72 @@ def offences(tree: ast.AST) -> Iterator[str]:
                 yield name
 
 
-def calls(tree: ast.AST, *names: str) -> list[str]:
+def calls(names: Container[str], tree: ast.AST) -> list[str]:
     found = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [name for name in found if name in names]
 
 
-@pytest.fixture(scope="module", params=FILES, ids=lambda path: path.as_posix())
-def file(request) -> Path:
-    return request.param
+def files_with(rule: Callable[[ast.AST], Iterable[str]], but: Container[str] = ()) -> dict[str, list[str]]:
+    """What a rule finds in the files, by file; without the files and folders ``but``."""
+    asked = {file: tree for file, tree in TREES.items() if file not in but and home(file) not in but}
+    return {file: found for file, tree in asked.items() if (found := list(rule(tree)))}
 
 
-@pytest.fixture(scope="module")  # so the tests of one file follow each other, and it is parsed once
-def tree(file) -> ast.AST:
-    return ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
-
-
-def home(file: Path) -> str:
-    return file.parts[0].removesuffix(".py")
+def home(file: str) -> str:
+    """The package of a file, or its own name if it lies beside the packages."""
+    return file.partition("/")[0].removesuffix(".py")
 
 
 def test_every_file_has_one_layer():
-    assert {home(file) for file in FILES} == set(ORDER)
-    assert len(ORDER) == len(set(ORDER)) and len(FILES) >= 100
+    assert {home(file) for file in TREES} == set(ORDER)
+    assert len(ORDER) == len(set(ORDER)) and len(TREES) >= 100
 
 
-def test_imports_point_one_way(file, tree):
+@pytest.mark.parametrize("own", ORDER[1:])  # the first, __init__, imports the public names when they are used
+def test_imports_point_one_way(own):
     """Packages import only from those above them in the layout, and files in the first line from each other."""
-    found = {[*name.split("."), "__init__"][1] for name in imports(tree)}
-    own = home(file)
-    if own == "__init__":  # which imports the public names when they are used
-        return
+    found = {name for file in TREES if home(file) == own for name in imports(TREES[file])}
     assert [name for name in found if layer(name) > layer(own) or (layer(name) == layer(own) > 0 and name != own)] == []
 
 
 # --- a task is one folder --------------------------------------------------------------------------------------------
 
 TABLES = ("config/tables.py", "config/hints.py")  # tables of names, and what other tools call them
-CLASSES = {"ImageDataset", "TableDataset", "TextDataset", "LabelledTexts"}
-CLASSES |= {"Classification", "Regression", "LanguageModel", "TextClassification", "NGram"}
-CLASSES |= {"SeriesDataset", "Forecasting"}
-CLASSES |= {"TaggedDataset", "Tagging"}
 NAMES = {*TASKS, *INPUTS, *DATASETS, *MODELS}
 WORDS = {*INPUTS, "linear", "torchvision"}  # which have other meanings, too: those of INPUTS are a kind if compared
-
-
+MODULES = {f"d2lrun.{group}.{name}".replace("-", "_") for group in ("tasks", "datasets") for name in NAMES}
 OF_DATA = ("config.dataset", "data", "dataset")
 
 
 def asks_the_kind(tree: ast.AST) -> Iterator[str]:
-    """The places where a file names a task, a dataset, a network or a class of them, or imports a task or a dataset."""
-    folders = (*(f"d2lrun.tasks.{task}" for task in TASKS), "d2lrun.datasets.")
+    """The places where a file names a task, a dataset or a network, or imports a task or a dataset."""
+    yield from {".".join(name.split(".")[:3]) for name in imported(tree)} & MODULES
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(folders):
-            yield node.module
-        if isinstance(node, ast.Name) and node.id in CLASSES:
-            yield node.id
-        elif isinstance(node, ast.Constant) and node.value in NAMES - WORDS:
+        if isinstance(node, ast.Constant) and node.value in NAMES - WORDS:
             yield node.value
         elif isinstance(node, ast.Compare):
             constants = [each for side in (node.left, *node.comparators) for each in ast.walk(side)]
             yield from (each.value for each in constants if isinstance(each, ast.Constant) and each.value in INPUTS)
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("hasattr", "getattr"):
-            yield from (
-                [ast.unparse(node)]
-                if ast.unparse(node.args[0]) in OF_DATA and isinstance(node.args[1], ast.Constant)
-                else []
-            )
+            of_data = ast.unparse(node.args[0]) in OF_DATA and isinstance(node.args[1], ast.Constant)
+            yield from [ast.unparse(node)] if of_data else []
 
 
-def test_only_tasks_datasets_networks_and_tables_name_them(file, tree):
-    if home(file) not in ("tasks", "datasets", "models") and file.as_posix() not in TABLES:
-        assert list(asks_the_kind(tree)) == []
+def test_only_tasks_datasets_networks_and_tables_name_them():
+    assert files_with(asks_the_kind, but=("tasks", "datasets", "models", *TABLES)) == {}
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        "isinstance(data, TextDataset)",
         "config.model.name == 'ngram'",
         "if 'table' in entry.kinds: pass",
         "kinds == ('images',)",
         "hasattr(config.dataset, 'dir')",
         "{'tabular': 1}",
         "from d2lrun.tasks.tabular import table",
+        "from d2lrun.tasks import tabular",
+        "import d2lrun.datasets.fra_eng",
     ],
 )
 def test_a_question_for_the_kind_is_seen(code):
@@ -190,11 +175,10 @@ def test_a_question_for_the_kind_is_seen(code):
 
 
 def test_no_task_names_another():
-    for file in FILES:
-        if home(file) == "tasks" and len(file.parts) > 2:
-            others = {f"d2lrun.tasks.{task}" for task in TASKS if task != file.parts[1]}
-            found = imports(ast.parse((PACKAGE / file).read_text(encoding="utf-8")))
-            assert [name for name in found if any(name.startswith(other) for other in others)] == []
+    for task in TASKS:
+        others = tuple(f"d2lrun.tasks.{other}" for other in TASKS if other != task)
+        own = [tree for file, tree in TREES.items() if file.startswith(f"tasks/{task}/")]
+        assert [name for tree in own for name in imported(tree) if name.startswith(others)] == []
 
 
 @pytest.mark.parametrize("protocol, most", [(Task, 11), (View, 6), (Subset, 9), (Dataset, 9)])
@@ -225,22 +209,22 @@ def test_an_option_of_a_verb_has_one_default_in_all_tasks():
 # --- what no file may do ---------------------------------------------------------------------------------------------
 
 
-def test_nothing_given_is_run(tree):
-    assert list(offences(tree)) == []
+def test_nothing_given_is_run():
+    assert files_with(offences) == {}
 
 
-def test_modules_are_imported_by_name_only_inside_a_folder(file, tree):
-    assert bool(calls(tree, "import_module", "importlib.import_module")) == (file.as_posix() in BY_NAME)
+def test_modules_are_imported_by_name_only_inside_a_folder():
+    assert files_with(partial(calls, ("import_module", "importlib.import_module"))).keys() == set(BY_NAME)
 
 
-def test_torchvision_is_imported_where_it_can_be(file, tree):
-    assert ("torchvision" in packages(tree)) == (file.as_posix() == "models/vision.py")
+def test_torchvision_is_imported_where_it_can_be():
+    assert files_with(lambda tree: packages(tree) & {"torchvision"}).keys() == {"models/vision.py"}
 
 
 def test_hydras_inside_is_named_in_one_file():
-    files = [PACKAGE / file for file in FILES] + list(PACKAGE.parent.glob("hydra_plugins/*.py"))
+    plugins = {path.name: path.read_text("utf-8") for path in PACKAGE.parent.glob("hydra_plugins/*.py")}
     inside = re.compile(r"\bhydra\b.*\b_internal\b")  # hydra._internal, from hydra import _internal
-    assert [path.name for path in files if inside.search(path.read_text("utf-8"))] == ["hydra_internal.py"]
+    assert [file for file, text in {**FILES, **plugins}.items() if inside.search(text)] == ["config/hydra_internal.py"]
 
 
 UNITS = "bytes classes epochs examples failures folds images jobs labels lines parameters problems rows runs seconds"
@@ -258,6 +242,14 @@ def plurals(tree: ast.AST) -> list[str]:
     return found
 
 
+# What only some files may call.
+CALLED = {
+    ("sys.exit", "os._exit", "os.abort", "exit", "quit", "SystemExit"): ("cli/main.py", "signals.py"),
+    ("print",): ("cli/main.py", "cli/verbs.py"),
+    ("sys.stderr.write",): ("streams.py",),  # which escapes what cannot be encoded
+    ("Console",): ("report/console.py",),
+}
+
 # What is at least two, and what is no number.
 MANY = {
     *("len(result['folds'])", "len(results)", "len(distinct)", "classes"),
@@ -265,19 +257,13 @@ MANY = {
 }
 
 
-def test_a_count_says_one_thread_and_two_threads(file, tree):
-    assert set(plurals(tree)) <= MANY
+def test_a_count_says_one_thread_and_two_threads():
+    assert files_with(lambda tree: set(plurals(tree)) - MANY) == {}
 
 
-def test_only_the_command_line_exits_and_prints(file, tree):
-    exits = calls(tree, "sys.exit", "os._exit", "os.abort", "exit", "quit", "SystemExit")
-    assert exits == [] or file.as_posix() in ("cli/main.py", "signals.py")
-    assert calls(tree, "print") == [] or file.as_posix() in ("cli/main.py", "cli/verbs.py")
-
-
-def test_what_is_printed_goes_through_what_escapes_it(file, tree):
-    assert calls(tree, "sys.stderr.write") == [] or file.name == "streams.py"
-    assert calls(tree, "Console") == [] or file.as_posix() == "report/console.py"
+@pytest.mark.parametrize("names, files", CALLED.items())
+def test_what_ends_the_process_or_prints_is_called_where_it_belongs(names, files):
+    assert files_with(partial(calls, names), but=files) == {}
 
 
 def test_signals_are_heeded_before_anything_else_is_imported():
@@ -318,7 +304,7 @@ def test_the_innocent_are_not_accused(code):
 
 
 def test_an_import_inside_a_function_is_seen():
-    assert list(imports(ast.parse("def f():\n    from d2lrun import cli, __version__"))) == ["d2lrun.cli", "d2lrun"]
+    assert imports(ast.parse("def f():\n    from d2lrun import cli, __version__")) == {"cli", "__init__"}
 
 
 @pytest.mark.parametrize(

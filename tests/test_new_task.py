@@ -20,7 +20,7 @@ HOLDOUT = ("validation=holdout", "run.dir=run")
 DATASET = {"d2lrun/datasets/{}.py", "conf/dataset/{}.yaml", "d2lrun/config/tables.py"}
 FOLDER = {f"d2lrun/tasks/multi_label/{name}.py" for name in ("__init__", "pictures", "task", "view", "words")}
 
-RULES = "multi_label or bars or test_no_task_names_another or test_the_folder_of_a_task"  # what a new task may break
+ELSEWHERE = "docs or without_torch"  # the tests of the layout that ask about the project itself
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +82,10 @@ def test_a_dataset_is_three_files_and_a_task_its_folder_more(named):
 def test_the_new_task_keeps_the_rules_of_the_layout(forks, room):
     """tests/test_architecture.py, asked about the copy."""
     options = ["-q", "-p", "no:cacheprovider", "--noconftest", "--import-mode=importlib", "-c", os.devnull]
-    words = [*options, str(pages.ROOT / "tests" / "test_architecture.py"), "-k", RULES]
+    words = [*options, str(pages.ROOT / "tests" / "test_architecture.py"), "-k", f"not ({ELSEWHERE})"]
     kept = forks(room, [], f"import pytest; sys.exit(pytest.main({words}))")
     assert kept.code == 0, kept.out
-    assert int(re.search(r"(\d+) passed", kept.out)[1]) >= 20
+    assert int(re.search(r"(\d+) passed", kept.out)[1]) >= 50
 
 
 def test_it_trains_and_its_metrics_are_in_the_result(finished):
