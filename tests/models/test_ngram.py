@@ -81,7 +81,7 @@ def test_every_probability_is_that_of_a_slow_reference(smoothing, order, factor)
     strength = [factor * (1 + 0.1 * n) for n in range(order)]
     model = fitted(smoothing, order, strength)
     reference = Reference(stream().tolist(), smoothing, order, strength)
-    held_out = stream(60, seed=1).tolist()
+    held_out = stream(25, seed=1).tolist()
     for at in range(order - 1, len(held_out)):
         expected = torch.tensor(reference.behind(held_out[:at]), dtype=torch.float64)
         torch.testing.assert_close(model.next_distribution(torch.tensor(held_out[:at])), expected)
