@@ -67,8 +67,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save(figure: Figure, path: str | Path) -> None:
     """Arrange the texts of the figure so that none overlap, and write it to ``path``, completely or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     png = io.BytesIO()
     with measuring():
         settle(figure)
-        figure.savefig(png, format="png")
+        FigureCanvasAgg(figure).print_png(png)  # savefig would draw it twice, to measure what is settled
     write_atomic(path, png.getvalue())

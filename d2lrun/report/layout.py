@@ -44,8 +44,9 @@ def settle(figure: Figure) -> None:
         changed = [turn_or_thin(axis) | fit_label(axis) for axis in axes_of(figure)]
         if not any(changed):
             break
-    dress(figure)
-    figure.draw_without_rendering()
+    else:
+        dress(figure)
+        figure.draw_without_rendering()
     for axes in figure.axes:
         hide_covered(axes)
 
