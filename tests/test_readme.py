@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from d2lrun.cli.main import all_verbs
+from d2lrun.config.compose import compose
 from tests import pages
 
 ROOT = Path(__file__).parents[1]
@@ -105,6 +108,22 @@ def test_the_two_readmes_name_the_same_targets():
         return set(re.findall(r"`make ([a-z0-9-]+)", text))
 
     assert targets(README) - targets(CHINESE) <= {"test", "test-ray", "bench"}  # what only a developer needs
+
+
+@pytest.mark.parametrize("text", [README, CHINESE], ids=["English", "Chinese"])
+def test_every_verb_is_shown(text):
+    assert [verb for verb in all_verbs() if verb != "train" and f"d2lrun {verb}" not in text] == []
+
+
+@pytest.mark.parametrize("text", [README, CHINESE], ids=["English", "Chinese"])
+def test_the_settings_of_every_command_that_trains_are_accepted(text):
+    """Those of a single run, without its data; a command that is continued in the next line is joined."""
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
+    commands = [shlex.split(line, comments=True)[1:] for line in lines if re.match(r"d2lrun '?[a-z_.]+=", line)]
+    assert len(commands) > 10
+    for words in commands:
+        compose(words)
 
 
 @pytest.mark.parametrize("text", [DOCS["troubleshooting"], CHINESE], ids=["English", "Chinese"])

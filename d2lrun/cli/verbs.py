@@ -295,9 +295,12 @@ def a_run(
     others = [word for word in words if word not in moved]
     if override := next((word for word in others if is_override(word, defaults)), None):
         refuse_override(verb, override)
-    options, named = split_options(others, defaults, f"wanted: {A_RUN}")
-    if not named or (len(named) > 1 and not more):
-        raise Refused(f"wanted one run's directory, got {len(named)}", f"give {A_RUN}")
+    options, named = split_options(others, defaults, f"d2lrun {verb} --help lists the options")
+    if not named:
+        raise Refused("wanted one run's directory, got 0", f"give {A_RUN}")
+    if len(named) > 1 and not more:
+        hint = f"give it alone, or with options KEY=VALUE, in quotes if they have spaces: d2lrun {verb} --help"
+        raise Refused(f"wanted one run's directory, got {len(named)}: {', '.join(named)}", hint)
     directory = RunDirectory(Path(named[0]).expanduser())
     if not directory.path.is_dir():
         raise Refused(f"{named[0]}: no such directory", f"give {A_RUN}")

@@ -354,8 +354,10 @@ def check_options(
     for override in parsed:
         key, text = override.key_or_group, override.input_line or ""
         if override.is_sweep_override():
+            value = text.partition("=")[2]
+            listed = f"; one list is '{key}=[{value}]'" if schema.is_list(key) and "(" not in value else ""
             wanted = Complaint(
-                text, "several values; add -m to run one after the other, or in Python call d2lrun.sweep"
+                text, f"several values; add -m to run one after the other, or in Python call d2lrun.sweep{listed}"
             )
             strange = key == "device" and [name for name in text.partition("=")[2].split(",") if not is_device(name)]
             complaints.append(schema.unknown_device(text.partition("=")[2]) if strange else wanted)

@@ -119,8 +119,8 @@ TASKS = {
         {"perplexity": "min", "exact_match": "max", "loss": "min", "token_accuracy": "max", "book_loss": "min"},
         final={"bleu": "max", "book_bleu": "max", "longer_exact_match": "max"},
     ),
-    "forecasting": Task("forecasting", "series", {"rmse": "min", "loss": "min"}),
-    "tagging": Task("tagging", "tagged", {"accuracy": "max", "macro_f1": "max", "loss": "min"}),
+    "forecasting": Task("forecasting task", "series", {"rmse": "min", "loss": "min"}),
+    "tagging": Task("tagging task", "tagged", {"accuracy": "max", "macro_f1": "max", "loss": "min"}),
     "text_classification": Task("text classification", "sentences", LABELLED | {"loss": "min"}, weighs=True),
 }
 

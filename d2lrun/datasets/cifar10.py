@@ -29,7 +29,6 @@ FILES = Files(
     limit=256 << 20,  # it has 170,052,171 bytes
     archive=True,
     suffix="",
-    fetch="d2lrun data dataset=cifar10",
 )
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (3, 32, 32)  # (C, H, W)

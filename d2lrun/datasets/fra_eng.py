@@ -20,7 +20,6 @@ FILES = Files(
     sums={FILE: "fa96382b2c8b609e1662654c1e6e6baeb8d30b3bf63dfb4a5a261cc36347df13"},
     limit=8 << 20,  # it has 3,420,152 bytes
     suffix="",
-    fetch="d2lrun data dataset=fra-eng",
     instead="give dataset=arithmetic, which is made, or dataset=pairs dataset.path=FILE",
     other="give dataset=pairs dataset.path=fra.txt, for another download",
 )

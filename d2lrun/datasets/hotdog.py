@@ -20,7 +20,6 @@ FILES = Files(
     limit=1 << 30,
     archive=True,
     suffix="",
-    fetch="d2lrun data dataset=hotdog",
     instead="give dataset=folder dataset.path=FOLDER, for pictures of your own",
 )
 MEMBER = re.compile(r"hotdog/(train|test)/[\w-]{1,99}/\w[\w.-]{0,99}", re.ASCII)

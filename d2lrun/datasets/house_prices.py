@@ -25,7 +25,6 @@ FILES = Files(
     layouts=("house-prices-advanced-regression-techniques",),  # Kaggle's
     also={TRAIN: ("train.csv",), TEST: ("test.csv",)},  # Kaggle's
     suffix="",
-    fetch="d2lrun data dataset=house-prices",
     instead="give dataset=linear or dataset=polynomial, which need no files",
 )
 ID, TARGET = "Id", "SalePrice"

@@ -26,7 +26,6 @@ FILES = Files(
     limit=100 << 20,  # it has 84,125,825 bytes
     archive=True,
     suffix="",
-    fetch="d2lrun data dataset=imdb",
     instead="give dataset=reviews-zh or dataset=labelled-text",
 )
 MEMBER = re.compile(r"aclImdb/(train|test)/(neg|pos)/(\d{1,9})_\d{1,2}\.txt")

@@ -26,7 +26,6 @@ FILES = Files(
     layouts=("KMNIST/raw",),  # torchvision's
     suffix="",
     archive=True,
-    fetch="d2lrun data dataset=kmnist",
     other="give dataset=fashion-mnist dataset.verify=false for images of your own in this form",
 )
 form = idx.form

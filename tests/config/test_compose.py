@@ -96,6 +96,12 @@ def test_several_values_need_multirun(sweep):
     )
 
 
+def test_several_values_of_a_key_with_lists_may_mean_one_list():
+    assert "; one list is 'model.hidden=[256,128]'" in refusal("model.hidden=256,128")
+    assert "one list" not in refusal("model.hidden=choice([256],[128])")
+    assert compose(["model.hidden=[256,128]"]).model.hidden == [256, 128]
+
+
 @pytest.mark.parametrize("text", ["'", "=", "a=[1", "train.epochs", "x=${", "", "a b=1", "key=\n"])
 def test_what_is_no_override_is_refused(text):
     assert refusal(text)

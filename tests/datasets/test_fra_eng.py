@@ -48,7 +48,7 @@ def test_the_refusal_offline_names_what_needs_no_download(nowhere):
     with pytest.raises(Refused) as caught:
         fra_eng.load(None, [], **SETTINGS)
     assert str(caught.value).startswith("fra-eng: no good fra-eng.zip; tried\n")
-    for way in ("`d2lrun data dataset=fra-eng`", "dataset.dir=FOLDER", "dataset=arithmetic", "dataset=pairs"):
+    for way in ("repeat the command", "dataset.dir=FOLDER", "dataset=arithmetic", "dataset=pairs"):
         assert way in caught.value.hint
     assert not (nowhere / "cache" / "fra-eng" / fra_eng.FILE).exists()
 

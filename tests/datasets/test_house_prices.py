@@ -60,7 +60,7 @@ def test_the_refusal_offline_names_the_ways_out(nowhere):
     with pytest.raises(Refused) as caught:
         house_prices.load(None, "train", [])
     assert f"no good {TRAIN}, {TEST}; tried" in str(caught.value)
-    for way in ("`d2lrun data dataset=house-prices`", "dataset.dir=FOLDER", "D2LRUN_DATA=FOLDER", "dataset=linear"):
+    for way in ("repeat the command", "dataset.dir=FOLDER", "D2LRUN_DATA=FOLDER", "dataset=linear"):
         assert way in caught.value.hint
 
 

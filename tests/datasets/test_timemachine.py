@@ -58,7 +58,7 @@ def test_the_refusal_offline_names_the_text_that_needs_no_file(nowhere):
     assert said == []  # nothing is fetched without a mirror
     assert str(caught.value).startswith("timemachine: no good timemachine.txt; tried\n")
     assert str(nowhere / "cache" / "timemachine") in str(caught.value)
-    for way in ("`d2lrun data dataset=timemachine`", "dataset.dir=FOLDER", "D2LRUN_DATA=FOLDER", "dataset=pydoc"):
+    for way in ("repeat the command", "dataset.dir=FOLDER", "D2LRUN_DATA=FOLDER", "dataset=pydoc"):
         assert way in caught.value.hint
 
 

@@ -213,7 +213,12 @@ def test_the_refusal_names_every_place_and_the_ways_out(files, tmp_path, monkeyp
         f"  {mirror.url}/one.gz: 404 Not Found",
         f"  {mirror.url}/b/one.gz: 404 Not Found",
     ]
-    for way in ("make data", "dataset-toy", "dataset.dir=FOLDER", "D2LRUN_DATA=FOLDER"):
+    for way in (
+        "connect to the network and repeat the command",
+        "dataset-toy",
+        "dataset.dir=FOLDER",
+        "D2LRUN_DATA=FOLDER",
+    ):
         assert way in caught.value.hint
 
 

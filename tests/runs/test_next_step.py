@@ -7,6 +7,7 @@ import shlex
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,8 @@ def folder(tmp_path, stripes_folder, monkeypatch):
     """A folder with images, a text, and few houses as if they were those of Kaggle."""
     (tmp_path / "images").symlink_to(stripes_folder)
     (tmp_path / "it's a text.txt").write_text("the cat sat on a mat\n" * 40, encoding="utf-8")
+    (tmp_path / "texts.tsv").write_text("a fine film\tgood\na dull film\tbad\n" * 20, encoding="utf-8")
+    np.savez(tmp_path / "trains.npz", train_images=np.zeros((20, 8, 8), "uint8"), train_labels=np.arange(20) % 2)
     contents = {
         house_prices.TRAIN: Found(HOUSES.encode(), "train.csv", "1"),
         house_prices.TEST: Found(UNSOLD.encode(), "test.csv", "2"),
@@ -41,12 +44,15 @@ def small(*words: str) -> list[str]:
 
 IMAGES = small("model=mlp", "model.hidden=[4]", "dataset.verify=false", "dataset.dir=images")
 TEXT = small("model=rnn", "model.hidden=4", "dataset=text", 'dataset.path=["it\'s a text.txt"]', "dataset.steps=4")
+TEXTS = small("model=bag-of-words", "dataset=labelled-text", "dataset.path=texts.tsv", "run.dir=it")
 FOLDS = ["validation=kfold", "validation.k=2"]
 LEARNS = ["train.limit_batches=null", "train.epochs=3", "model.hidden=[32]"]
 RUNS = {
     "images": ([*IMAGES, "run.dir='my run'"], ["predict", "my run"]),
     "text": ([*TEXT, "run.dir=it", "dataset.prefix=null"], ["generate", "it"]),
     "text with a prefix": ([*TEXT, "run.dir=it", 'dataset.prefix="cat\'s"'], ["generate", "it", "prefix=cat's"]),
+    "texts": ([*TEXTS, "validation=holdout"], ["predict", "it"]),
+    "texts that all train": (TEXTS, ["predict", "it", "TEXT"]),
     "made rows": (small("model=linear", "dataset=polynomial", "run.dir=it"), ["evaluate", "it"]),
     "rows": (small("model=linear", "dataset=house-prices", "run.dir=it"), ["predict", "it"]),
     "folds": ([*IMAGES, *FOLDS, "run.dir=it"], ["compare", "it"]),
@@ -69,6 +75,11 @@ def test_the_command_after_a_run_works(d2lrun, folder, words, wanted):
     assert following(done.out) == wanted
     assert d2lrun(*following(done.out)).code == 0
     assert following(d2lrun(*words).out) == wanted  # it is finished already
+
+
+def test_images_to_predict_are_named_if_there_are_no_test_images(d2lrun, folder):
+    done = d2lrun(*small("model=softmax", "dataset=arrays", "dataset.path=trains.npz", "run.dir=it"))
+    assert following(done.out) == ["predict", "it", "IMAGE"]
 
 
 @pytest.mark.parametrize(

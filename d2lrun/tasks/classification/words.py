@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word, whole
 from d2lrun.tasks.classification import picture_files
@@ -112,8 +113,8 @@ def predict_many(question: Question) -> None:
 
 
 def next_words(config: Config, directory: Path) -> list[object]:
-    """Return the words of ``predict`` for this run."""
-    return ["predict", directory]
+    """Return the words of ``predict`` for this run; without test images it needs others."""
+    return ["predict", directory, *([] if RunDirectory(directory).has_part("test") else ["IMAGE"])]
 
 
 WORDS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
 from d2lrun.tasks import Question, Word, whole
 
@@ -74,8 +75,8 @@ def predict_test(question: Question) -> None:
 
 
 def next_words(config: Config, directory: Path) -> list[object]:
-    """Return the words of ``predict`` for this run."""
-    return ["predict", directory]
+    """Return the words of ``predict`` for this run; without a test or held-out part it needs a text."""
+    return ["predict", directory, *([] if RunDirectory(directory).has_part("test", "val") else ["TEXT"])]
 
 
 WORDS = {
