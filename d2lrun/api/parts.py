@@ -45,7 +45,13 @@ def whole(part: Any) -> Any:
     """Return the inputs and targets of a part, of all its batches together, or None."""
     if part is None:
         return None
-    inputs, targets = zip(*(part.load(batch) for chain in part.ordered(part.size) for batch in chain), strict=True)
+    from d2lrun.training.examples import Indexed
+
+    if isinstance(part, Indexed):
+        batches = [part.index]  # ``ordered`` sorts texts by their lengths
+    else:
+        batches = [batch for chain in part.ordered(part.size) for batch in chain]
+    inputs, targets = zip(*map(part.load, batches), strict=True)
     return together(inputs), together(targets)
 
 
