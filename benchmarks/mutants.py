@@ -136,7 +136,7 @@ def tests_of(module: str, root: Path) -> list[str]:
 
 def importing(module: str, folder: str, root: Path) -> list[str]:
     """The files in a folder that import a module, the smallest first."""
-    *packages, name = Path(module).with_suffix("").parts
+    *packages, name = Path(module.removesuffix("/__init__.py")).with_suffix("").parts
     package = re.escape(".".join(packages))
     imported = re.compile(rf"{package}\.{name}\b|from {package} import (?:[^\n(]*|\([^)]*)\b{name}\b")
     files = sorted((root / folder).rglob("*.py"), key=lambda file: file.stat().st_size)

@@ -67,6 +67,13 @@ def test_the_tests_of_a_module_mirror_its_path(tmp_path):
     assert mutants.tests_of("d2lrun/report/page.py", tmp_path) == [*mirrors, "tests/test_other.py"]
 
 
+@pytest.mark.parametrize("line", ["from d2lrun import models", "from d2lrun.models import a", "import d2lrun.models"])
+def test_the_tests_that_import_a_package_are_asked_about_its_init(tmp_path, line):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_build.py").write_text(line)
+    assert mutants.tests_of("d2lrun/models/__init__.py", tmp_path) == ["tests/test_build.py"]
+
+
 def test_the_tests_of_what_imports_a_module_are_asked_too(tmp_path):
     files = {
         "d2lrun/tasks/build.py": "",

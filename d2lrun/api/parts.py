@@ -1,8 +1,7 @@
-"""The data and the network of a config alone, to look at and to use in code of one's own. B batch."""
+"""The data and the network of a config alone, to look at and to use in code of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,22 +41,13 @@ def data(*words: str, config_dir: str | None = None, **settings: Any) -> Data:
 
 
 def whole(part: Any) -> Any:
-    """Return the inputs and targets of a part, of all its batches together, or None."""
+    """Return the inputs and targets of a part in stored order; of a stream, lists of its rows; or None."""
     if part is None:
         return None
-    inputs, targets = zip(*(part.load(batch) for chain in part.ordered(part.size) for batch in chain), strict=True)
-    return together(inputs), together(targets)
-
-
-def together(batches: Sequence[Any]) -> Any:
-    """Return tensors [B, …], or tuples of them, as one; rows of different lengths as a list."""
-    if isinstance(batches[0], tuple):
-        return tuple(map(together, zip(*batches, strict=True)))
-    if len({each.shape[1:] for each in batches}) > 1:
-        return list(batches)
-    import torch
-
-    return batches[0] if len(batches) == 1 else torch.cat(tuple(batches))
+    if hasattr(part, "index"):  # single examples, whose ``ordered`` may sort by length
+        return part.load(part.index)
+    inputs, targets = zip(*(part.load(rows) for chain in part.ordered(part.size) for rows in chain), strict=True)
+    return list(inputs), list(targets)
 
 
 def build(*words: str, config_dir: str | None = None, **settings: Any) -> nn.Module:

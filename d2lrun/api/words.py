@@ -39,7 +39,7 @@ def outputs(given: Sequence[str], settings: Mapping[str, Any]) -> Path:
     """Return the folder of the outputs that the overrides and keyword arguments name."""
     named = [str(parse_override(word).value()) for word in given if word.startswith("run.root=")]
     named += [str(value) for key, value in leaves(settings) if key == "run.root"]
-    return Path([*([] if named else ["outputs"]), *named][-1]).expanduser()
+    return Path(["outputs", *named][-1]).expanduser()
 
 
 def leaves(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -38,7 +38,6 @@ def content(model: nn.Module) -> bytes:
 
 def read(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file by name; raises Refused if it is not a valid .safetensors or .pth file."""
-    refuse_missing(path)
     if path.suffix.lower() in STATE_DICTS:
         try:
             return state_dict(locate.read(path, LARGEST, published_sum(path.name), archive=True))
@@ -50,12 +49,6 @@ def read(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise Refused(f"{path} is not a sound .safetensors file: {error}", "restore it, or train again") from error
-
-
-def refuse_missing(path: Path) -> None:
-    """Raise Refused if there is nothing at the path."""
-    if not path.exists():
-        raise Refused(f"{path}: no such file", "give a run's directory, a .safetensors file or a .pth file")
 
 
 def state_dict(found: Found) -> dict[str, Tensor]:
@@ -137,7 +130,8 @@ def with_counts(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tenso
 def find(source: str) -> Path:
     """Return the weights file of ``model.weights``: the file itself, or that in a run's directory; raises Refused."""
     path = Path(source).expanduser()
-    refuse_missing(path)
+    if not path.exists():
+        raise Refused(f"{path}: no such file", "give a run's directory, a .safetensors file or a .pth file")
     if not path.is_dir():
         return path
     inside = RunDirectory(path).weights_file

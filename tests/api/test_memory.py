@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import d2lrun as d2l
+from d2lrun import datasets
 from d2lrun.errors import Refused
 from tests.bits import same_bits
 
@@ -78,6 +79,17 @@ def test_the_test_rows_are_predicted_whether_they_have_targets_or_not():
     torch.testing.assert_close(run.predict(), run.predict(X[:8]), rtol=0, atol=0)
     with pytest.raises(Refused, match="has no test rows"):
         d2l.train(*FEW, "model=linear", data=(X, y)).predict()
+
+
+def test_a_finished_run_whose_data_are_gone_can_be_resumed_but_not_trained(tmp_path):
+    words = [*FEW, "model=linear", "run.dir=run"]
+    run = d2l.train(*words, data=(X, X[:, 0]))
+    [file] = (tmp_path / "outputs" / "data").iterdir()
+    file.unlink()
+    datasets._last = None  # as in another process
+    assert d2l.resume(run).metrics == run.metrics
+    with pytest.raises(Refused, match=f"{file.name}: No such file"):
+        d2l.train(*words, dataset=run.config["dataset"])
 
 
 @pytest.mark.parametrize("word", ["dataset=digits", "dataset.path=a.csv"])

@@ -210,6 +210,16 @@ def test_a_registered_dataset_is_the_same_data(task, bits):
     assert d2l.load("one").evaluate() == other.evaluate() if not rows else one.predict(ROWS[:2]) is not None
 
 
+@pytest.mark.parametrize("task", ["tabular", "classification"])
+def test_data_of_another_task_than_named_are_refused_and_the_hint_works(task):
+    given = DATA if task == "classification" else (np.zeros((4, 5, 5), dtype="uint8"), np.arange(4) % 2)
+    d2l.dataset("mistaken", task=task)(lambda: given)
+    with pytest.raises(d2l.Refused, match=f"dataset=mistaken: it returns .*, and its task is {task}") as refusal:
+        d2l.data("dataset=mistaken")
+    d2l.dataset("mistaken", task=refusal.value.hint.split("'")[1])(lambda: given)
+    assert len(d2l.data("dataset=mistaken").train[1]) == len(given[1])
+
+
 def leave():
     raise SystemExit(3)
 

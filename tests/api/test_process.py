@@ -58,6 +58,16 @@ def test_the_process_is_left_as_it_was_and_does_not_disturb_the_run(bits, short,
         torch.backends.cudnn.conv.fp32_precision = before[7]
 
 
+def test_the_generators_of_the_gpus_are_given_back(monkeypatch):
+    drawn = {"gpus": 3}  # a machine with GPUs
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: drawn["gpus"])
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", lambda states: drawn.update(gpus=states))
+    with process.generators():
+        drawn["gpus"] += 1
+    assert drawn["gpus"] == 3
+
+
 def test_the_users_style_of_pictures_stays_and_changes_none(own_images):
     import matplotlib
 

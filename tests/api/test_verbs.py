@@ -114,6 +114,12 @@ def test_the_parts_of_every_task_are_at_hand(tmp_path):
     assert [len(part) for part in d2l.data("dataset=sine").train] == [600, 600]
 
 
+def test_the_examples_of_a_part_are_in_stored_order_and_not_sorted_by_length(own_texts):
+    one, same = (d2l.data("dataset=labelled-text", *own_texts) for _ in range(2))
+    assert one.test[1].tolist() == [0, 1] * 15
+    assert one != same  # tensors are never compared
+
+
 def test_a_text_is_continued_as_on_the_command_line(d2lrun, tmp_path):
     (tmp_path / "own.txt").write_text("the time traveller said so\n" * 40)
     run = d2l.train(*FEW, "model=gru", "dataset=text", "dataset.path=own.txt", "dataset.steps=5", model__hidden=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shlex
 import sys
@@ -127,6 +128,14 @@ def test_a_file_is_run_once_and_leaves_no_bytecode(nets):
     finally:
         del sys.own_calls  # type: ignore[attr-defined]
     assert [path.name for path in nets.parent.iterdir()] == ["nets.py"]
+
+
+def test_only_its_own_file_is_read_as_the_code_of_a_plugin(nets):
+    plugins.load([str(nets)])
+    module = MODELS["own-net"].added.make.__module__
+    assert pkgutil.get_data(module, nets.name) == nets.read_bytes()
+    with pytest.raises(OSError, match=r"words\.txt"):
+        pkgutil.get_data(module, "words.txt")
 
 
 def test_one_file_under_two_names_is_run_once(nets):

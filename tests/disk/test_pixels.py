@@ -97,6 +97,14 @@ def test_progress_is_in_bytes():
     assert seen == [(64 * 6, 900), (128 * 6, 900), (900, 900)]
 
 
+def test_what_progress_counts_is_on_disk(cache):
+    def check(done, total):
+        marks = pixels.sound_marks(cache / "a.pixels", cache / "a.marks", SHAPE[0], 6)
+        assert np.count_nonzero(marks) * 6 == done
+
+    pixels.decoded("a", SHAPE, Decoder(), print, check)
+
+
 def test_large_images_are_marked_more_often(monkeypatch):
     monkeypatch.setattr(pixels, "MOST", 6 * 20)
     with pytest.raises(KeyboardInterrupt):
@@ -113,8 +121,8 @@ def test_a_file_that_is_lost_is_made_again(cache, name):
     assert np.array_equal(pixels.decoded("a", SHAPE, Decoder(), print)[0], wanted())
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "grow", "marks"])
-def test_damaged_pixels_are_decoded_again(cache, damage):
+@pytest.mark.parametrize("damage", ["flip", "cut", "grow", "no marks", "more marks"])
+def test_damaged_pixels_are_decoded_again_once(cache, damage):
     pixels.decoded("a", SHAPE, Decoder(), print)
     file, marks = cache / "a.pixels", cache / "a.marks"
     content = bytearray(file.read_bytes())
@@ -123,7 +131,8 @@ def test_damaged_pixels_are_decoded_again(cache, damage):
         "flip": (file, content),
         "cut": (file, content[:-1]),
         "grow": (file, content + b"x"),
-        "marks": (marks, b""),
+        "no marks": (marks, b""),
+        "more marks": (marks, marks.read_bytes() + b"x"),
     }
     path, data = changed[damage]
     path.write_bytes(data)
@@ -131,6 +140,9 @@ def test_damaged_pixels_are_decoded_again(cache, damage):
     found, failed = pixels.decoded("a", SHAPE, again, print)
     assert np.array_equal(found, wanted()) and failed == {}
     assert len(again.seen) == (1 if damage == "flip" else SHAPE[0])
+    third = Decoder()
+    pixels.decoded("a", SHAPE, third, print)
+    assert third.seen == []
 
 
 def test_a_full_disk_is_not_kept_full(cache, monkeypatch):

@@ -61,6 +61,16 @@ def test_a_run_that_is_continued_shows_the_epochs_before(monkeypatch):
     assert screen.pages[-1].count("<circle") == 3
 
 
+def test_the_speed_and_the_time_left_are_those_of_the_epoch_at_work():
+    screen, now = Shown(), [0.0]
+    with CellProgress(to_function(), 2, 4, 8, clock=lambda: now[0], screen=screen) as progress:
+        now[0] = 100.0
+        progress.epoch(record(1, train_loss=0.5))
+        now[0] = 101.0
+        progress.step(2, 1, dict)  # two of eight examples, in a second
+    assert " 2/s  01:39 left" in screen.pages[-1]
+
+
 NUMBERS = st.one_of(st.none(), st.floats(-1e6, 1e6))
 
 

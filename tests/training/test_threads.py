@@ -169,6 +169,13 @@ def test_cores_are_those_of_this_process():
     assert 1 <= threads.cores() <= os.cpu_count()
 
 
+@pytest.mark.parametrize(("counted", "cores"), [(5, 5), (None, 1)])
+def test_cores_are_those_of_the_machine_on_systems_that_give_a_process_no_own(monkeypatch, counted, cores):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    assert threads.cores() == cores
+
+
 @pytest.mark.skipif(threads.libgomp() is None or threads.cores() < 2, reason="other threads wait in other ways")
 def test_the_thread_that_watches_ends_with_the_run(monkeypatch):
     monkeypatch.setattr(threads, "of_user", lambda: False)
