@@ -44,7 +44,9 @@ def whole(part: Any) -> Any:
     """Return the inputs and targets of a part in stored order; of a stream, lists of its rows; or None."""
     if part is None:
         return None
-    if hasattr(part, "index"):  # single examples, whose ``ordered`` may sort by length
+    from d2lrun.training.examples import Indexed
+
+    if isinstance(part, Indexed):  # its ``ordered`` may sort by length
         return part.load(part.index)
     inputs, targets = zip(*(part.load(rows) for chain in part.ordered(part.size) for rows in chain), strict=True)
     return list(inputs), list(targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ class Complaint:
         return self.given.partition("=")[0]
 
     def __str__(self) -> str:
-        return f"{one_line(self.given, 300)}: {one_line(self.wanted)}{full_width(self.given)}"
+        return f"{one_line(self.given, 300)}: {one_line(self.wanted)}{mistyped(self.given)}"
 
 
 def refuse(complaints: list[Complaint]) -> None:
@@ -55,8 +56,13 @@ def one_line(text: str, length: int = 1000) -> str:
     return visible + ("..." if len(text) > length else "")
 
 
-def full_width(text: str) -> str:
-    """Return a remark if the text has full-width forms of ASCII signs, from a Chinese or Japanese keyboard."""
+def mistyped(text: str) -> str:
+    """Return a remark if overrides are joined by another sign than a space, or signs are full-width.
+
+    A Chinese or Japanese keyboard writes full-width forms of ASCII signs.
+    """
+    if re.match(r"[\w./@]+[=＝].*[,;，；、]\s*[\w./@]+[=＝]", text):
+        return " (write a space between overrides)"
     letters = dict.fromkeys(letter for letter in text if "\uff01" <= letter <= "\uff5e")
     pairs = [f"{letter} is full-width, wanted {chr(ord(letter) - 0xFEE0)}" for letter in letters]
     return f" ({', '.join(pairs[:3])})" if pairs else ""

@@ -137,9 +137,9 @@ def book_rows(book: dict[str, Any] | None, metrics: dict[str, float]) -> list[tu
         return []
     label = f"book §{book['section']}"
     if book.get("changed"):
-        whole = {key for key in ("dataset.name", "model.name", "validation.name") if key in book["changed"]}
-        others = tuple(key.removesuffix("name") for key in whole)  # for another model they add no information
-        changed = [key for key in book["changed"] if key in whole or not key.startswith(others)]
+        options = [key.removesuffix(".name") for key in book["changed"] if key.endswith(".name")]
+        inside = tuple(f"{group}." for group in options)  # the keys of another option add no information
+        changed = options + [key for key in book["changed"] if not key.startswith(inside)]
         return [(label, f"not comparable: changed {', '.join(changed)}")]
     verdicts = [verdict(name, metrics.get(name), *ends) for name, ends in book["band"].items()]
     return [("" if row else label, text) for row, text in enumerate(verdicts)]

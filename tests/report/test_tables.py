@@ -173,6 +173,12 @@ def test_a_changed_recipe_is_not_compared():
     assert "[0.377" not in text
 
 
+def test_another_option_of_a_group_is_named_without_its_keys():
+    changed = ["optimizer.lr", "dataset.name", "optimizer.name", "dataset.path", "train.epochs"]
+    text = result(book={**RESULT["book"], "inside": None, "changed": changed})
+    assert "not comparable: changed dataset, optimizer, train.epochs\n" in text
+
+
 def test_without_a_band_the_book_is_not_named():
     assert "book" not in result(book=None)
 
