@@ -49,6 +49,7 @@ def model(name: str, *, inputs: str | tuple[str, ...] = ()) -> Callable[[Made], 
         raise Refused(f"inputs={strange[0]!r}: no such kind of inputs", f"give some of {', '.join(INPUTS)}")
 
     def register(made: Made) -> Made:
+        refuse_unnamed("model", made)
         arguments, added = keys_of(name, made, GIVEN, {field.name for field in fields(Model)})
         added.make = taking(made, GIVEN)
         add("model", name, Network(name_of(made), arguments, kinds or tuple(INPUTS), added=added))
@@ -69,6 +70,7 @@ def dataset(name: str, *, task: str) -> Callable[[Made], Made]:
         raise Refused(f"task={task!r}: no such task{schema.suggestion(str(task), list(TASKS))}", hint)
 
     def register(made: Made) -> Made:
+        refuse_unnamed("dataset", made)
         view, values = view_of(task)
         arguments, added = keys_of(name, made, (), {*view})
         added.make, added.values = made, {**added.values, **values}
@@ -77,6 +79,12 @@ def dataset(name: str, *, task: str) -> Callable[[Made], Made]:
         return made
 
     return register
+
+
+def refuse_unnamed(group: str, made: Any) -> None:
+    """Raise Refused for what is neither a class nor a function, such as a partial or a network."""
+    if not callable(made) or not hasattr(made, "__qualname__"):
+        raise Refused(f"@d2lrun.{group}: a {type(made).__name__}", "decorate a class or a function, with def or class")
 
 
 def view_of(task: str) -> tuple[dict[str, Any], dict[str, Any]]:
