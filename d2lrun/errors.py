@@ -3,8 +3,11 @@
 Only ``cli/main.py`` turns them into an exit code; all other modules raise them.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
+from typing import Any
 
 MACHINE, VALUES = "machine", "values"  # the values of ``cause`` in result.json
 
@@ -23,7 +26,7 @@ class Refused(D2lrunError):
     """The request cannot be carried out as given: configuration, data, device, directory."""
 
     code = 2
-    complaints: Sequence[object] = ()  # what is wrong with a config, one by one
+    complaints: Sequence[Any] = ()  # what is wrong with a config, each a Complaint of config/complaints.py
 
 
 class InUse(Refused):
@@ -51,7 +54,11 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, signum: int, message: str = ""):
         super().__init__(message)
-        self.code = 128 + signum
+        self.signum, self.code = signum, 128 + signum
+
+    def __reduce__(self) -> tuple[type[Stopped], tuple[int, str]]:
+        """Pickle the error by its arguments: another process may raise it."""
+        return type(self), (self.signum, str(self))
 
 
 def cause_of(error: BaseException) -> str:

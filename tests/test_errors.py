@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrun.errors import Diverged, Failed, Pruned, Refused, Stopped, cause_of, facts_of, masked
+from d2lrun.errors import Diverged, Failed, InUse, Pruned, Refused, Stopped, cause_of, facts_of, masked
 
 OF_MACHINE = [OSError(28, "No space left on device"), PermissionError("no"), ConnectionResetError(), TimeoutError()]
 OF_MACHINE += [sqlite3.OperationalError("database or disk is full"), torch.AcceleratorError("CUDA error")]
@@ -34,6 +35,12 @@ def test_a_look_for_a_file_that_is_not_there_is_no_cause():
         except OSError:
             raise Refused("two values that do not go together") from None
     assert cause_of(refusal.value) == "values"
+
+
+@pytest.mark.parametrize("error", [Stopped(15, "stopped"), Refused("no", "a hint"), Diverged("nan"), InUse("held")])
+def test_another_process_can_raise_an_error(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error) and str(again) == str(error) and vars(again) == vars(error)
 
 
 @pytest.mark.parametrize("error", [Stopped(15, "stopped"), Pruned("pruned")])

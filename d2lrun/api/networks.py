@@ -139,11 +139,7 @@ def written(network: nn.Module, folder: Path) -> Path:
 
     faults.check_network(type(network).__name__, network)
     content = weights.content(network)
-    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_atomic(path, content)
-    return path
+    return files.write_named(folder / f"{hashlib.sha256(content).hexdigest()[:16]}.safetensors", content)
 
 
 def completed(config: Config) -> Config:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sys
 import threading
 import warnings
@@ -72,15 +73,19 @@ def import_torch() -> None:
 
 @contextmanager
 def generators() -> Iterator[None]:
-    """Give torch's global generators back as they were."""
+    """Give the global generators of torch, NumPy and Python back as they were: the user's code may seed them."""
+    import numpy
     import torch
 
     gpu = torch.cuda if torch.cuda.is_initialized() else None
     before, gpus = torch.get_rng_state(), gpu and gpu.get_rng_state_all()
+    others = numpy.random.get_state(), random.getstate()
     try:
         yield
     finally:
         torch.set_rng_state(before)
+        numpy.random.set_state(others[0])
+        random.setstate(others[1])
         if gpu:
             gpu.set_rng_state_all(gpus)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.api import networks, process
-from d2lrun.api.words import outputs, overrides
+from d2lrun.api.words import outputs, overrides, plain
 from d2lrun.config import schema
 from d2lrun.config.keys import Config
 from d2lrun.config.metrics import mean_and_std, split_of
@@ -175,7 +175,7 @@ def resume(run: str | Path | Run, *, model: Any = None, quiet: bool | None = Non
     if epochs is None:
         config.run.dir = str(directory.path)
         return trained(config, quiet, resumed=True)
-    config = schema.parse(schema.to_dict(replace(config, train=replace(config.train, epochs=epochs))))
+    config = schema.parse(schema.to_dict(replace(config, train=replace(config.train, epochs=plain(epochs)))))
     with process.isolated():
         from d2lrun.runs import longer
 

@@ -88,13 +88,16 @@ def sweep(*words: str, config_dir: str | None = None, quiet: bool | None = None,
     return Sweep(planned.directory)
 
 
-def compare(runs: Iterable[Run | Sweep | str | Path], sort: str | None = None) -> list[dict[str, Any]]:
+def compare(
+    runs: Run | Sweep | str | Path | Iterable[Run | Sweep | str | Path], sort: str | None = None
+) -> list[dict[str, Any]]:
     """Return a dictionary for each run: its directory, status, the keys of the config that differ, and its metrics.
 
     pandas.DataFrame takes the list as it is. ``sort`` is a metric: the best first. Raises Refused.
     """
     from d2lrun.report import compare as report
 
+    runs = [runs] if isinstance(runs, (Run, Sweep, str, Path)) else runs
     places = [str(run.directory if isinstance(run, (Run, Sweep)) else run) for run in runs]
     entries = report.arranged(recorded.gather(places), sort)
     keys = report.differing(entries)

@@ -53,19 +53,24 @@ def leaves(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
+def plain(value: Any) -> Any:
+    """Return numbers of NumPy or torch as Python's numbers and lists; any other value as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def text_of(key: str, value: Any, several: bool = False) -> str:
     """Return a value in Hydra's grammar; raises Refused."""
+    value = plain(value)
     if several and isinstance(value, list) and value:
         return ",".join(text_of(key, each) for each in value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (str, PathLike)):
         return literal(str(fspath(value)))
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and not value:
         return "{}"
     if isinstance(value, (list, tuple)):
         return f"[{','.join(text_of(key, each) for each in value)}]"
-    number = value.item() if hasattr(value, "item") else value  # a number of numpy or torch
-    if isinstance(number, int) or (isinstance(number, float) and math.isfinite(number)):
-        return repr(number)
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return int.__repr__(value) if isinstance(value, int) else float.__repr__(value)  # also of an IntEnum
     raise Refused(f"{key}={value!r}: wanted a text, number, truth value, list or None", f"give {key}=VALUE")

@@ -44,11 +44,14 @@ def model(name: str, *, inputs: str | tuple[str, ...] = ()) -> Callable[[Made], 
     ``inputs`` names the kinds of examples that it takes, such as images, table or text; by default it is tried on all.
     Raises Refused with the line of the code.
     """
+    if callable(name):  # a decorator without its brackets gets the class or function itself
+        raise refusal(name, "@d2lrun.model without a name", 'write @d2lrun.model("NAME")')
     kinds = (inputs,) if isinstance(inputs, str) else tuple(inputs)
     if strange := [kind for kind in kinds if kind not in INPUTS]:
         raise Refused(f"inputs={strange[0]!r}: no such kind of inputs", f"give some of {', '.join(INPUTS)}")
 
     def register(made: Made) -> Made:
+        refuse_objects("model", made)
         arguments, added = keys_of(name, made, GIVEN, {field.name for field in fields(Model)})
         added.make = taking(made, GIVEN)
         add("model", name, Network(name_of(made), arguments, kinds or tuple(INPUTS), added=added))
@@ -69,6 +72,7 @@ def dataset(name: str, *, task: str) -> Callable[[Made], Made]:
         raise Refused(f"task={task!r}: no such task{schema.suggestion(str(task), list(TASKS))}", hint)
 
     def register(made: Made) -> Made:
+        refuse_objects("dataset", made)
         view, values = view_of(task)
         arguments, added = keys_of(name, made, (), {*view})
         added.make, added.values = made, {**added.values, **values}
@@ -77,6 +81,12 @@ def dataset(name: str, *, task: str) -> Callable[[Made], Made]:
         return made
 
     return register
+
+
+def refuse_objects(group: str, made: Any) -> None:
+    """Raise Refused for what is neither a class nor a function, such as a partial or a network."""
+    if not callable(made) or not hasattr(made, "__qualname__"):
+        raise Refused(f"@d2lrun.{group}: a {type(made).__name__}", "decorate a class or a function, with def or class")
 
 
 def view_of(task: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -115,11 +115,7 @@ def read_sheet(path: str, text: str, missing: tuple[str, ...] = MISSING) -> Shee
             skipped += 1
     if not rows:
         raise faulty(path, 1, "no rows", "give a file whose first line names its columns")
-    names = [name.strip() or f"column {place}" for place, name in enumerate(rows[0].cells, 1)]
-    if any(map(is_number, names)):
-        raise faulty(path, rows[0].line, "a number, wanted the names of the columns", "add a first line with names")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise faulty(path, rows[0].line, f"several columns are called {', '.join(map(shown, twice))}", "rename them")
+    names = names_of(f"{path}, line {rows[0].line}", rows[0].cells)
     if len(rows) == 1:
         raise faulty(path, rows[0].line, "names of columns and no rows after them", "give a file with rows")
     for row in rows[1:]:
@@ -130,6 +126,17 @@ def read_sheet(path: str, text: str, missing: tuple[str, ...] = MISSING) -> Shee
     stripped = (Column([*map(str.strip, cells)], missing) for cells in columns)
     lines = np.array([row.line for row in rows[1:]])
     return Sheet(path, dict(zip(names, stripped, strict=True)), lines, missing, skipped)
+
+
+def names_of(where: str, header: Sequence[str]) -> list[str]:
+    """Return the names of the columns by the cells of a header; raises Refused, whose message begins with ``where``."""
+    names = [name.strip() or f"column {place}" for place, name in enumerate(header, 1)]
+    if any(map(is_number, names)):
+        hint = "give each column a name, in a file by a first line with names"
+        raise Refused(f"{where}: a number, wanted the names of the columns", hint)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise Refused(f"{where}: several columns are called {', '.join(map(shown, twice))}", "rename them")
+    return names
 
 
 def separator_of(text: str) -> str:

@@ -55,6 +55,14 @@ def write_atomic(path: str | Path, data: bytes | bytearray | str | Callable[[Bin
     sync_directory(path.parent)
 
 
+def write_named(path: Path, content: bytes) -> Path:
+    """Write a file that is named by its content, and its folder, unless it is there and whole; return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_bytes() != content:  # else it was damaged since
+        write_atomic(path, content)
+    return path
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in ``directory`` survive a power failure, if the system supports it."""
     if os.name != "posix":

@@ -54,7 +54,10 @@ def check_network(name: str, model: Any, inputs: Inputs | None = None) -> None:
         raise Refused(f"model={name}: it returns a {type(model).__name__}, not an nn.Module", "return the network")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise Refused(f"model={name}: it has no parameters to train", "leave requires_grad of some at True")
-    for key, value in model.state_dict().items():
+    state = model.state_dict()
+    if lost := [key for key, _ in model.named_parameters(remove_duplicate=False) if key not in state]:
+        raise Refused(f"model={name}: its state lacks {lost[0]}", "let state_dict return all parameters")
+    for key, value in state.items():
         if not isinstance(value, torch.Tensor):
             hint = "keep it in an attribute or a buffer, without get_extra_state"
             raise Refused(f"model={name}: its state {key} is a {type(value).__name__}, not a tensor", hint)

@@ -95,7 +95,7 @@ class Examples(ABC, Generic[Part]):
         return Split(self.train_part(train), held_out, test, test_each_epoch=validation.name == "none")
 
 
-class Indexed:
+class Indexed(ABC):
     """A subset of a dataset, given by the indices [n] of its examples. A batch is a part of them, [B]."""
 
     data: Any
@@ -133,6 +133,10 @@ class Indexed:
     def count(self, batches: list[Tensor]) -> int:
         """Return the number of examples in the batches."""
         return sum(map(len, batches))
+
+    @abstractmethod
+    def load(self, batch: Tensor) -> tuple[Any, Tensor]:
+        """Return the inputs (a tensor, or a tuple of tensors) and the targets of a batch of indices [B]."""
 
 
 def order(index: Tensor, seed: int, epoch: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import json
 import re
@@ -62,6 +63,15 @@ def test_a_keyword_argument_means_its_value_whatever_signs_are_in_it(value):
     assert parse_override(word).value() == value
 
 
+@given(st.one_of(VALUES, st.lists(VALUES.filter(lambda value: value is not None), max_size=3)))
+def test_a_value_of_numpy_means_that_of_python(value):
+    assert overrides([], {"seed": np.array(value)}) == overrides([], {"seed": np.array(value).tolist()})
+
+
+def test_a_number_of_an_enumeration_means_the_number():
+    assert overrides([], {"seed": enum.IntEnum("Seeds", "ONE").ONE}) == ["seed=1"]
+
+
 def test_keyword_arguments_are_the_overrides_of_a_command():
     model = {"name": "mlp", "hidden": [64, 32]}
     given = {"model": model, "train": {"epochs": 3}, "optimizer__lr": 0.1, "seed": np.int64(4)}
@@ -70,7 +80,7 @@ def test_keyword_arguments_are_the_overrides_of_a_command():
     assert compose(words).model == compose(["model=mlp", "model.hidden=[64,32]"]).model
 
 
-@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}, [{"a": 1}], np.array([1j])])
 def test_a_value_that_no_config_holds_is_refused(value):
     with pytest.raises(Refused, match="wanted a text, number, truth value, list or None"):
         overrides([], {"seed": value})
@@ -154,7 +164,7 @@ def test_without_images_the_test_set_is_predicted(trained, stripes):
         (torch.full((2, 28, 28), -1), "images: pixels from -1 to -1, wanted 0 to 255"),
         (torch.zeros(2, 2, 28, 28), "images: an array of the shape"),
         ([object()], "an image of the type object"),
-        (7, "images: no array"),
+        (7, "images: an array of the shape"),
     ],
 )
 def test_images_that_are_none_are_refused(trained, images, message):
@@ -191,9 +201,16 @@ def test_a_verb_of_another_task_is_refused(trained):
 
 
 def test_a_finished_run_is_trained_longer_as_a_new_run(bits, short, trained):
-    longer = d2l.resume(trained, epochs=3)
+    longer = d2l.resume(trained, epochs=np.int64(3))
     assert longer.directory != trained.directory and len(longer.records) == 3
     assert same_bits(bits(longer), bits(d2l.train(*short, "train.epochs=3")))
+
+
+def test_one_run_is_compared_like_a_list_of_one(trained):
+    rows = d2l.compare([trained])
+    assert rows[0]["status"] == "finished"
+    for one in (trained, trained.directory, str(trained.directory)):
+        assert d2l.compare(one) == rows
 
 
 def test_a_sweep_is_that_of_the_command_line(d2lrun, short):

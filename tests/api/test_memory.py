@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import d2lrun as d2l
 from d2lrun import datasets
+from d2lrun.datasets import memory
+from d2lrun.disk.cells import read_sheet
 from d2lrun.errors import Refused
+from d2lrun.tasks.tabular.values import sheet_of
 from tests.bits import same_bits
 
 FEW = ["device=cpu", "train.epochs=2", "run.pictures=false"]
@@ -73,6 +82,14 @@ def test_equal_data_are_one_file_whatever_holds_them(tmp_path):
     assert len(list((tmp_path / "outputs" / "data").iterdir())) == 1
 
 
+def test_a_damaged_file_of_the_data_is_written_again(tmp_path):
+    _, keys = memory.files_of((X, X[:, 0]), tmp_path, "data")
+    content = Path(keys["path"]).read_bytes()
+    Path(keys["path"]).write_bytes(content[:50])
+    memory.files_of((X, X[:, 0]), tmp_path, "data")
+    assert Path(keys["path"]).read_bytes() == content
+
+
 def test_the_test_rows_are_predicted_whether_they_have_targets_or_not():
     y = X[:, 0]
     run = d2l.train(*FEW, "model=linear", data={"train": (X, y), "test": (X[:8], y[:8])})
@@ -104,10 +121,24 @@ def test_data_in_memory_and_another_dataset_are_refused(word):
         (7, "data of the type int"),
         ((X,), "data: train: wanted inputs and targets"),
         ((X, X[:5, 0]), "data: train: .* inputs and 5 targets"),
-        ((3, 4), "data: no array: .*len"),
-        ((iter(X), X[:, 0]), "data: no array: .*len"),
-        (([[1.0], [2.0, 3.0]], [0, 1]), "data: no array: "),
-        ({"test": (X, X)}, "data of the type dict"),
+        ((3, 4), "data: train: targets .* the shape"),
+        ((iter(X), X[:, 0]), "data: train: no array: .*len"),
+        (([[1.0], [2.0, 3.0]], [0, 1]), "data: train: no array: "),
+        ({"test": (X, X[:, 0])}, "data with the parts test"),
+        ({"train": (X, X[:, 0]), "valid": (X, X[:, 0])}, "data with the parts train, valid"),
+        ((X, X[:, :2]), "data: train: targets of the type float32 and the shape .40, 2."),
+        ((X, X[:, 0] * 1j), "data: train: targets of the type complex64"),
+        ((X, [b"a", b"b"] * 20), "data: train: targets of the type .S1"),
+        ((X, ["a", None] * 20), "data: train: target 2 is None"),
+        ((X, [1.0, float("nan")] * 20), "data: train: target 2 is .*nan"),
+        ((X, [Decimal(1)] * 40), "data: train: target 1 is Decimal"),
+        ((np.where(X > 1, np.inf, X), X[:, 0]), "the rows: x1: inf is no finite number"),
+        (({"a": X[:, 0], "b": X[:5, 0]}, X[:, 0]), "columns of different lengths"),
+        (({"a": 3.0}, X[:1, 0]), "data: train: no array"),
+        (({" a": X[:, 0], "a ": X[:, 1]}, X[:, 0]), "the rows: several columns are called a"),
+        (({"1": X[:, 0]}, X[:, 0]), "the rows: a number, wanted the names"),
+        (({"a": ["\ud800"]}, ["b"]), "data: a text that is no Unicode"),
+        ((np.full((4, 2, 2), "a"), [0, 1, 0, 1]), "data: train: images of the type"),
         ({"train": (X, X[:, 0]), "val": (X, X[:, 0])}, "data: val"),
         ((X[:, 0], X[:, 0]), "rows of the type ndarray"),
         ((np.zeros((4, 2, 2)) - 1, [0, 1, 0, 1]), "pixels from -1 to -1"),
@@ -119,3 +150,52 @@ def test_data_in_memory_and_another_dataset_are_refused(word):
 def test_data_that_fit_nothing_are_refused(data, message):
     with pytest.raises(Refused, match=message):
         d2l.train(*FEW, "model=softmax", data=data)
+
+
+@pytest.mark.parametrize(
+    ("targets", "kind", "first"),
+    [
+        (np.array([1.5, 2.5], dtype=object), "f", 1.5),
+        (np.array([[1.5], [2.5]]), "f", 1.5),
+        (torch.tensor([[3], [4]]), "i", 3),
+        (np.array([3, 4], dtype=object), "i", 3),
+        (np.array(["a", "b"], dtype=object), "U", "a"),
+        ([True, False], "b", True),
+    ],
+)
+def test_the_values_of_the_targets_decide_and_not_what_holds_them(targets, kind, first):
+    found = memory.targets_of(targets, "data")
+    assert found.dtype.kind == kind and found.shape == (2,) and found[0] == first
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5) | st.sampled_from(
+    ["a;b", "a\tb", '"']
+)
+CELLS = TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_infinity=False) | st.dates()
+
+
+@given(st.data())
+def test_rows_are_the_same_in_memory_and_in_the_file_that_is_written(tmp_path_factory, data):
+    count = data.draw(st.integers(1, 4))
+    column = st.lists(CELLS, min_size=count, max_size=count)
+    rows = data.draw(st.dictionaries(TEXTS | st.integers(0, 9), column, min_size=1, max_size=4))
+    folder = tmp_path_factory.mktemp("data")
+    try:
+        _, keys = memory.files_of((rows, [0] * count), folder, "data")
+    except Refused as refusal:  # names that no file can have
+        assert (
+            "the names of the columns" in str(refusal) or "several columns" in str(refusal) or "target" in str(refusal)
+        )
+        return
+    text = Path(keys["path"]).read_bytes().decode()
+    read, given = read_sheet("file", text), sheet_of(rows, ())
+    assert [*read.columns] == [*given.columns, "target"]
+    assert all(read.columns[name].cells == given.columns[name].cells for name in given.columns)
+
+
+def test_columns_of_numbers_are_those_of_an_array():
+    class Frame(dict):  # as a DataFrame whose columns have no names
+        columns = (0, 1, 2)
+
+    assert memory.cells_in(Frame(enumerate(X.T))) == memory.cells_in(X)
+    assert memory.cells_in({"day": [date(2026, 1, 2), None]}) == {"day": ["2026-01-02", ""]}

@@ -43,6 +43,13 @@ class Net(nn.Module):
         return self.layers(x)
 
 
+class WithoutState(nn.Linear):
+    """A layer whose state lacks its parameters, so no checkpoint would have them."""
+
+    def state_dict(self, *args, **keywords):
+        return {}
+
+
 def state(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
@@ -117,6 +124,8 @@ def test_what_makes_a_network_is_taken(given, bits):
         (lambda: WithExtra(3, 1), "_extra_state is a dict, not a tensor"),
         (torch.jit.trace(nn.Linear(3, 1), torch.ones(1, 3)), "compiled code"),
         (torch.compile(nn.Linear(3, 1)), "compiled code"),
+        (WithoutState(3, 1), "its state lacks weight"),
+        (lambda: WithoutState(3, 1), "its state lacks weight"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(given, message):
@@ -237,7 +246,7 @@ def test_a_message_on_data_names_the_dataset_and_not_a_path():
     def empty():
         return ROWS, [None] * len(ROWS)
 
-    with pytest.raises(d2l.Refused, match=r"dataset=empty, line 2: no value of the target target"):
+    with pytest.raises(d2l.Refused, match=r"dataset=empty: train: target 1 is None"):
         d2l.train("dataset=empty", "model=linear", **SHORT)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import d2lrun as d2l
 from d2lrun.api import process
@@ -35,6 +37,16 @@ def state() -> list:
         *(signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
         *(sys.unraisablehook, sys.argv, threading.active_count(), dict(os.environ), list(warnings.filters)),
     ]
+
+
+def test_the_generators_are_left_as_they_were_by_code_of_the_user(short):
+    def seeds():
+        torch.manual_seed(3), np.random.seed(3), random.seed(3)
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+
+    before = state(), random.getstate()
+    d2l.build(*short, model=seeds)
+    assert (state(), random.getstate()) == before
 
 
 def test_the_process_is_left_as_it_was_and_does_not_disturb_the_run(bits, short, trained):

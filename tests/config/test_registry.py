@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal, Optional, Union
 
 import pytest
@@ -125,6 +126,19 @@ def test_a_name_of_d2lrun_is_refused(name):
 def test_a_name_that_is_no_option_is_refused(name):
     with pytest.raises(Refused, match="the name"):
         registry.model(name)(network(int, 1))
+
+
+@pytest.mark.parametrize("made", [functools.partial(network(int, 1)), Between(), "own-net", None])
+@pytest.mark.parametrize("decorate", [registry.model("own-net"), registry.dataset("own-data", task="tabular")])
+def test_what_is_neither_a_class_nor_a_function_is_refused(made, decorate):
+    with pytest.raises(Refused, match=type(made).__name__):
+        decorate(made)
+
+
+def test_a_decorator_without_a_name_is_refused_at_its_line():
+    with pytest.raises(Refused, match=r"^test_registry\.py:\d+: @d2lrun\.model without a name$") as refused:
+        registry.model(network(int, 1))
+    assert refused.value.hint == 'write @d2lrun.model("NAME")'
 
 
 def test_a_new_definition_replaces_the_old_one():

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from d2lrun.disk.given import array
 from d2lrun.errors import Refused
 
 CHANNELS = (1, 3)
@@ -16,13 +17,12 @@ WANTED = "an array or tensor [n, H, W], [n, C, H, W] or [n, H, W, C], uint8 or f
 def as_pixels(images: Any, what: str = "images") -> Tensor:
     """Return images as uint8 [n, C, H, W] on the CPU; raises Refused for other shapes or values.
 
-    Numbers with a point are from 0 to 1, others from 0 to 255.
+    Numbers with a point are from 0 to 1, others from 0 to 255; False is black and True white.
     """
-    try:
-        whole = images if hasattr(images, "shape") else torch.stack([torch.as_tensor(image) for image in images])
-        pixels = torch.as_tensor(whole).cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise Refused(f"{what}: no array: {error}", f"give {WANTED}") from error
+    found = array(images, what, WANTED)
+    if found.dtype.kind not in "biuf":
+        raise Refused(f"{what}: no array of pixels: it has values of the type {found.dtype}", f"give {WANTED}")
+    pixels = torch.from_numpy(found.astype("float32") if found.dtype.kind == "b" else found)
     shape = list(pixels.shape)
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(1)  # [n, 1, H, W]
@@ -38,6 +38,7 @@ def eight_bits(pixels: Tensor, what: str) -> Tensor:
     if pixels.dtype == torch.uint8 or not pixels.numel():
         return pixels.to(torch.uint8)
     most = 1 if pixels.is_floating_point() else 255
+    pixels = pixels if most == 1 else pixels.to(torch.int64)  # 255 is no int8, and torch compares no uint16
     if not bool(((pixels >= 0) & (pixels <= most)).all()):
         low, high = pixels.min().item(), pixels.max().item()
         hint = "give pixels before they are normalised: dataset.normalise=standard does it"

@@ -43,7 +43,7 @@ def as_stored(images: Any, prepare: Preparation, invert: str) -> Tensor:
         images = [picture.path for picture in picture_files.found([os.fspath(images)], lambda line: None)]
     elif hasattr(images, "convert"):
         images = [images]
-    if isinstance(images, (list, tuple)) and not all(hasattr(image, "shape") for image in images):
+    if isinstance(images, (list, tuple)) and not (images and all(hasattr(image, "shape") for image in images)):
         found = [one_stored(image, prepare, invert) for image in images]
         return torch.stack(found) if found else torch.empty(0, *prepare.stored, dtype=torch.uint8)
     return arrays(images, prepare)

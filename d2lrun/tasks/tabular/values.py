@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from d2lrun.disk.cells import Column, Sheet
+from d2lrun.disk.cells import Column, Sheet, names_of
+from d2lrun.disk.given import array
 from d2lrun.errors import Refused
 from d2lrun.tasks import Classes, Question
 from d2lrun.tasks.tabular.predict import Answers, answers
@@ -45,40 +46,55 @@ def value_of(found: Answers) -> Classes | Tensor:
 
 def sheet_of(rows: Any, missing: tuple[str, ...]) -> Sheet:
     """Return rows in memory as the columns of a file; raises Refused."""
-    cells = cells_in(rows)
-    lengths = sorted({len(values) for values in cells.values()})
-    if len(lengths) != 1 or lengths == [0]:
-        given = ", ".join(map(str, lengths)) or "none"
-        raise Refused(f"columns of different lengths, or without a row: {given}", "give columns of the same length")
-    columns = {name: Column(values, missing) for name, values in cells.items()}
-    return Sheet(ROWS, columns, np.arange(1, lengths[0] + 1), missing)
+    columns = {name: Column(values, missing) for name, values in cells_in(rows).items()}
+    return Sheet(ROWS, columns, np.arange(1, len(next(iter(columns.values())).index) + 1), missing)
+
+
+def is_table(rows: Any) -> bool:
+    """Whether rows are a DataFrame or a dictionary of columns, which have names."""
+    return isinstance(rows, Mapping) or hasattr(rows, "columns")
 
 
 def cells_in(rows: Any) -> dict[str, list[str]]:
     """Return the columns of a DataFrame, a dictionary or an array [n, D] as cells of a CSV file; raises Refused.
 
-    The columns of an array are called x1, x2, and so on.
+    The columns are called as those of the file are (``names_of``); columns 0, 1, … as those of an array, x1, x2, …
     """
-    if isinstance(rows, Mapping) or hasattr(rows, "columns"):
-        columns = {str(name): rows[name] for name in getattr(rows, "columns", rows)}
+    if is_table(rows):
+        given = list(getattr(rows, "columns", rows))
+        names = names_of(ROWS, [f"x{name + 1}" if isinstance(name, int) else str(name) for name in given])
+        columns = [rows[name] for name in given]
     else:
-        matrix = array(rows)
+        matrix = array(rows, ROWS, KINDS)
         if matrix.ndim != 2:
             raise Refused(f"rows of the type {type(rows).__name__}, of the shape {list(matrix.shape)}", f"give {KINDS}")
-        columns = {f"x{place}": matrix[:, place - 1] for place in range(1, matrix.shape[1] + 1)}
-    return {name: [cell_of(value) for value in values] for name, values in columns.items()}
+        names, columns = [f"x{place}" for place in range(1, matrix.shape[1] + 1)], [*matrix.T]
+    cells = {name: column_of(name, values) for name, values in zip(names, columns, strict=True)}
+    lengths = sorted({len(values) for values in cells.values()})
+    if len(lengths) != 1 or lengths == [0]:
+        counts = ", ".join(map(str, lengths)) or "none"
+        raise Refused(f"columns of different lengths, or without a row: {counts}", "give columns of the same length")
+    return cells
 
 
-def array(values: Any) -> np.ndarray:
-    """Return an array, a tensor on any device, a list, or a column of a DataFrame, as an array."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+def column_of(name: str, values: Any) -> list[str]:
+    """Return the values of a column as cells; raises Refused."""
+    try:
+        return [cell_of(value) for value in (array(values, name, KINDS) if hasattr(values, "detach") else values)]
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{ROWS}: {name}: {error}", "give finite numbers, texts or dates, and None if missing") from error
 
 
 def cell_of(value: Any) -> str:
-    """Return a value as the cell of a CSV file: nothing for a missing one, and whole numbers without a point."""
+    """Return a value as the cell of a CSV file: nothing for a missing one, and whole numbers without a point.
+
+    Raises ValueError for a number or bytes that no cell can hold.
+    """
     number = value.item() if hasattr(value, "item") else value
     if isinstance(number, float) and math.isfinite(number):  # first, since most cells are such numbers
         return str(int(number)) if number.is_integer() else repr(number)
     if value is None or str(value) in ("NaT", "<NA>") or value != value:  # <NA> has no truth value
         return ""
+    if isinstance(number, (float, complex, bytes)):
+        raise ValueError(f"{number!r} is no finite number and no text")
     return value.isoformat() if isinstance(value, date) else str(number).strip()
