@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2lrun.api import networks, process
-from d2lrun.api.words import outputs, overrides, plain
+from d2lrun.api.words import overrides, plain
 from d2lrun.config import schema
 from d2lrun.config.keys import Config
 from d2lrun.config.metrics import mean_and_std, split_of
@@ -148,12 +148,7 @@ def train(
 
     Raises Refused with ``complaints``, Failed, Diverged, or Stopped, which is a KeyboardInterrupt.
     """
-    typed = overrides(words, settings)
-    if data is not None:
-        from d2lrun.datasets import memory
-
-        typed = memory.words_for(data, typed, outputs(typed, {}) / "data")
-    config = process.composed(typed, config_dir)
+    config = process.composed(overrides(words, settings, data), config_dir)
     if config.sweep.engine == "grid" and (config.sweep.grid or config.sweep.combinations):
         raise Refused("it names several runs, and train trains one", "d2lrun.sweep with the same arguments")
     with process.isolated():  # also the search: a run of another thread may be the one that is found

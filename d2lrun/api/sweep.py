@@ -60,14 +60,17 @@ class Sweep:
         return framed(self.directory / "report.html", repr(self))
 
 
-def sweep(*words: str, config_dir: str | None = None, quiet: bool | None = None, **settings: Any) -> Sweep:
+def sweep(
+    *words: str, data: Any = None, config_dir: str | None = None, quiet: bool | None = None, **settings: Any
+) -> Sweep:
     """Train every combination that is not finished, one by one, and return the sweep.
 
     ``sweep("model=softmax,mlp", "optimizer.lr=0.1,0.5")`` and ``sweep(model=["softmax", "mlp"], optimizer__lr=[0.1,
     0.5])`` are the command ``d2lrun -m model=softmax,mlp optimizer.lr=0.1,0.5``: a list is several values, so one value
-    that is a list is [[256]]. A failed run does not stop the others; see ``records``. Raises Refused or Stopped.
+    that is a list is [[256]]. ``data`` in memory are as those of ``train``. A failed run does not stop the others; see
+    ``records``. Raises Refused or Stopped.
     """
-    typed = overrides(words, settings, several=True)
+    typed = overrides(words, settings, data, several=True)
     if steering := [word for word in typed if is_hydras(word)]:
         raise Refused(f"{steering[0]}: here the runs are trained in this process", plugins.command("-m", *typed))
     with process.isolated():

@@ -14,11 +14,12 @@ from d2lrun.config.overrides import literal
 from d2lrun.errors import Refused
 
 
-def overrides(given: Sequence[str], settings: Mapping[str, Any], several: bool = False) -> list[str]:
+def overrides(given: Sequence[str], settings: Mapping[str, Any], data: Any = None, several: bool = False) -> list[str]:
     """Return the overrides ``given`` as texts, and those of keyword arguments; if ``several``, a list is many values.
 
     ``model="lenet", train={"epochs": 3}, optimizer__lr=0.1`` is ``model=lenet train.epochs=3 optimizer.lr=0.1``: two
-    underscores stand for a dot. Raises Refused for a value that no config can hold.
+    underscores stand for a dot. ``data`` in memory and the weights of a network are written to the folder of the
+    outputs, and the overrides name their files. Raises Refused for a value that no config can hold.
     """
     for word in given:
         if not isinstance(word, str):
@@ -27,7 +28,12 @@ def overrides(given: Sequence[str], settings: Mapping[str, Any], several: bool =
         from d2lrun.api import networks
 
         settings = {**settings, "model": networks.options_of(settings["model"], outputs(given, settings) / "data")}
-    return [*given, *(f"{key}={text_of(key, value, several)}" for key, value in leaves(settings))]
+    typed = [*given, *(f"{key}={text_of(key, value, several)}" for key, value in leaves(settings))]
+    if data is None:
+        return typed
+    from d2lrun.datasets import memory
+
+    return memory.words_for(data, typed, outputs(typed, {}) / "data")
 
 
 def several_of(value: Any) -> Sequence[Any]:
@@ -36,10 +42,10 @@ def several_of(value: Any) -> Sequence[Any]:
 
 
 def outputs(given: Sequence[str], settings: Mapping[str, Any]) -> Path:
-    """Return the folder of the outputs that the overrides and keyword arguments name."""
-    named = [str(parse_override(word).value()) for word in given if word.startswith("run.root=")]
-    named += [str(value) for key, value in leaves(settings) if key == "run.root"]
-    return Path(["outputs", *named][-1]).expanduser()
+    """Return the folder of the outputs that the overrides and keyword arguments name; null is refused elsewhere."""
+    named = [parse_override(word).value() for word in given if word.lstrip("+").startswith("run.root=")]
+    named += [value for key, value in leaves(settings) if key == "run.root"]
+    return Path(str(["outputs", *named][-1] or "outputs")).expanduser()
 
 
 def leaves(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

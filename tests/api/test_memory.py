@@ -18,7 +18,7 @@ from d2lrun.datasets import memory
 from d2lrun.disk.cells import read_sheet
 from d2lrun.errors import Refused
 from d2lrun.tasks.tabular.values import sheet_of
-from tests.bits import same_bits
+from tests.bits import same_bits, timeless
 
 FEW = ["device=cpu", "train.epochs=2", "run.pictures=false"]
 
@@ -80,6 +80,27 @@ def test_equal_data_are_one_file_whatever_holds_them(tmp_path):
     for rows in (X, torch.from_numpy(X), X.tolist()):
         d2l.train(*FEW, "model=linear", data=(rows, y))
     assert len(list((tmp_path / "outputs" / "data").iterdir())) == 1
+
+
+def test_a_sweep_takes_the_data_of_a_run():
+    words, data = [*FEW, "model=linear", "validation=kfold", "validation.k=2"], (X, X[:, 0])
+    sweep = d2l.sweep(*words, data=data, optimizer__lr=[0.1, 0.01])
+    run = d2l.train(*words, data=data, optimizer__lr=0.01)
+    assert sweep.runs[1].config["dataset"] == run.config["dataset"]
+    assert timeless(sweep.runs[1].metrics) == timeless(run.metrics)
+
+
+@pytest.mark.parametrize("words", [["run.root=here"], ["++run.root=here"]])
+def test_the_data_lie_in_the_folder_of_the_outputs(words, tmp_path):
+    run = d2l.train(*FEW, *words, "model=linear", data=(X, X[:, 0]))
+    assert run.directory.is_relative_to(tmp_path / "here")
+    assert {path.name for path in tmp_path.iterdir()} == {"here"}
+
+
+def test_no_folder_of_the_outputs_is_refused(tmp_path):
+    with pytest.raises(Refused, match=r"run\.root"):
+        d2l.train(*FEW, "run.root=null", "model=linear", data=(X, X[:, 0]))
+    assert not (tmp_path / "None").exists()
 
 
 def test_a_damaged_file_of_the_data_is_written_again(tmp_path):
