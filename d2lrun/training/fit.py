@@ -23,7 +23,7 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from d2lrun.config.keys import Config
 from d2lrun.config.metrics import better_first, main_metric
-from d2lrun.errors import Diverged
+from d2lrun.errors import Diverged, Failed
 from d2lrun.training import devices
 from d2lrun.training.evaluate import evaluate
 from d2lrun.training.optim import learning_rate, set_rate
@@ -159,11 +159,14 @@ def memory_options(most_blocks: int, most_free: int) -> None:
 
 
 def train_batch(state: State, inputs: Any, targets: Tensor, task: Task, lr: float, clip: float | None) -> None:
-    """Take one optimizer step on inputs [B, …] and targets [B, …]; raises Diverged."""
+    """Take one optimizer step on inputs [B, …] and targets [B, …]; raises Diverged, or Failed without gradients."""
     state.optimizer.zero_grad()
     logits, left = task.forward(state.model, inputs, state.carry)
     state.carry = left if task.stateful else None
     loss = task.loss(logits, targets)
+    if not loss.requires_grad:
+        hint = "compute it without detach(), .data and torch.no_grad()"
+        raise Failed("the output of the network does not depend on parameters that are trained", hint)
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimizer)
     parameters = [one for group in state.optimizer.param_groups for one in group["params"] if one.grad is not None]

@@ -134,6 +134,20 @@ def test_what_cannot_be_trained_is_refused(given, message):
     assert refusal.value.hint and not list(Path("outputs").glob("runs/*/*/*/metrics.jsonl"))
 
 
+class Detached(nn.Linear):
+    """A layer without a gradient."""
+
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+def test_a_network_without_a_gradient_fails_in_words():
+    with pytest.raises(d2l.Failed, match="does not depend on parameters") as failure:
+        d2l.train(model=Detached(3, 1), data=DATA, run__dir="run", **SHORT)
+    assert "detach" in failure.value.hint
+    assert d2l.load("run").status == "failed"
+
+
 def test_the_structure_names_the_run():
     names = [
         d2l.train(model=given, data=DATA, run__dir=str(place), **SHORT).config["model"]["name"]
