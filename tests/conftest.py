@@ -212,7 +212,7 @@ def no_signal_is_left():
     signals.handler.received = None
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def own_code():
     """The networks, datasets and plugins that a test adds are removed after it."""
     yield

@@ -49,20 +49,26 @@ def job(start: str, named: list[str], data: DictConfig) -> str:
 
 
 def train_in(path: Path) -> str:
+    """Train the run in the folder as ``train_unless_tried`` does; it is tried again if it has failed before."""
+    return train_unless_tried(path, RunDirectory(path).result())
+
+
+def train_unless_tried(path: Path, earlier: dict[str, Any] | None) -> str:
     """Train the run of the config in the folder; return its status, or BUSY if another process trains it.
 
+    It is not tried again if it has failed since its result was ``earlier``: another process has tried it meanwhile.
     Raises only Stopped; other errors go to the run's result.json.
     """
     directory = RunDirectory(path)
     if (path.parent / MARKER).exists():
         return PENDING
-    config, earlier, begun = None, directory.result(), False
+    config, begun = None, False
     try:
         config = directory.load_config()
         config.run.dir = str(path)
         with claim(config) as claimed:
             result = directory.result() or {}
-            if result != earlier and result.get("status") in SPOILED:  # another process has tried it meanwhile
+            if result != earlier and result.get("status") in SPOILED:
                 return result["status"]
             if not trial.is_over(directory):
                 directory.result_file.unlink(missing_ok=True)  # the result of an earlier try

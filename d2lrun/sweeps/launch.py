@@ -11,7 +11,7 @@ from pathlib import Path
 from d2lrun.errors import Failed, Stopped
 from d2lrun.report.text import counted
 from d2lrun.runs import next_step
-from d2lrun.sweeps.job import BUSY, STOPPED, note_failure, train_in
+from d2lrun.sweeps.job import BUSY, STOPPED, note_failure, train_unless_tried
 from d2lrun.sweeps.sweep import Job, Sweep
 
 Launch = Callable[[Sequence[Path]], Sequence["str | Exception"]]  # folders of runs -> how each ended
@@ -37,7 +37,7 @@ def train_all(sweep: Sweep, jobs: list[Job], launch: Launch | None) -> None:
     """Train the unfinished ``jobs``, as in ``carry_out``."""
     waiting = [job for job in jobs if not job.directory.finished()]
     while waiting:
-        remaining = one_by_one([waiting] if launch else [[job] for job in waiting], launch or train_here)
+        remaining = one_by_one([waiting] if launch else [[job] for job in waiting], launch)
         if sweep.settings.on_error == "stop" and any(job.spoiled for job in waiting):
             return
         if len(remaining) == len(waiting):
@@ -45,7 +45,7 @@ def train_all(sweep: Sweep, jobs: list[Job], launch: Launch | None) -> None:
         waiting = remaining
 
 
-def one_by_one(batches: list[list[Job]], launch: Launch) -> list[Job]:
+def one_by_one(batches: list[list[Job]], launch: Launch | None) -> list[Job]:
     """Launch the batches one by one, until a run fails and stops the others; return the jobs of ``launched``."""
     remaining = []
     for batch in filter(None, batches):
@@ -55,17 +55,22 @@ def one_by_one(batches: list[list[Job]], launch: Launch) -> list[Job]:
     return remaining
 
 
-def launched(batch: list[Job], launch: Launch) -> list[Job]:
+def launched(batch: list[Job], launch: Launch | None) -> list[Job]:
     """Launch the jobs; return the jobs to try again: another process has them, or a signal stopped them.
 
-    A run that kills its own process is recorded as failed. Raises Failed if no run could begin.
+    Without a launcher they are trained in this process. A run that kills its own process is recorded as failed. Raises
+    Failed if no run could begin.
     """
     batch = [job for job in batch if not job.tried_meanwhile()]
     if not batch:
         return []
     before = [job.directory.result() for job in batch]  # how earlier tries ended
+
+    def train_here(directories: Sequence[Path]) -> list[str]:
+        return [train_unless_tried(path, job.earlier) for path, job in zip(directories, batch, strict=True)]
+
     try:
-        ends = interruptible(launch)([job.directory.path for job in batch])
+        ends = interruptible(launch or train_here)([job.directory.path for job in batch])
     except Exception as error:  # a worker died, so the launcher gave up
         reason = f"its process died: {error or type(error).__name__}"
         left = [job for job, old in zip(batch, before) if job.directory.result() in (None, old)]
@@ -81,11 +86,6 @@ def launched(batch: list[Job], launch: Launch) -> list[Job]:
         if isinstance(end, Exception) and not job.directory.finished():
             note_failure(job.directory, f"{type(end).__name__}: {end}")
     return [job for job, end in zip(batch, ends, strict=True) if end in (BUSY, STOPPED)]
-
-
-def train_here(directories: Sequence[Path]) -> list[str]:
-    """Train the runs in this process, without a launcher; the dataset is loaded once."""
-    return [train_in(directory) for directory in directories]
 
 
 def interruptible(launch: Launch) -> Launch:

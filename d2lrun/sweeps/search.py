@@ -29,7 +29,7 @@ from d2lrun.report.search_picture import draw_history, draw_importance
 from d2lrun.report.text import counted, optional
 from d2lrun.sweeps import ranking, trial
 from d2lrun.sweeps.job import MARKER
-from d2lrun.sweeps.launch import PATIENCE, Launch, launched, train_here
+from d2lrun.sweeps.launch import PATIENCE, Launch, launched
 from d2lrun.sweeps.request import Request, check_metric, folder, key_of, lasting, refuse_places, typed
 from d2lrun.sweeps.space import Choices, Numbers, space_of
 from d2lrun.sweeps.sweep import Job, Sweep, adopt, placed, refuse_strangers, without_refit
@@ -277,12 +277,12 @@ def carry_out(study: Study, launch: Launch | None, workers: int | None = None) -
     If all of them fail through the machine, for example on a full disk, no more are chosen: they would also fail.
     """
     size = 1 if launch is None else workers or study.settings.startup
-    launched(damaged(study), launch or train_here)
+    launched(damaged(study), launch)
     while not stopped(study):
         known = len(study.by_number)
         jobs, running = next_jobs(study, size)
         if jobs:
-            again = launched(jobs, launch or train_here)
+            again = launched(jobs, launch)
             note_lost(study, [job for job in jobs if job not in again])
             if len(study.by_number) > known and all(job.config.run.folder in study.lost for job in jobs):
                 break

@@ -26,7 +26,7 @@ def test_the_examples_run(tmp_path, monkeypatch, stripes):
     assert names["search"].best_score_ > 0 and len(names["sweep"].records) == 4 and len(names["found"]) == 100
 
 
-def test_the_commands_of_the_page_about_plugins_work(d2lrun, own_code):
+def test_the_commands_of_the_page_about_plugins_work(d2lrun):
     text = (DOCS / "plugins.md").read_text("utf-8")
     Path("nets.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], "utf-8")
     commands = re.findall(r"^d2lrun (.*)$", text, re.MULTILINE)

@@ -203,7 +203,7 @@ def test_without_the_extra_an_estimator_is_refused(monkeypatch):
         assert refused.value.hint == "pip install 'd2lrun[sklearn]'"
 
 
-def test_ones_own_network_is_taken(own_code):
+def test_ones_own_network_is_taken():
     class Net(nn.Sequential):
         def __init__(self, classes):
             super().__init__(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, classes))

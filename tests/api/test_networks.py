@@ -16,7 +16,6 @@ from torch import nn
 import d2lrun as d2l
 from d2lrun import datasets
 
-pytestmark = pytest.mark.usefixtures("own_code")
 SHORT = {"device": "cpu", "train__epochs": 2, "run__pictures": False, "optimizer__lr": 0.05}
 ROWS = np.random.default_rng(1).normal(size=(64, 3)).astype("float32")
 DATA = (ROWS, ROWS @ np.array([1, -2, 0.5], dtype="float32"))

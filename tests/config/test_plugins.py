@@ -18,7 +18,6 @@ from d2lrun.config.tables import DATASETS, MODELS
 from d2lrun.disk.rundir import RunDirectory
 from d2lrun.errors import Refused
 
-pytestmark = pytest.mark.usefixtures("own_code")
 NETS = """
 from typing import Annotated
 import numpy as np

@@ -15,8 +15,6 @@ from d2lrun.config.tables import BY_GROUP, DATASETS, INPUTS, MODELS, TASKS
 from d2lrun.config.types import Between
 from d2lrun.errors import Refused
 
-pytestmark = pytest.mark.usefixtures("own_code")
-
 
 def network(annotation: Any, default: Any):
     """A network with one argument of its own."""

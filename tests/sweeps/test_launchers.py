@@ -24,9 +24,8 @@ from d2lrun.config.compose import parse_override
 from d2lrun.config.overrides import quoted
 from d2lrun.disk import files
 from d2lrun.errors import Failed, Refused, Stopped
-from d2lrun.sweeps import grid, launchers, request, workers
+from d2lrun.sweeps import grid, launch, launchers, request, workers
 from d2lrun.sweeps.job import MARKER, PENDING, row_of, train_in
-from d2lrun.sweeps.launch import train_here
 from d2lrun.sweeps.sweep import Sweep
 from tests.commands import in_this_process
 
@@ -423,7 +422,7 @@ class Breaking:
             if path == self.deadly:
                 files.write_atomic(files.signature(path / ".lock"), "process 1 on it")
                 raise RuntimeError("a worker was killed")
-            train_here([path])
+            train_in(path)
         return ["finished"] * len(directories)
 
 
@@ -461,6 +460,20 @@ def test_with_on_error_stop_no_run_begins_after_one_failed(planned):
     assert train_in(plan.jobs[1].directory.path) == PENDING
     grid.prepare(plan)  # the same command again
     assert not (plan.directory / MARKER).exists()
+
+
+def test_a_run_that_another_process_tries_meanwhile_is_not_tried_again(planned, monkeypatch):
+    """Also if the other process ends its try when this one has already chosen the run."""
+    [job, *_] = planned().jobs
+    failed, train = {"status": "failed", "metrics": {}, "seconds": 1.0}, launch.train_unless_tried
+
+    def behind_another_process(directory, earlier):
+        files.write_json(job.directory.result_file, failed)
+        return train(directory, earlier)
+
+    monkeypatch.setattr(launch, "train_unless_tried", behind_another_process)
+    launch.launched([job], None)
+    assert job.directory.result() == failed
 
 
 def test_a_failure_of_before_does_not_stop_those_in_front_of_it(planned):

@@ -46,6 +46,9 @@ class Part(ByLength):
     grouped: bool = True
     least: int = 1
 
+    def load(self, batch):
+        return self.lengths[batch], batch
+
 
 def part(lengths, grouped=True, least=1):
     index = torch.arange(3, 3 + len(lengths))
