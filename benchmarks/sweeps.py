@@ -27,14 +27,14 @@ HELD = """
 import os
 from pathlib import Path
 from d2lrun.cli import main
-from d2lrun.sweeps import job
-train_in = job.train_in
-def watched(path):
-    status = train_in(path)
+from d2lrun.sweeps import launch
+train = launch.train_unless_tried
+def watched(path, earlier):
+    status = train(path, earlier)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     print("held", pages * os.sysconf("SC_PAGESIZE") / 1e6)
     return status
-job.train_in = watched
+launch.train_unless_tried = watched
 main.main()
 """
 
