@@ -159,7 +159,7 @@ data: $(READY) ## fetch and verify Fashion-MNIST: from local folders, public mir
 test: $(READY) $(DATA) ## the test suite, on all cores
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-check: lint ## check style and types, and run the quick tests: about two minutes
+check: lint ## check style and types, and run the quick tests: a minute and a half
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
 test-ray: ## test sweeps under Ray, in .venv-ray: its launcher needs older packages than the locked ones

@@ -22,7 +22,7 @@ SETTINGS = {
 def archive(text=TEXT):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as file:
-        file.writestr("fra-eng/fra.txt", text)
+        file.writestr(zipfile.ZipInfo("fra-eng/fra.txt"), text)  # without the time of now
     return content.getvalue()
 
 

@@ -26,9 +26,8 @@ def picture(shade):
 def zipped(contents):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
-        file.mkdir("hotdog") if hasattr(file, "mkdir") else None
-        for name, content in contents.items():
-            file.writestr(name, content)
+        for name, content in {"hotdog/": b"", **contents}.items():
+            file.writestr(zipfile.ZipInfo(name), content)  # without the time of now: equal contents, equal bytes
     return packed.getvalue()
 
 
